@@ -1,0 +1,356 @@
+"""Deep Q-learning: targets, errors and weight updates. Alone, with what it owns, in knowing torch.
+
+    y = r_t                                     if s_tp1 is terminal
+    y = r_t + discount * max_a Q_target(s_tp1, a)   otherwise
+    error = clip(Q(s_t, a_t) - y)               the gradient at the output a_t, zero elsewhere
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from errors import UserError
+from network import BLOCK, LayerShape, Network, nature_layers, to_blocks
+from optimizers import make_optimizer
+from replay_memory import Minibatch
+from snapshot import (
+    Layer,
+    Snapshot,
+    batch_norm,
+    bias,
+    convolution,
+    linear,
+    read_snapshot,
+    relu,
+    write_snapshot,
+)
+
+DATATYPES = {
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float32": torch.float32,
+    "float64": torch.float64,
+}
+# Gradients of a float16 network are this much larger while they are float16, so that the small ones
+# do not vanish: a power of two, taken out again in the optimizer's float32.
+FLOAT16_SCALE = 128.0
+
+
+class DeepQNetwork:
+    """Learns Q(s, a) from minibatches of transitions and predicts it."""
+
+    def __init__(
+        self,
+        *,
+        num_actions: int,
+        history_length: int = 4,
+        screen_height: int = 84,
+        screen_width: int = 84,
+        batch_size: int = 32,
+        learning_rate: float = 0.00025,
+        discount_rate: float = 0.99,
+        optimizer: str = "rmsprop",
+        decay_rate: float = 0.95,
+        clip_error: float = 1.0,
+        min_reward: float = -1.0,
+        max_reward: float = 1.0,
+        batch_norm: bool = False,
+        bias: bool = False,
+        padding: int = 0,
+        init: str = "uniform",
+        sum_gradient: bool = False,
+        target_network: bool = True,
+        backend: str = "auto",
+        device_id: int = 0,
+        datatype: str = "float32",
+        rng: np.random.Generator,
+    ) -> None:
+        """A network with new weights drawn from `rng`.
+
+        `clip_error` 0 is off. `sum_gradient` sums the gradient over the minibatch (Lua code)
+        instead of taking its mean. Without `target_network` the targets come from the network
+        itself. Raises UserError where the device cannot compute in `datatype`.
+        """
+        _keep_freed_memory()
+        torch.set_flush_denormal(True)
+        self.num_actions = num_actions
+        self.state_shape = (history_length, screen_height, screen_width)
+        self.batch_size = batch_size
+        self.discount_rate = discount_rate
+        self.clip_error = clip_error
+        self.min_reward, self.max_reward = min_reward, max_reward
+        self.padding = padding
+        self.device = find_device(backend, device_id)
+        self.dtype = DATATYPES[datatype]
+        layers = nature_layers(num_actions, *self.state_shape, padding)
+        self.model = self._new_network(layers, batch_norm, bias)
+        self.model.initialize(init, rng)
+        self.target_model = self.model
+        if target_network:
+            self.target_model = self._new_network(layers, batch_norm, bias)
+            self.target_model.copy_from(self.model)
+        self.gradient_scale = FLOAT16_SCALE if datatype == "float16" else 1.0
+        self.optimizer_name = optimizer
+        self.optimizer = make_optimizer(
+            optimizer,
+            self.model.masters,
+            scale=1 / self.gradient_scale / (1 if sum_gradient else batch_size),
+            learning_rate=learning_rate,
+            decay_rate=decay_rate,
+        )
+        # Costs add up on the device and are read once a phase, so that nothing waits for it.
+        self.cost_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.cost_count = 0
+        self._check_datatype(datatype)
+
+    @property
+    def train_iterations(self) -> int:
+        """Weight updates done."""
+        return self.optimizer.updates
+
+    def predict(self, states: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Q-values (N, num_actions) float32 of states (N, history, height, width) uint8."""
+        if states.shape[1:] != self.state_shape or states.dtype != np.uint8:
+            raise ValueError(
+                f"states are (N, {', '.join(map(str, self.state_shape))}) uint8, "
+                f"not {states.shape} {states.dtype}"
+            )
+        with torch.inference_mode():
+            screens = torch.from_numpy(np.ascontiguousarray(states)).to(self.device)
+            q = self.model.forward(to_blocks(screens, self.padding))
+            return q.to("cpu", torch.float32).numpy()
+
+    def train(self, minibatch: Minibatch) -> None:
+        """One weight update from a minibatch of transitions."""
+        screens = torch.from_numpy(minibatch.screens).to(self.device)
+        a_t = torch.from_numpy(minibatch.actions).to(self.device, torch.int64)[:, None]
+        clipped = np.clip(minibatch.rewards, self.min_reward, self.max_reward)
+        r_t = torch.from_numpy(clipped).to(self.device)
+        goes_on = torch.from_numpy(~minibatch.terminals).to(self.device)
+        self._update(screens, a_t, r_t, goes_on)
+
+    def _update(self, screens: Tensor, a_t: Tensor, r_t: Tensor, goes_on: Tensor) -> None:
+        """A weight update with everything on the device: (B, 5, H, W), (B, 1), (B,), (B,)."""
+        blocks = to_blocks(screens, self.padding)  # (B, H/4, W/4, 5 * 16)
+        state = BLOCK * BLOCK * self.state_shape[0]  # channels of a state: 4 screens * 16 pixels
+        s_t, s_tp1 = blocks[..., :state], blocks[..., -state:]
+        with torch.no_grad():
+            q_tp1 = self.target_model.forward(s_tp1).amax(dim=1)  # (B,)
+            y = r_t + self.discount_rate * q_tp1 * goes_on
+        q_t = self.model.forward(s_t, training=True).gather(1, a_t)[:, 0]  # (B,)
+        with torch.no_grad():
+            error = q_t - y
+            self.cost_sum += error.square().mean() / 2
+            if self.clip_error:
+                error = error.clamp(-self.clip_error, self.clip_error)
+        gradients = torch.autograd.grad(q_t, self.model.weights, error * self.gradient_scale)
+        self.optimizer.step(self.model.masters, gradients)
+        self.model.refresh()
+        self.cost_count += 1
+
+    def update_target_network(self) -> None:
+        """The target network becomes a copy of the network."""
+        if self.target_model is not self.model:
+            self.target_model.copy_from(self.model)
+
+    def read_cost(self) -> float:
+        """Mean cost of the weight updates since this was last called; 0 if there were none."""
+        cost = float(self.cost_sum) / max(self.cost_count, 1)
+        self.cost_sum.zero_()
+        self.cost_count = 0
+        return cost
+
+    def save_weights(self, path: Path, *, epoch: int = 0, info: dict[str, Any]) -> None:
+        """Write a snapshot, atomically. Raises OSError if that fails; an old file stays whole."""
+        write_snapshot(path, Snapshot(self._layers(), epoch, info, self.state_shape))
+
+    def load_weights(self, path: Path) -> Snapshot:
+        """Read a snapshot into network, target network and optimizer, and return it.
+
+        Optimizer states of another rule are left out. Raises UserError if it does not fit.
+        """
+        snapshot = read_snapshot(path)
+        given = [layer for layer in snapshot.layers if layer.kind != "Activation"]
+        wanted = [layer for layer in self._layers() if layer.kind != "Activation"]
+        self._check_fit(path, given, wanted)
+        arrays: list[NDArray[np.float32]] = []
+        states: list[list[NDArray[np.float32]]] = []
+        for layer in given:
+            names = ("beta", "gamma") if layer.kind == "BatchNorm" else ("W",)
+            each = len(layer.states) // len(names)
+            for n, name in enumerate(names):
+                arrays.append(layer.params[name])
+                states.append(layer.states[n * each : (n + 1) * each])
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise UserError(f"The weights in {path} are not all finite; take an earlier snapshot.")
+        fits = all(
+            len(kept) == len(mine) for kept, mine in zip(states, self.optimizer.states, strict=True)
+        )
+        with torch.no_grad():
+            for n, (i, name) in enumerate(self.model.names):
+                self.model.masters[n].copy_(self.model.pack(i, name, arrays[n]))
+                for mine, state in zip(self.optimizer.states[n], states[n] if fits else []):
+                    mine.copy_(self.model.pack(i, name, state))
+            normalized = [layer for layer in given if layer.kind == "BatchNorm"]
+            for i, layer in zip(self.model.running, normalized, strict=True):
+                for statistic, name in zip(self.model.running[i], ("gmean", "gvar"), strict=True):
+                    statistic.copy_(self.model.pack(i, name, layer.params[name]))
+        self.model.refresh()
+        self.update_target_network()
+        self.optimizer.updates = int(snapshot.info.get("weight_updates", 0)) if fits else 0
+        return snapshot
+
+    def layers(self) -> list[Layer]:
+        """The network as a snapshot has it: weights, no optimizer states."""
+        return [Layer(x.kind, x.name, x.params, [], x.config) for x in self._layers()]
+
+    def get_state(self) -> dict[str, NDArray[Any]]:
+        """All that training goes on from, as arrays by name."""
+        tensors = {name: tensor.detach().cpu().numpy() for name, tensor in self._tensors().items()}
+        counts = np.array([self.optimizer.updates, self.cost_count], np.int64)
+        return {**tensors, "counts": counts}
+
+    def set_state(self, state: dict[str, NDArray[Any]]) -> None:
+        """Go on where `get_state` was called. Raises ValueError if the network differs."""
+        tensors = self._tensors()
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        if {k: v.shape for k, v in state.items() if k != "counts"} != shapes:
+            raise ValueError("the network's tensors have other names or shapes")
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                tensor.copy_(torch.from_numpy(np.array(state[name])))
+        self.optimizer.updates, self.cost_count = (int(count) for count in state["counts"])
+        self.model.refresh()
+        self.target_model.refresh()
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {"cost_sum": self.cost_sum}
+        for role, network in (("online", self.model), ("target", self.target_model)):
+            for (i, name), master in zip(network.names, network.masters, strict=True):
+                tensors[f"{role}.{i}.{name}"] = master
+            for i, (mean, variance) in network.running.items():
+                tensors[f"{role}.{i}.mean"], tensors[f"{role}.{i}.variance"] = mean, variance
+        for (i, name), states in zip(self.model.names, self.optimizer.states, strict=True):
+            for n, state in enumerate(states):
+                tensors[f"optimizer.{i}.{name}.{n}"] = state
+        return tensors
+
+    def _layers(self) -> list[Layer]:
+        """The network as a snapshot has it, optimizer states included once there are any."""
+        model, found = self.model, []
+        tensors = dict(zip(model.names, model.masters, strict=True))
+        states = dict(zip(model.names, self.optimizer.states, strict=True))
+        numbers = {"convolution": 0, "linear": 0}
+
+        def kept(i: int, *names: str) -> list[NDArray[np.float32]]:
+            moved = self.optimizer.updates > 0
+            return [model.unpack(i, n, s) for n in names for s in states[i, n] if moved]
+
+        for i, layer in enumerate(model.layers):
+            name = f"{layer.kind.title()}_{numbers[layer.kind]}"
+            numbers[layer.kind] += 1
+            w = model.unpack(i, "W", tensors[i, "W"])
+            if layer.kind == "convolution":
+                found.append(
+                    convolution(
+                        name,
+                        w,
+                        size=layer.size,
+                        stride=layer.stride,
+                        padding=layer.padding,
+                        states=kept(i, "W"),
+                    )
+                )
+            else:
+                found.append(linear(name, w, states=kept(i, "W")))
+            if model.bias:
+                b = model.unpack(i, "bias", tensors[i, "bias"])
+                found.append(bias(f"{name}_bias", b, states=kept(i, "bias")))
+            if i in model.running:
+                mean, variance = model.running[i]
+                found.append(
+                    batch_norm(
+                        f"{name}_bnorm",
+                        beta=model.unpack(i, "beta", tensors[i, "beta"]),
+                        gamma=model.unpack(i, "gamma", tensors[i, "gamma"]),
+                        gmean=model.unpack(i, "gmean", mean),
+                        gvar=model.unpack(i, "gvar", variance),
+                        states=kept(i, "beta", "gamma"),
+                    )
+                )
+            if layer.relu:
+                found.append(relu(f"{name}_Rectlin"))
+        return found
+
+    def _check_fit(self, path: Path, given: list[Layer], wanted: list[Layer]) -> None:
+        kinds = [layer.kind for layer in given], [layer.kind for layer in wanted]
+        if kinds[0] != kinds[1]:
+            raise UserError(
+                f"{path} holds the layers {', '.join(kinds[0])} but this network has "
+                f"{', '.join(kinds[1])}: check --batch_norm and --preset."
+            )
+        actions = given[-1].params["W"].shape[0]
+        if actions != self.num_actions:
+            raise UserError(
+                f"{path} was trained with {actions} actions but this game has {self.num_actions}: "
+                "check the game and --minimal_action_set."
+            )
+        for mine, theirs in zip(wanted, given, strict=True):
+            for name, array in mine.params.items():
+                if theirs.params[name].shape != array.shape:
+                    raise UserError(
+                        f"{theirs.name} in {path} has {name} of shape "
+                        f"{theirs.params[name].shape}, this network {array.shape}: check "
+                        "--screen_width, --screen_height and --history_length."
+                    )
+            if mine.config.get("padding") != theirs.config.get("padding"):
+                raise UserError(f"{path} was trained with another padding: check --preset.")
+
+    def _new_network(self, layers: list[LayerShape], batch_norm: bool, bias: bool) -> Network:
+        return Network(
+            layers, batch_norm=batch_norm, bias=bias, device=self.device, dtype=self.dtype
+        )
+
+    def _check_datatype(self, datatype: str) -> None:
+        """Find out before the work starts whether the device can compute in this datatype."""
+        blocks = to_blocks(
+            torch.zeros((1, *self.state_shape), dtype=torch.uint8, device=self.device), self.padding
+        )
+        try:
+            q = self.model.forward(blocks)
+            torch.autograd.grad(q.sum(), self.model.weights)
+        except RuntimeError as error:
+            raise UserError(
+                f"This {self.device.type} cannot compute in {datatype}: take --datatype float32."
+            ) from error
+
+
+def find_device(backend: str, device_id: int) -> torch.device:
+    """The device of a --backend: `auto` is the GPU where there is one."""
+    gpus = torch.cuda.device_count()
+    if backend == "cpu" or (backend == "auto" and not gpus):
+        return torch.device("cpu")
+    if device_id >= gpus:
+        raise UserError(
+            f"There is no GPU {device_id} that PyTorch can use (it sees {gpus}): "
+            "take --backend cpu or another --device_id."
+        )
+    return torch.device("cuda", device_id)
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep what tensors give back: fresh pages cost a third of an eager weight update."""
+    if sys.platform == "linux":
+        trim_threshold, mmap_threshold = -1, -3  # mallopt's parameters, malloc.h
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(trim_threshold, 1 << 30)
+            libc.mallopt(mmap_threshold, 1 << 30)

@@ -1,0 +1,100 @@
+"""One game being played: the environment, the state the agent sees, how an episode begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from environment import Environment
+from state_buffer import StateBuffer
+
+Screen = NDArray[np.uint8]  # (height, width)
+
+
+class Step(NamedTuple):
+    """What came of an action."""
+
+    reward: float
+    screen: Screen  # after the action
+    terminal: bool  # over by the rules of the game: nothing follows
+    over: bool  # terminal, or cut short
+    opening: Sequence[Step] = ()  # the no-op steps with which the next episode began
+
+
+class Game:
+    """Plays an environment episode after episode.
+
+    An episode begins with random_starts no-op *steps* at most and history_length + 1 at least,
+    which fill the state. With `zero_history` (Lua code) it begins with 2 .. random_starts + 1
+    no-op *frames*, one screen of which the agent sees; the rest of its first state is black.
+    """
+
+    def __init__(
+        self,
+        *,
+        environment: Environment,
+        history_length: int,
+        screen_height: int,
+        screen_width: int,
+        random_starts: int,
+        zero_history: bool,
+        rng: np.random.Generator,
+    ) -> None:
+        """Take over `environment`; `rng` draws the number of no-ops."""
+        self.environment = environment
+        self.history_length = history_length
+        self.random_starts = random_starts
+        self.zero_history = zero_history
+        self.rng = rng
+        self.buffer = StateBuffer(
+            history_length=history_length, screen_height=screen_height, screen_width=screen_width
+        )
+
+    def set_mode(self, mode: str) -> None:
+        """`train`: a lost life may end an episode; `test`: only the game's end does."""
+        self.environment.set_mode(mode)
+
+    def start(self) -> list[Step]:
+        """Begin an episode; the no-op steps that were made (`zero_history`: its first screen)."""
+        self.environment.restart()
+        if self.zero_history:
+            self._skip_frames()
+            opening = [Step(0.0, self.environment.screen(), False, False)]
+            self.buffer.reset()
+        else:
+            steps = int(self.rng.integers(self.history_length, self.random_starts + 1)) + 1
+            opening = [self._noop() for _ in range(steps)]
+        for step in opening[-self.history_length :]:
+            self.buffer.add(step.screen)
+        return opening
+
+    def send(self, action: int) -> None:
+        """Begin a step; other games may be given theirs before `receive` waits for its end."""
+        self._action = action
+
+    def receive(self) -> Step:
+        """The end of the step begun last; after an episode's end the next one has begun."""
+        reward = self.environment.act(self._action)
+        screen = self.environment.screen()
+        over = self.environment.is_terminal()
+        terminal = over and not self.environment.is_truncated()
+        self.buffer.add(screen)
+        opening = self.start() if over else ()
+        return Step(reward, screen, terminal, over, opening)
+
+    def _noop(self) -> Step:
+        reward = self.environment.act(0)
+        terminal = self.environment.is_terminal()
+        if terminal:
+            self.environment.restart()
+        return Step(reward, self.environment.screen(), terminal, terminal)
+
+    def _skip_frames(self) -> None:
+        if self.random_starts:
+            frames = int(self.rng.integers(1, self.random_starts + 1)) + 1
+            self.environment.skip_frames(frames)  # type: ignore[attr-defined]
+            if self.environment.is_terminal():
+                self.environment.restart()

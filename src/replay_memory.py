@@ -1,0 +1,177 @@
+"""The replay memory: every screen kept once, and the rules by which minibatches are drawn."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import UserError
+
+MAX_DRAWS = 1000  # of a whole batch of indices, before sampling gives up
+
+Screen = NDArray[np.uint8]  # (height, width)
+
+
+class Minibatch(NamedTuple):
+    """Transitions: the first `history` screens are state s_t, the last ones the state s_tp1 after.
+
+    The two share all screens but one, so there are history + 1; each exists once.
+    """
+
+    screens: NDArray[np.uint8]  # (batch, history + 1, height, width)
+    actions: NDArray[np.uint8]  # (batch,)
+    rewards: NDArray[np.float32]  # (batch,), unclipped
+    terminals: NDArray[np.bool_]  # (batch,)
+
+    @property
+    def prestates(self) -> NDArray[np.uint8]:
+        """The states acted in, (batch, history, height, width) uint8."""
+        return self.screens[:, :-1]
+
+    @property
+    def poststates(self) -> NDArray[np.uint8]:
+        """The states that followed, (batch, history, height, width) uint8."""
+        return self.screens[:, 1:]
+
+
+class ScreenStore(Protocol):
+    """Where the screens of a ring of slots are kept."""
+
+    def write(self, slot: int, screen: Screen) -> None:
+        """Keep `screen` (height, width) in `slot`."""
+
+    def read(self, first: int, last: int, out: NDArray[np.uint8]) -> None:
+        """Copy the screens of slots first .. last - 1 into `out` (last - first, height, width)."""
+
+
+class ScreenArray:
+    """Screens as they are: height x width bytes each, taken from the system as they are written."""
+
+    def __init__(self, size: int, screen_height: int, screen_width: int) -> None:
+        """Room for `size` screens."""
+        self.screens = np.zeros((size, screen_height, screen_width), np.uint8)
+
+    def write(self, slot: int, screen: Screen) -> None:
+        """Keep `screen` in `slot`."""
+        self.screens[slot] = screen
+
+    def read(self, first: int, last: int, out: NDArray[np.uint8]) -> None:
+        """Copy neighbouring screens into `out`."""
+        out[:] = self.screens[first:last]
+
+
+class ReplayMemory:
+    """A ring of slots; slot t holds a_t, r_t, terminal_t and the screen seen *after* a_t.
+
+    A transition t needs the window of screens t - history .. t. It is valid if no episode begins
+    inside the window (a terminal screen may be its last) and the write position does not cut it.
+
+    With `zero_history` (DeepMind's Lua code) the first screen of an episode has a slot of its own,
+    which is no transition, and screens of a window before it are black instead.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int,
+        history_length: int = 4,
+        screen_height: int = 84,
+        screen_width: int = 84,
+        batch_size: int = 32,
+        zero_history: bool = False,
+        rng: np.random.Generator,
+        screens: ScreenStore | None = None,
+    ) -> None:
+        """Room for `size` steps; screens go to an array unless another store is given."""
+        self.size = size
+        self.history_length = history_length
+        self.batch_size = batch_size
+        self.zero_history = zero_history
+        self.rng = rng
+        self.screens = screens or ScreenArray(size, screen_height, screen_width)
+        self.actions = np.zeros(size, np.uint8)
+        self.rewards = np.zeros(size, np.float32)
+        self.terminals = np.zeros(size, np.bool_)
+        self.begins = np.zeros(size, np.bool_)  # the screen does not follow the one before
+        self.count = 0  # slots filled
+        self.current = 0  # the slot written next
+        self.beginning = True  # whether that slot begins an episode
+        self.games = [self]  # games side by side have a part each: see SharedReplayMemory
+        # The minibatch's one block of screens, used again by every sample.
+        self.block = np.empty(
+            (batch_size, history_length + 1, screen_height, screen_width), np.uint8
+        )
+        self._window = np.arange(1 - history_length, 1)
+
+    def begin_episode(self, screen: Screen | None = None) -> None:
+        """What is added next does not follow from what was added last.
+
+        With `zero_history`, `screen` (height, width) is the first screen of the new episode.
+        """
+        self.beginning = True
+        if self.zero_history and screen is not None:
+            self.add(0, 0.0, screen, terminal=False)
+
+    def add(self, action: int, reward: float, screen: Screen, terminal: bool) -> None:
+        """Remember a step: the action, its reward, the screen after it, whether it was the end."""
+        t = self.current
+        self.actions[t] = action
+        self.rewards[t] = reward
+        self.terminals[t] = terminal
+        self.begins[t] = self.beginning
+        self.screens.write(t, screen)
+        self.beginning = terminal
+        self.current = (t + 1) % self.size
+        self.count = max(self.count, t + 1)
+
+    def valid(self, index: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of the indices t (n,), history_length <= t < count, are transitions: (n,) bool."""
+        cut = (index >= self.current) & (index - self.history_length < self.current)
+        if self.zero_history:
+            return ~(cut | self.begins[index])
+        # NB! begins[t - history] is the window's first screen and may begin an episode.
+        return ~(cut | self.begins[index[:, None] + self._window].any(axis=1))
+
+    def draw(self) -> NDArray[np.int64]:
+        """`batch_size` valid indices, drawn uniformly with replacement."""
+        if self.count <= self.history_length:
+            raise UserError(
+                f"The replay memory holds {self.count} steps but a state and the next one need "
+                f"{self.history_length + 1}: give more --random_steps."
+            )
+        chosen = np.empty(0, np.int64)
+        for _ in range(MAX_DRAWS):
+            drawn = self.rng.integers(self.history_length, self.count, self.batch_size)
+            chosen = np.concatenate([chosen, drawn[self.valid(drawn)]])
+            if len(chosen) >= self.batch_size:
+                return chosen[: self.batch_size]
+        raise UserError(
+            f"No {self.history_length + 1} screens in a row without the end of an episode: "
+            "the episodes are too short for this --history_length."
+        )
+
+    def sample(self) -> Minibatch:
+        """A minibatch; its arrays are valid until the next `sample`."""
+        index = self.draw()
+        for screens, t in zip(self.block, index.tolist(), strict=True):
+            self.screens.read(t - self.history_length, t + 1, screens)
+        if self.zero_history:
+            self._blacken(index)
+        return Minibatch(
+            self.block, self.actions[index], self.rewards[index], self.terminals[index]
+        )
+
+    def _blacken(self, index: NDArray[np.int64]) -> None:
+        """Make the screens of earlier episodes in the windows that end at `index` black."""
+        window = index[:, None] + np.arange(1 - self.history_length, 1)
+        begins = self.begins[window]  # (batch, history): does screen 1 .. history begin one?
+        for screens, row in zip(self.block, begins, strict=True):
+            if row.any():
+                screens[: self.history_length - int(row[::-1].argmax())] = 0
+
+
+def replay_bytes(size: int, screen_height: int, screen_width: int) -> int:
+    """Bytes of a replay memory of `size` steps with screens in an array."""
+    return size * (screen_height * screen_width + 1 + 4 + 1 + 1)

@@ -1,0 +1,141 @@
+"""Statistics: the callback that keeps count and writes a CSV row a phase."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import time
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent import Agent, Callback, Screen
+from snapshot import write_atomically
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = (
+    "epoch,phase,steps,nr_games,average_reward,min_game_reward,max_game_reward,"
+    "last_exploration_rate,total_train_steps,replay_memory_count,meanq,meancost,weight_updates,"
+    "total_time,epoch_time,steps_per_second"
+).split(",")
+
+
+class Statistics(Callback):
+    """Scores of the games that ended in a phase, the loss, and Q-values of fixed states.
+
+    A game's score is the sum of its rewards; where a lost life ends an episode it is the score of
+    that life. A game that was going on when the phase began counts from then.
+    """
+
+    def __init__(
+        self, agent: Agent, network: Any, replay_memory: Any, csv_file: Path | None = None
+    ) -> None:
+        """Rows go to `csv_file`, after those of `rows` that a resumed run keeps."""
+        self.agent = agent
+        self.network = network
+        self.memory = replay_memory
+        self.csv_file = csv_file
+        self.rows: list[list[Any]] = []
+        self.validation_states: NDArray[np.uint8] | None = None
+        self.start_time = time.monotonic()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the phase before."""
+        self.num_steps = 0
+        self.scores: list[float] = []  # of the games that ended
+        self.running = [0.0] * len(self.agent.games)  # of those that go on
+        self.last_exploration_rate = 1.0
+        self.phase_start_time = time.monotonic()
+
+    def on_phase_start(self, phase: str, epoch: int, steps: int) -> None:
+        """Begin to count."""
+        self.reset()
+
+    def on_step(
+        self,
+        action: int,
+        reward: float,
+        terminal: bool,
+        screen: Screen,
+        exploration_rate: float,
+        game: int,
+    ) -> None:
+        """Count a step."""
+        self.num_steps += 1
+        self.last_exploration_rate = exploration_rate
+        self.running[game] += reward
+        if terminal:
+            self.scores.append(self.running[game])
+            self.running[game] = 0.0
+
+    def on_phase_end(self, phase: str, epoch: int) -> None:
+        """Write the phase's row and log it."""
+        row = self.row(phase, epoch)
+        self.rows.append([row[name] for name in COLUMNS])
+        self.write()
+        logger.info(
+            "  %(nr_games)d games, average score %(average_reward).2f "
+            "(%(min_game_reward)g to %(max_game_reward)g), mean Q %(meanq).3f, "
+            "loss %(meancost).4f, %(steps_per_second).0f steps/s",
+            row,
+        )
+
+    def row(self, phase: str, epoch: int) -> dict[str, Any]:
+        """The phase so far, by column name. With no game ended, the score of those going on."""
+        scores = self.scores or [mean(self.running)]
+        now = time.monotonic()
+        phase_time = now - self.phase_start_time
+        return dict(
+            epoch=epoch,
+            phase=phase,
+            steps=self.num_steps,
+            nr_games=len(self.scores),
+            average_reward=mean(scores),
+            min_game_reward=min(scores),
+            max_game_reward=max(scores),
+            last_exploration_rate=self.last_exploration_rate,
+            total_train_steps=self.agent.total_train_steps,
+            replay_memory_count=self.memory.count if self.memory else 0,
+            meanq=self.mean_q(),
+            meancost=self.network.read_cost() if self.network else 0.0,
+            weight_updates=self.network.train_iterations if self.network else 0,
+            total_time=now - self.start_time,
+            epoch_time=phase_time,
+            steps_per_second=self.num_steps / phase_time if phase_time else 0.0,
+        )
+
+    def mean_q(self) -> float:
+        """Mean over the validation states of the largest Q-value; 0 before there are any.
+
+        They are one minibatch, drawn when the random phase ends and kept for the whole run.
+        """
+        if self.validation_states is None and self.memory:
+            if self.memory.count <= self.memory.batch_size:
+                return 0.0
+            self.validation_states = self.memory.sample().prestates.copy()
+        if self.validation_states is None:
+            return 0.0
+        return float(self.network.predict(self.validation_states).max(axis=1).mean())
+
+    def write(self) -> None:
+        """Write all rows; if that fails the old file stays whole and the next row tries again."""
+        if not self.csv_file:
+            return
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(self.rows)
+        try:
+            write_atomically(self.csv_file, text.getvalue().encode())
+        except OSError as error:
+            logger.error(
+                "Cannot write %s (%s): the row is kept and written with the next one.",
+                self.csv_file,
+                error.strerror,
+            )

@@ -1,0 +1,139 @@
+"""Replays golden vectors on this machine and prints the errors.
+
+    python src/verify.py golden DIR [--tolerance 1e-5] [--datatype float32] [--backend cpu]
+    python src/verify.py nvis NPZ SNAPSHOT
+
+A golden case is NAME.npz with NAME_start.pkl and NAME_end.pkl: minibatches and what another
+implementation computed from them, with the settings in the npz's `config`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engines import ENGINES, make_network
+from errors import UserError
+from replay_memory import Minibatch
+from snapshot import Layer, read_snapshot
+
+
+def replay_golden(case: Path, **settings: Any) -> dict[str, float]:
+    """Largest absolute error in Q-values, costs and final weights of one golden case.
+
+    `case` is its .npz; `settings` (engine, backend, device_id, datatype) go to the network.
+    Raises UserError if the case is incomplete or not one.
+    """
+    start, end = (case.with_name(f"{case.stem}_{when}.pkl") for when in ("start", "end"))
+    try:
+        with np.load(case, allow_pickle=False) as file:
+            data = {name: file[name] for name in file.files}
+        config = ast.literal_eval(str(data["config"].item()))
+        updates, batch, history, height, width = data["prestates"].shape
+        network = make_network(
+            num_actions=config["actions"],
+            history_length=history,
+            screen_height=height,
+            screen_width=width,
+            batch_size=batch,
+            learning_rate=config["lr"],
+            optimizer=config["optimizer"],
+            batch_norm=config["batch_norm"],
+            clip_error=config["clip_error"],
+            min_reward=config["min_reward"],
+            max_reward=config["max_reward"],
+            discount_rate=config.get("discount_rate", 0.99),
+            decay_rate=config.get("decay_rate", 0.95),
+            rng=np.random.default_rng(0),
+            **settings,
+        )
+        network.load_weights(start)
+        q_errors = [np.abs(network.predict(data["valid"]) - data["qvalues"][0]).max()]
+        cost_errors = []
+        for t in range(updates):
+            if t in data["target_sync_before_step"]:
+                network.update_target_network()
+            screens = np.concatenate([data["prestates"][t], data["poststates"][t]], axis=1)
+            rewards = data["rewards"][t].astype(np.float32)
+            batch_t = Minibatch(screens, data["actions"][t], rewards, data["terminals"][t])
+            network.train(batch_t)
+            cost_errors.append(abs(network.read_cost() - data["costs"][t]))
+            q_errors.append(np.abs(network.predict(data["valid"]) - data["qvalues"][t + 1]).max())
+    except (OSError, ValueError, KeyError, SyntaxError, AttributeError, IndexError) as error:
+        raise UserError(f"{case} is not a whole golden case: {error!r}.") from error
+    ours, theirs = _weights(network.layers()), _weights(read_snapshot(end).layers)
+    if ours.keys() != theirs.keys():
+        raise UserError(f"{end} has other layers than the network of {case}.")
+    weight_errors = [np.abs(ours[name] - theirs[name]).max() for name in ours]
+    return {
+        "Q": float(max(q_errors)),
+        "cost": float(max(cost_errors)),
+        "weights": float(max(weight_errors)),
+    }
+
+
+def _weights(layers: list[Layer]) -> dict[tuple[int, str], Any]:
+    kept = [layer for layer in layers if layer.kind != "Activation"]
+    return {(n, key): array for n, layer in enumerate(kept) for key, array in layer.params.items()}
+
+
+def check_golden(folder: Path, tolerance: float, **settings: Any) -> bool:
+    """Replay every case in `folder`, print a line each, and tell whether all are within."""
+    cases = [path for path in sorted(folder.glob("*.npz")) if _start(path).exists()]
+    if not cases:
+        raise UserError(f"There is no golden case (NAME.npz with NAME_start.pkl) in {folder}.")
+    print(f"{'case':<16}{'Q':>10}{'cost':>10}{'weights':>10}   largest absolute error")
+    good = True
+    for case in cases:
+        errors = replay_golden(case, **settings)
+        within = all(error <= tolerance for error in errors.values())  # a NaN is not within
+        good &= within
+        figures = "".join(f"{error:10.1e}" for error in errors.values())
+        print(f"{case.stem:<16}{figures}   {'ok' if within else f'over {tolerance:g}'}")
+    return good
+
+
+def _start(case: Path) -> Path:
+    return case.with_name(f"{case.stem}_start.pkl")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a check; 0 if all is within the tolerance, 1 if not, 2 for unusable input."""
+    parser = argparse.ArgumentParser(
+        prog="verify.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    checks = parser.add_subparsers(dest="check", required=True)
+    golden = checks.add_parser("golden", help="replay golden vectors: Q-values, costs, weights")
+    golden.add_argument("folder", type=Path, metavar="DIR")
+    golden.add_argument("--tolerance", type=float, default=1e-5, help="default %(default)s")
+    golden.add_argument("--engine", choices=ENGINES, default="torch")
+    golden.add_argument("--backend", choices=["auto", "cpu", "gpu"], default="auto")
+    golden.add_argument("--device_id", type=int, default=0)
+    golden.add_argument(
+        "--datatype", choices=["float16", "bfloat16", "float32", "float64"], default="float32"
+    )
+    filters = checks.add_parser("nvis", help="compare guided backpropagation with another's")
+    filters.add_argument("npz", type=Path, metavar="NPZ")
+    filters.add_argument("snapshot", type=Path, metavar="SNAPSHOT")
+    options = vars(parser.parse_args(arguments))
+    check = options.pop("check")
+    try:
+        if check == "golden":
+            folder, tolerance = options.pop("folder"), options.pop("tolerance")
+            return 0 if check_golden(folder, tolerance, **options) else 1
+        sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+        from nvis.verification import check_nvis
+
+        return 0 if check_nvis(options["npz"], options["snapshot"]) else 1
+    except UserError as error:
+        print(f"verify: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
