@@ -18,20 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from errors import UserError
+from fit import check_fit
 from network import BLOCK, LayerShape, Network, nature_layers, to_blocks
 from optimizers import make_optimizer
 from replay_memory import Minibatch
-from snapshot import (
-    Layer,
-    Snapshot,
-    batch_norm,
-    bias,
-    convolution,
-    linear,
-    read_snapshot,
-    relu,
-    write_snapshot,
-)
+from neon_layers import Layer, batch_norm, bias, convolution, linear, relu
+from snapshot import Snapshot, read_snapshot, write_snapshot
 
 DATATYPES = {
     "float16": torch.float16,
@@ -180,7 +172,7 @@ class DeepQNetwork:
         snapshot = read_snapshot(path)
         given = [layer for layer in snapshot.layers if layer.kind != "Activation"]
         wanted = [layer for layer in self._layers() if layer.kind != "Activation"]
-        self._check_fit(path, given, wanted)
+        check_fit(path, given, wanted)
         arrays: list[NDArray[np.float32]] = []
         states: list[list[NDArray[np.float32]]] = []
         for layer in given:
@@ -189,8 +181,6 @@ class DeepQNetwork:
             for n, name in enumerate(names):
                 arrays.append(layer.params[name])
                 states.append(layer.states[n * each : (n + 1) * each])
-        if not all(np.isfinite(array).all() for array in arrays):
-            raise UserError(f"The weights in {path} are not all finite; take an earlier snapshot.")
         fits = all(
             len(kept) == len(mine) for kept, mine in zip(states, self.optimizer.states, strict=True)
         )
@@ -289,30 +279,6 @@ class DeepQNetwork:
             if layer.relu:
                 found.append(relu(f"{name}_Rectlin"))
         return found
-
-    def _check_fit(self, path: Path, given: list[Layer], wanted: list[Layer]) -> None:
-        kinds = [layer.kind for layer in given], [layer.kind for layer in wanted]
-        if kinds[0] != kinds[1]:
-            raise UserError(
-                f"{path} holds the layers {', '.join(kinds[0])} but this network has "
-                f"{', '.join(kinds[1])}: check --batch_norm and --preset."
-            )
-        actions = given[-1].params["W"].shape[0]
-        if actions != self.num_actions:
-            raise UserError(
-                f"{path} was trained with {actions} actions but this game has {self.num_actions}: "
-                "check the game and --minimal_action_set."
-            )
-        for mine, theirs in zip(wanted, given, strict=True):
-            for name, array in mine.params.items():
-                if theirs.params[name].shape != array.shape:
-                    raise UserError(
-                        f"{theirs.name} in {path} has {name} of shape "
-                        f"{theirs.params[name].shape}, this network {array.shape}: check "
-                        "--screen_width, --screen_height and --history_length."
-                    )
-            if mine.config.get("padding") != theirs.config.get("padding"):
-                raise UserError(f"{path} was trained with another padding: check --preset.")
 
     def _new_network(self, layers: list[LayerShape], batch_norm: bool, bias: bool) -> Network:
         return Network(

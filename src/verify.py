@@ -19,8 +19,9 @@ import numpy as np
 
 from engines import ENGINES, make_network
 from errors import UserError
+from neon_layers import Layer
 from replay_memory import Minibatch
-from snapshot import Layer, read_snapshot
+from snapshot import read_snapshot
 
 
 def replay_golden(case: Path, **settings: Any) -> dict[str, float]:

@@ -1,0 +1,300 @@
+"""Every flag once: its name, default, unit, meaning and source. Presets, and what a run was.
+
+Later wins: a flag's default, the flags a snapshot was trained with (when one is loaded), the preset
+named with --preset, the command line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import tomllib
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+PRESETS = ROOT / "presets"
+DEFAULT_PRESET = "simple_dqn"
+
+
+def flag(
+    default: Any,
+    help: str,
+    *,
+    choices: Sequence[str] = (),
+    low: float | None = None,
+    high: float | None = None,
+) -> Any:
+    """A field of Config: its default, what it means, and what values it takes."""
+    limits = {"help": help, "choices": tuple(choices), "low": low, "high": high}
+    return dataclasses.field(default=default, metadata=limits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The value of every flag. Names and defaults of the ancestor's flags are as they were."""
+
+    # Environment
+    game: str = flag("", "ROM file or name of a game")
+    environment: str = flag(
+        "ale", "ale: Atari games; gym: Gymnasium's; my_env.py:MyClass: a class of your own"
+    )
+    display_screen: bool = flag(False, "show the game in a window while training and testing")
+    frame_skip: int = flag(4, "frames for which an action is repeated", low=1)
+    repeat_action_probability: float = flag(
+        0.0, "probability of a sticky action, per frame", low=0, high=1
+    )
+    minimal_action_set: bool = flag(True, "only the game's own actions instead of all 18")
+    color_averaging: bool = flag(True, "average the colours of the last two frames, as ALE does")
+    frame_maximum: bool = flag(False, "brightest of the last two frames instead (nature)")
+    resize: str = flag("bilinear", "how the screen is scaled down", choices=("bilinear", "area"))
+    screen_width: int = flag(84, "pixels", low=1)
+    screen_height: int = flag(84, "pixels", low=1)
+    life_loss_terminal: bool = flag(True, "a lost life ends the episode in training")
+    max_episode_frames: int = flag(
+        0, "frames after which a game is cut short, 0: never (papers: 18000 or 108000)", low=0
+    )
+    record_screen_path: Path | None = flag(None, "write the frames as PNG files into this folder")
+    record_sound_filename: Path | None = flag(None, "write the sound to this .wav file")
+
+    # Replay memory
+    replay_size: int = flag(1_000_000, "steps remembered", low=1)
+    history_length: int = flag(4, "screens that form a state", low=1)
+    zero_history: bool = flag(
+        False, "screens before an episode's start are black, no-ops single frames (nature)"
+    )
+    remember_all: bool = flag(False, "remember no-op steps and test steps too (2015)")
+
+    # Deep Q-network
+    learning_rate: float = flag(0.00025, "step size of a weight update", low=0)
+    discount_rate: float = flag(0.99, "worth of a reward one step later", low=0, high=1)
+    batch_size: int = flag(32, "transitions in a minibatch", low=1)
+    optimizer: str = flag(
+        "rmsprop",
+        "update rule of the weights",
+        choices=("rmsprop", "adam", "adadelta", "centered_rmsprop"),
+    )
+    decay_rate: float = flag(
+        0.95, "share of the old average that RMSProp and Adadelta keep", low=0, high=1
+    )
+    clip_error: float = flag(1.0, "errors are cut to +- this, 0: not", low=0)
+    min_reward: float = flag(-1.0, "rewards are learned from as at least this")
+    max_reward: float = flag(1.0, "and as at most this")
+    batch_norm: bool = flag(False, "batch normalization in all layers but the last")
+    bias: bool = flag(False, "the layers have biases (nature)")
+    padding: int = flag(0, "black pixels around the screen (nature: 1)", low=0, high=4)
+    init: str = flag(
+        "uniform",
+        "new weights: +-sqrt(3/fan_in); deviation 0.01 (2015); +-1/sqrt(fan_in) (nature)",
+        choices=("uniform", "gaussian", "torch"),
+    )
+    sum_gradient: bool = flag(False, "sum the gradient over the minibatch, not its mean (nature)")
+
+    # Engine
+    engine: str = flag("torch", "what computes the network", choices=("torch", "neon"))
+    backend: str = flag("auto", "device; auto: the GPU if there is one", choices=("auto", "cpu", "gpu"))
+    device_id: int = flag(0, "number of the GPU", low=0)
+    datatype: str = flag(
+        "float32",
+        "precision; 16 bits mean mixed precision with float32 weights",
+        choices=("float16", "bfloat16", "float32", "float64"),
+    )
+    stochastic_round: bool = flag(False, "round stochastically (Neon only)")
+    threads: int = flag(0, "CPU threads for the network, 0: one a core", low=0)
+
+    # Agent
+    exploration_rate_start: float = flag(1.0, "share of random actions at first", low=0, high=1)
+    exploration_rate_end: float = flag(0.1, "and when the decay is done", low=0, high=1)
+    exploration_decay_steps: float = flag(1_000_000, "training steps of the decay", low=1)
+    exploration_rate_test: float = flag(0.05, "share in testing and playing", low=0, high=1)
+    train_frequency: int = flag(4, "steps between weight updates", low=1)
+    train_repeat: int = flag(1, "weight updates each time", low=0)
+    target_steps: int = flag(10_000, "steps between copies to the target network, 0: none", low=0)
+    target_clock: str = flag(
+        "epoch", "target_steps counts the steps of the epoch or of the run", choices=("epoch", "run")
+    )
+    random_ties: bool = flag(False, "choose at random among equal Q-values (nature)")
+    random_starts: int = flag(30, "no-op steps before an episode, at most", low=0)
+
+    # Visualization
+    visualization_filters: int = flag(4, "filters shown of each convolutional layer", low=1)
+    visualization_file: Path | None = flag(None, "write the filter page to this .html file")
+
+    # Main loop
+    random_steps: int = flag(50_000, "random steps that fill the replay memory first", low=0)
+    train_steps: int = flag(250_000, "training steps in an epoch", low=0)
+    test_steps: int = flag(125_000, "testing steps after it", low=0)
+    epochs: int = flag(200, "epoch to end with", low=0)
+    start_epoch: int = flag(0, "epochs already done", low=0)
+    play_games: int = flag(0, "play this many games instead of training", low=0)
+    test_games: int = flag(0, "test for this many whole games instead of test_steps", low=0)
+    load_weights: Path | None = flag(None, "begin with this snapshot")
+    save_weights_prefix: Path | None = flag(None, "write snapshots <prefix>_<epoch>.pkl")
+    csv_file: Path | None = flag(None, "write statistics, a row a phase, to this file")
+    overwrite: bool = flag(False, "replace the files of an earlier run of the same name")
+
+    # Common
+    preset: str = flag(DEFAULT_PRESET, "presets/<name>.toml, or a file of flags")
+    random_seed: int | None = flag(None, "the same seed gives the same run", low=0)
+    log_level: str = flag(
+        "INFO", "how much is told", choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+    )
+
+
+FIELDS = {field.name: field for field in dataclasses.fields(Config)}
+TYPES = typing.get_type_hints(Config)
+GROUPS = {
+    "game": "Environment",
+    "replay_size": "Replay memory",
+    "learning_rate": "Deep Q-network",
+    "engine": "Engine",
+    "exploration_rate_start": "Agent",
+    "visualization_filters": "Visualization",
+    "random_steps": "Main loop",
+    "preset": "Common",
+}  # the first flag of each group
+# What a snapshot's network was trained with and must be played and tested with.
+FROM_SNAPSHOT = tuple(
+    """environment frame_skip repeat_action_probability minimal_action_set color_averaging
+    frame_maximum resize screen_width screen_height history_length zero_history batch_norm bias
+    padding random_starts random_ties""".split()
+)
+
+
+def parse_value(name: str, text: str) -> Any:
+    """The value that `text` stands for as flag `name`. Raises UserError if it is none."""
+    kind = kind_of(name)
+    try:
+        if kind is bool:
+            return {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}[
+                text.lower()
+            ]
+        if kind is int:
+            number = float(text) if "e" in text.lower() else int(text)
+            if number != int(number):
+                raise ValueError
+            return int(number)
+        return kind(text)
+    except (ValueError, KeyError, OverflowError):
+        wanted = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
+        raise UserError(f"--{name} takes {wanted}, not {text!r}.") from None
+
+
+def kind_of(name: str) -> Any:
+    """The type of a flag, without the None of an optional one."""
+    kind = TYPES[name]
+    if isinstance(kind, types.UnionType):
+        return next(part for part in typing.get_args(kind) if part is not type(None))
+    return kind
+
+
+def check(name: str, value: Any) -> Any:
+    """`value` if flag `name` can have it, a TOML or JSON value converted; else UserError."""
+    kind, limits = kind_of(name), FIELDS[name].metadata
+    if value is None and kind is not TYPES[name]:
+        return None
+    if kind is Path and isinstance(value, str):
+        value = Path(value)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind and not (kind is Path and isinstance(value, Path)):
+        raise UserError(f"{name} takes a value of type {kind.__name__}, not {value!r}.")
+    if limits["choices"] and value not in limits["choices"]:
+        raise UserError(f"--{name} is one of {', '.join(limits['choices'])}, not {value!r}.")
+    low, high = limits["low"], limits["high"]
+    if isinstance(value, int | float):
+        if not math.isfinite(value):
+            raise UserError(f"--{name} must be a finite number.")
+        if low is not None and value < low:
+            raise UserError(f"--{name} must be at least {low:g}, not {value:g}.")
+        if high is not None and value > high:
+            raise UserError(f"--{name} must be at most {high:g}, not {value:g}.")
+    return value
+
+
+def check_together(config: Config) -> None:
+    """Raise UserError for flags that do not go together."""
+    c = config
+    if c.replay_size <= c.history_length:
+        raise UserError(
+            f"--history_length {c.history_length} does not fit into --replay_size {c.replay_size}: "
+            "a state and the next one need one screen more."
+        )
+    if not c.zero_history and c.random_starts < c.history_length:
+        raise UserError(
+            f"--random_starts {c.random_starts} is too small: the no-op steps fill a state of "
+            f"--history_length {c.history_length}; for none at all give --zero_history true."
+        )
+    if c.min_reward > c.max_reward:
+        raise UserError("--min_reward is above --max_reward.")
+    if c.exploration_rate_end > c.exploration_rate_start:
+        raise UserError("--exploration_rate_end is above --exploration_rate_start.")
+    if c.frame_maximum and c.color_averaging:
+        raise UserError("--frame_maximum true needs --color_averaging false.")
+    if c.stochastic_round and c.engine != "neon":
+        raise UserError(
+            "--stochastic_round is a feature of Neon: leave it out, or take --engine neon."
+        )
+
+
+def unknown_flag(name: str) -> UserError:
+    """What to say to a flag that there is not."""
+    near = difflib.get_close_matches(name, FIELDS, 3, 0.6)
+    hint = f" Did you mean {' or '.join('--' + n for n in near)}?" if near else ""
+    return UserError(f"There is no flag --{name}.{hint} See --help.")
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """The flags of presets/<name>.toml or of a file. Raises UserError if it is none."""
+    path = PRESETS / f"{name}.toml"
+    if not path.is_file():
+        path = Path(name)
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in PRESETS.glob("*.toml")))
+        raise UserError(f"There is no preset {name}: take one of {known}, or a .toml file.")
+    try:
+        values = tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"The preset {path} cannot be read: {error}.") from None
+    for key in values:
+        if key not in FIELDS or key in ("game", "preset"):
+            raise UserError(f"{path}: {unknown_flag(str(key))}")
+    try:
+        return {key: check(key, value) for key, value in values.items()}
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def resolve(
+    given: dict[str, Any], defaults: dict[str, Any], trained: dict[str, Any] | None = None
+) -> Config:
+    """The value of every flag: the command line's (`given`), the preset's, what the snapshot was
+    `trained` with, the verb's `defaults`."""
+    values = {**defaults, **(trained or {})}
+    if "preset" in given or not trained:
+        name = given.get("preset", values.get("preset", DEFAULT_PRESET))
+        values.update(read_preset(name))
+    values.update(given)
+    config = Config(**{name: check(name, value) for name, value in values.items()})
+    check_together(config)
+    return config
+
+
+def to_plain(config: Config) -> dict[str, Any]:
+    """Flag values as JSON has them, paths as text."""
+    values = dataclasses.asdict(config)
+    return {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
+
+
+def trained_with(flags: object) -> dict[str, Any]:
+    """Of the flags kept in a snapshot, those that its network must be played with."""
+    if not isinstance(flags, dict):
+        return {}
+    return {name: check(name, flags[name]) for name in FROM_SNAPSHOT if name in flags}
