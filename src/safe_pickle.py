@@ -2,9 +2,9 @@
 
 A pickle is a program for a small stack machine, and Python's machine imports and calls whatever the
 program names. The machine here knows only the instructions with which picklers of protocols 0 to 4
-write plain data; the few names a numpy array needs are looked up in a table of our own functions, so
-that nothing is ever imported or called. Each instruction, byte and array is counted against a limit,
-so that no file takes more than 1 GB of memory or 10 seconds.
+write plain data; the few names that a numpy array needs stand for our own functions, so that nothing
+is ever imported or called. Each instruction, byte and array is counted against a limit, so that no
+file takes more than 1 GB of memory or 10 seconds.
 """
 
 from __future__ import annotations
@@ -20,22 +20,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_BYTES = 96 << 20  # the largest published network with Adadelta's states is 81 MB as text
+MAX_BYTES = 96 << 20  # the published network with Adadelta's states is 76 MB in protocol 0
 MAX_PARTS = 100_000  # instructions, and values in what they build; a snapshot has about 1,500
 MAX_DEPTH = 64  # containers within containers; a snapshot has 8
-MAX_LINE = 1_000  # characters of a number or a name written as text
+MAX_LINE = 1_000  # bytes of a number or a name written as text
+MAX_TEXT = 1 << 16  # bytes of a text that is not an array's numbers
 
-# Numbers numpy writes by kind and size in bytes; "O", strings, records and dates are not among them.
+# What numpy calls arrays of numbers; objects (O), strings, records and dates are not among them.
 NUMBERS = frozenset(["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"])
 
-# What instructions run into whose operands are missing, of the wrong type or unreadable as text; the
-# last is how Python 3.12 calls a backslash in a string that no Python wrote.
+# What instructions run into whose operands are missing, of the wrong type or unreadable as text;
+# the last is how Python 3.12 calls a backslash in a string that no Python wrote.
 _STUMBLES: tuple[type[Exception], ...] = (ArithmeticError, AttributeError, LookupError, TypeError)
 _STUMBLES += (ValueError, struct.error, DeprecationWarning)
 
 
 class Refused(ValueError):
-    """A pickle is damaged or holds more than plain data; the message ends a sentence on the file."""
+    """A pickle is damaged or holds more than plain data; the message says what of the file."""
 
 
 @dataclass(eq=False)
@@ -78,9 +79,9 @@ class _Machine:
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
         self.parts = MAX_PARTS
-        # A memoized string can be used again and again, each time for another large copy. An honest
-        # file needs at most: a string's bytes once, an array's once, or twice (float16 to float32).
-        self.room = 3 * len(data)
+        # Bytes that text and arrays may take: a memoized string could be made into any number of
+        # them. Honest numbers take up to 4: as text, encoded, and doubled from float16 to float32.
+        self.room = 4 * len(data)
         self.names: dict[tuple[str, str], Callable[..., Any] | None] = {
             ("numpy.core.multiarray", "_reconstruct"): self.reconstruct,
             ("numpy._core.multiarray", "_reconstruct"): self.reconstruct,
@@ -112,6 +113,14 @@ class _Machine:
         if len(text) < 2 or text[0] != text[-1] or text[:1] not in (b"'", b'"'):
             raise Refused("it is damaged")
         return codecs.escape_decode(text[1:-1])[0]
+
+    def text(self, size: int) -> str:
+        data = self.take(size)
+        # Of a text with a character beyond Latin-1 (above 0xC3 in UTF-8) each takes up to 4 bytes.
+        if size > MAX_TEXT and np.frombuffer(data, np.uint8).max() > 0xC3:
+            raise Refused("it holds a text too long")
+        self.grow(size if size > MAX_TEXT else 4 * size)
+        return str(data, "utf-8")
 
     # The limits
 
@@ -213,9 +222,11 @@ class _Machine:
                 case "T" | "B":  # BINSTRING, BINBYTES
                     stack.append(bytes(self.take(self.number(4))))
                 case "V":  # UNICODE
-                    stack.append(self.line(limit=MAX_BYTES).decode("raw-unicode-escape"))
+                    line = self.line(limit=MAX_TEXT)
+                    self.grow(4 * len(line))
+                    stack.append(line.decode("raw-unicode-escape"))
                 case "X" | "\x8c":  # BINUNICODE, SHORT_BINUNICODE
-                    stack.append(str(self.take(self.number(4 if op == "X" else 1)), "utf-8"))
+                    stack.append(self.text(self.number(4 if op == "X" else 1)))
                 case ")":  # EMPTY_TUPLE
                     stack.append(())
                 case "\x85" | "\x86" | "\x87":  # TUPLE1, TUPLE2, TUPLE3

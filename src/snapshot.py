@@ -49,8 +49,8 @@ class Snapshot:
     """A network and where it comes from.
 
     `epoch` counts the epochs trained. `info` holds plain values by name: str, numbers, None, lists
-    and dicts of them. `train_input_shape` is (history, height, width), or () where the file does not
-    say. `backend` and `cost` are Neon's descriptions of what computed the network and its cost.
+    and dicts of them. `train_input_shape` is (history, height, width), or () where the file does
+    not say. `backend` and `cost` are Neon's descriptions of what computed the network and its cost.
     """
 
     layers: list[Layer]
@@ -79,6 +79,8 @@ def read_snapshot(path: Path) -> Snapshot:
         return _snapshot(content, path)
     except OSError as error:
         raise UserError(f"The snapshot {path} cannot be read: {error.strerror}.") from error
+    except MemoryError:
+        raise UserError(f"There is not enough memory to read {path}; free some.") from None
     except ValueError as reason:
         raise UserError(
             f"{path} cannot be used as a snapshot: {reason}; give a .pkl file that was written by "
