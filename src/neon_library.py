@@ -1,0 +1,94 @@
+"""Neon itself, found and imported, and the backend that it computes on."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import io
+import logging
+import warnings
+from collections import namedtuple
+from contextlib import redirect_stdout
+from typing import Any
+
+import numpy as np
+
+from errors import UserError
+
+logger = logging.getLogger(__name__)
+
+HOW_TO = "docs/neon.md says how to get it going from its sources."
+MODULES = ("backends", "initializers", "layers", "models", "optimizers", "transforms")
+OLDEST = (1, 9)  # before it, Adam's bias correction counted epochs instead of weight updates
+
+
+def import_neon() -> Any:
+    """Neon's package with its MODULES. Raises UserError if there is none that can be used."""
+    _give_back_names()
+    logging.getLogger("neon").setLevel(logging.CRITICAL)  # it reports all it can do without
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")  # of a language that has moved on since
+            neon = importlib.import_module("neon")
+            version = tuple(int(n) for n in neon.__version__.split("+")[0].split(".")[:2])
+            if version < OLDEST:
+                raise UserError(f"Neon {neon.__version__} is too old, take 2.6.0: {HOW_TO}")
+            for name in MODULES:
+                importlib.import_module(f"neon.{name}")
+    except ModuleNotFoundError as error:
+        missing = "Neon" if error.name == "neon" else f"Neon's Python package {error.name}"
+        raise UserError(f"--engine neon needs {missing}, which is missing: {HOW_TO}") from error
+    except (AttributeError, ImportError, ValueError, SystemExit) as error:
+        raise UserError(f"The package neon found here is not a whole Neon 2.6: {HOW_TO}") from error
+    return neon
+
+
+def _give_back_names() -> None:
+    """Give Neon back the names it uses that Python 3.11 and numpy 1.24 have dropped.
+
+    Done only when this engine is chosen.
+    """
+    parts = namedtuple("parts", ("args", "varargs", "keywords", "defaults"))
+    vars(inspect).setdefault("getargspec", lambda f: parts(*inspect.getfullargspec(f)[:4]))
+    for name, kind in (("float", float), ("int", int)):
+        vars(np).setdefault(name, kind)
+
+
+def new_backend(
+    neon: Any,
+    *,
+    backend: str,
+    device_id: int,
+    datatype: str,
+    batch_size: int,
+    stochastic_round: bool,
+    seed: int,
+) -> Any:
+    """What Neon computes on from now on; `auto` is the GPU where Neon can use one.
+
+    Raises UserError if this machine, or Neon, cannot do it.
+    """
+    gpus = importlib.import_module("neon.backends.util.check_gpu").get_device_count()
+    kind = "gpu" if backend == "gpu" or (backend == "auto" and gpus) else "cpu"
+    if kind == "gpu" and device_id >= gpus:
+        raise UserError(
+            f"There is no GPU {device_id} that Neon can use (it sees {gpus}, through PyCUDA): take "
+            "--backend cpu or another --device_id."
+        )
+    datatypes = ["float16", "float32"] + ["float64"] * (kind == "cpu")
+    if datatype not in datatypes:
+        raise UserError(
+            f"Neon's {kind} backend has no {datatype}: take --datatype {' or '.join(datatypes)}."
+        )
+    if stochastic_round and kind == "cpu":
+        logger.warning("--stochastic_round changes nothing on Neon's cpu backend.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return neon.backends.gen_backend(
+            backend=kind,
+            rng_seed=seed,
+            datatype=np.dtype(datatype).type,
+            batch_size=batch_size,
+            stochastic_round=stochastic_round,
+            device_id=device_id,
+        )
