@@ -104,7 +104,7 @@ attempt() {
     fi
     case $output in
     *"No space left on device"* | *"Disk quota exceeded"*)
-        fail "The disk of $root is full: making .venv takes 2 GB, or 9 GB with CUDA, so free some and run this again." ;;
+        fail "The disk of $root is full: making .venv takes 2 GB, or 7 GB with CUDA: free some and run this again." ;;
     *NewConnectionError* | *NameResolutionError* | *"Failed to establish a new connection"* | *[Tt]"imed out"* | *ProxyError* | *SSLError* | *"Could not fetch URL"* | *"Network is unreachable"*)
         fail "Cannot reach the package index to download what .venv lacks: check the network, or pip's proxy and index settings, and run this again." ;;
     *"No matching distribution found for "*)

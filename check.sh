@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# The one gate: format, lint, types, shell scripts, tests. Arguments go to pytest: ./check.sh -k replay
+source "$(dirname "$(readlink -f "$0")")/src/setup.sh" || exit
+ensure requirements.txt requirements-dev.txt
+cd "$root" # the tools take their settings from pyproject.toml here
+
+run() {
+    say "check: $*"
+    "$@"
+}
+
+scripts=(./*.sh src/*.sh .ci/run)
+run "$python" -m ruff format --quiet --check
+run "$python" -m ruff check --quiet
+run bash -n "${scripts[@]}"
+if command -v shellcheck >/dev/null; then run shellcheck --external-sources "${scripts[@]}"; fi
+run "$python" -m mypy
+run "$python" -m pytest "$@"
