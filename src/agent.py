@@ -171,13 +171,13 @@ class Agent:
             for step in opening:
                 memory.add(0, step.reward, step.screen, step.terminal)
 
-    def play_random(self, steps: int, *, start: int = 0) -> None:
-        """The random phase: fill the replay memory with `steps` random steps."""
+    def play_random(self, steps: int, *, start: int = 0, exploration_rate: float = 1.0) -> None:
+        """The random phase: fill the replay memory with `steps` steps, nothing learned."""
         self._set_mode("train")
         if not start:
             self._restart(remember=True)
         for step in self._rounds(start, steps):
-            self.step(range(len(self.games)), 1.0, remember=True)
+            self.step(range(len(self.games)), exploration_rate, remember=True)
             self._round_done(step)
 
     def train(self, steps: int, *, start: int = 0) -> None:
@@ -198,7 +198,9 @@ class Agent:
             clock = (self.total_train_steps if self.target_clock == "run" else step) + n
             if self.target_steps and clock % self.target_steps == 0:
                 self.network.update_target_network()
-            if (step + n) % self.train_frequency == 0 and self.memory.count > self.memory.batch_size:
+            if (
+                step + n
+            ) % self.train_frequency == 0 and self.memory.count > self.memory.batch_size:
                 for _ in range(self.train_repeat):
                     self.network.train(self.memory.sample())
 

@@ -99,7 +99,9 @@ class Config:
 
     # Engine
     engine: str = flag("torch", "what computes the network", choices=("torch", "neon"))
-    backend: str = flag("auto", "device; auto: the GPU if there is one", choices=("auto", "cpu", "gpu"))
+    backend: str = flag(
+        "auto", "device; auto: the GPU if there is one", choices=("auto", "cpu", "gpu")
+    )
     device_id: int = flag(0, "number of the GPU", low=0)
     datatype: str = flag(
         "float32",
@@ -118,7 +120,9 @@ class Config:
     train_repeat: int = flag(1, "weight updates each time", low=0)
     target_steps: int = flag(10_000, "steps between copies to the target network, 0: none", low=0)
     target_clock: str = flag(
-        "epoch", "target_steps counts the steps of the epoch or of the run", choices=("epoch", "run")
+        "epoch",
+        "target_steps counts the steps of the epoch or of the run",
+        choices=("epoch", "run"),
     )
     random_ties: bool = flag(False, "choose at random among equal Q-values (nature)")
     random_starts: int = flag(30, "no-op steps before an episode, at most", low=0)

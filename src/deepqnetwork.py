@@ -1,8 +1,8 @@
 """Deep Q-learning: targets, errors and weight updates. Alone, with what it owns, in knowing torch.
 
-    y = r_t                                     if s_tp1 is terminal
-    y = r_t + discount * max_a Q_target(s_tp1, a)   otherwise
-    error = clip(Q(s_t, a_t) - y)               the gradient at the output a_t, zero elsewhere
+y = r_t                                     if s_tp1 is terminal
+y = r_t + discount * max_a Q_target(s_tp1, a)   otherwise
+error = clip(Q(s_t, a_t) - y)               the gradient at the output a_t, zero elsewhere
 """
 
 from __future__ import annotations

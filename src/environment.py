@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -94,7 +93,7 @@ class ALEEnvironment:
         self.ale.setFloat("repeat_action_probability", repeat_action_probability)
         self.ale.setBool("sound_obs", sound)
         if not ale_py.ALEInterface.isSupportedROM(str(rom)):  # loadROM would end the process
-            raise UserError(f"ALE does not know the game in {rom} (md5 {rom_md5(rom)}).")
+            raise UserError(f"ALE does not know the game in {rom}.")
         self.ale.setBool("color_averaging", False)  # palette.py does it
         self.ale.loadROM(str(rom))
         minimal, legal = self.ale.getMinimalActionSet(), self.ale.getLegalActionSet()
@@ -204,8 +203,3 @@ class ALEEnvironment:
         frame = Frame(self.frame_rgb(), np.array(self.ale.getAudio()) if self.sound else None)
         for listener in self.frame_listeners:
             listener(frame)
-
-
-def rom_md5(rom: Path) -> str:
-    """The md5 sum of a ROM file, by which ALE knows the game."""
-    return hashlib.md5(rom.read_bytes(), usedforsecurity=False).hexdigest()

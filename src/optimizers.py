@@ -51,9 +51,7 @@ class RMSProp:
         """One weight update; gradients may be of lower precision than the parameters."""
         self.updates += 1
         rest = 1 - self.decay_rate
-        for w, g, (s,), root in zip(
-            parameters, gradients, self.states, self.scratch, strict=True
-        ):
+        for w, g, (s,), root in zip(parameters, gradients, self.states, self.scratch, strict=True):
             g = g.to(w.dtype)
             s.mul_(self.decay_rate).addcmul_(g, g, value=rest * self.scale**2)
             torch.add(s, self.epsilon, out=root).sqrt_().add_(self.epsilon)
@@ -164,9 +162,7 @@ def make_optimizer(
 ) -> Optimizer:
     """The rule called `name`: rmsprop, centered_rmsprop, adam or adadelta."""
     if name == "rmsprop":
-        return RMSProp(
-            parameters, scale=scale, learning_rate=learning_rate, decay_rate=decay_rate
-        )
+        return RMSProp(parameters, scale=scale, learning_rate=learning_rate, decay_rate=decay_rate)
     if name == "centered_rmsprop":
         return CenteredRMSProp(
             parameters, scale=scale, learning_rate=learning_rate, decay_rate=decay_rate

@@ -48,7 +48,9 @@ PHOSPHOR_PERCENT = 77  # share of the brighter of two colours in ALE's average, 
 
 def colours(*, pal: bool) -> NDArray[np.uint8]:
     """The 128 colours of a PAL or an NTSC console, (128, 3) uint8."""
-    return np.array([list(bytes.fromhex(word)) for word in (PAL if pal else NTSC).split()], np.uint8)
+    return np.array(
+        [list(bytes.fromhex(word)) for word in (PAL if pal else NTSC).split()], np.uint8
+    )
 
 
 def plain_table(*, pal: bool = False) -> NDArray[np.uint8]:

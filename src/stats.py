@@ -14,15 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent import Agent, Callback, Screen
+from errors import UserError
 from snapshot import write_atomically
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = (
-    "epoch,phase,steps,nr_games,average_reward,min_game_reward,max_game_reward,"
-    "last_exploration_rate,total_train_steps,replay_memory_count,meanq,meancost,weight_updates,"
-    "total_time,epoch_time,steps_per_second"
-).split(",")
+COLUMNS = tuple(
+    (
+        "epoch,phase,steps,nr_games,average_reward,min_game_reward,max_game_reward,"
+        "last_exploration_rate,total_train_steps,replay_memory_count,meanq,meancost,weight_updates,"
+        "total_time,epoch_time,steps_per_second"
+    ).split(",")
+)
 
 
 class Statistics(Callback):
@@ -40,10 +43,36 @@ class Statistics(Callback):
         self.network = network
         self.memory = replay_memory
         self.csv_file = csv_file
-        self.rows: list[list[Any]] = []
+        self.rows: list[dict[str, Any]] = []
         self.validation_states: NDArray[np.uint8] | None = None
         self.start_time = time.monotonic()
         self.reset()
+
+    def go_on(self, epoch: int) -> None:
+        """Keep the rows that an earlier run wrote up to `epoch`; set a file with later ones aside.
+
+        Raises UserError if the file is not such a CSV.
+        """
+        if not self.csv_file or not self.csv_file.exists():
+            return
+        try:
+            with self.csv_file.open(newline="") as file:
+                rows: list[dict[str, Any]] = list(csv.DictReader(file, strict=True))
+            kept = [row for row in rows if int(row["epoch"]) <= epoch]
+            if any(row.keys() != set(COLUMNS) or None in row.values() for row in kept):
+                raise ValueError
+        except (OSError, ValueError, KeyError, TypeError, csv.Error):
+            raise UserError(
+                f"{self.csv_file} is not the CSV of an earlier run: move it away or give another "
+                "--csv_file."
+            ) from None
+        if len(kept) < len(rows):
+            aside = self.csv_file.with_name(f"{self.csv_file.name}.before_epoch_{epoch + 1}")
+            self.csv_file.replace(aside)
+            logger.info("Rows after epoch %d are set aside in %s", epoch, aside)
+        self.rows = kept
+        if kept:
+            self.start_time -= float(kept[-1]["total_time"])
 
     def reset(self) -> None:
         """Forget the phase before."""
@@ -77,7 +106,7 @@ class Statistics(Callback):
     def on_phase_end(self, phase: str, epoch: int) -> None:
         """Write the phase's row and log it."""
         row = self.row(phase, epoch)
-        self.rows.append([row[name] for name in COLUMNS])
+        self.rows.append(row)
         self.write()
         logger.info(
             "  %(nr_games)d games, average score %(average_reward).2f "
@@ -128,8 +157,8 @@ class Statistics(Callback):
         if not self.csv_file:
             return
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
         writer.writerows(self.rows)
         try:
             write_atomically(self.csv_file, text.getvalue().encode())

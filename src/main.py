@@ -1,0 +1,263 @@
+"""Simple DQN: parse the command line, wire the five parts, run the phases."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agent import Agent
+from engines import make_network
+from environment import Environment
+from environments import make_environment
+from errors import UserError
+from files import check_files, check_memory, snapshot_info, snapshot_path, write_description
+from game import Game
+from machine import random_stream
+from progress import Progress
+from replay_memory import ReplayMemory
+from stats import Statistics
+from verbs import VERBS, Task, parse
+
+logger = logging.getLogger("simple_dqn")
+
+
+@dataclass
+class Parts:
+    """The five parts of a run."""
+
+    environment: Environment
+    replay_memory: ReplayMemory | None
+    network: Any
+    agent: Agent
+    stats: Statistics
+
+
+def main(arguments: list[str]) -> int:
+    """Do what the command line says. Exit codes: 0 done, 2 unusable input, 130 stopped."""
+    verb = arguments[0] if arguments and arguments[0] in VERBS else "run"
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    try:
+        task = parse(verb, arguments[verb != "run" :])
+        logging.getLogger().setLevel(task.config.log_level)
+        if task.config.random_seed is None:
+            task = replace(task, config=replace(task.config, random_seed=secrets.randbits(31)))
+        return run(task)
+    except UserError as error:
+        print(f"{verb}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\n{verb}: stopped.", file=sys.stderr)
+        return 130
+
+
+def run(task: Task) -> int:
+    """Wire the parts and run the phases of `task`."""
+    config = task.config
+    learns = not config.play_games and config.train_steps > 0 and config.epochs > 0
+    if learns:
+        check_memory(config)
+    check_files(task)
+    parts = wire(task, learns=learns or bool(config.random_steps))
+    if config.load_weights:
+        load(task, parts)
+    with stopping(parts.agent):
+        if task.verb.startswith("profile"):
+            from profiling import profile
+
+            profile(parts, lambda: train_and_test(task, parts))
+        elif task.verb in ("play", "record", "nvis") or config.play_games:
+            play(task, parts)
+        elif config.test_games:
+            test_games(task, parts)
+        else:
+            train_and_test(task, parts)
+    return 130 if parts.agent.stopped else 0
+
+
+def wire(task: Task, *, learns: bool) -> Parts:
+    """Make the five parts and connect them; without `learns` nothing is remembered."""
+    config, seed = task.config, task.config.random_seed
+    assert seed is not None
+    environment = make_environment(config, task.rom, random_stream(seed, "environment"))
+    num_actions = len(environment.action_names)
+    sizes = dict(
+        history_length=config.history_length,
+        screen_height=config.screen_height,
+        screen_width=config.screen_width,
+    )
+    network = make_network(
+        engine=config.engine,
+        num_actions=num_actions,
+        **sizes,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        discount_rate=config.discount_rate,
+        optimizer=config.optimizer,
+        decay_rate=config.decay_rate,
+        clip_error=config.clip_error,
+        min_reward=config.min_reward,
+        max_reward=config.max_reward,
+        batch_norm=config.batch_norm,
+        bias=config.bias,
+        padding=config.padding,
+        init=config.init,
+        sum_gradient=config.sum_gradient,
+        target_network=config.target_steps > 0,
+        backend=config.backend,
+        device_id=config.device_id,
+        datatype=config.datatype,
+        rng=random_stream(seed, "weights"),
+    )
+    memory = None
+    if learns:
+        memory = ReplayMemory(
+            size=config.replay_size,
+            **sizes,
+            batch_size=config.batch_size,
+            zero_history=config.zero_history,
+            rng=random_stream(seed, "replay"),
+        )
+    game = Game(
+        environment=environment,
+        **sizes,
+        random_starts=config.random_starts,
+        zero_history=config.zero_history,
+        rng=random_stream(seed, "starts"),
+    )
+    agent = Agent(
+        games=[game],
+        replay_memory=memory,
+        network=network,
+        num_actions=num_actions,
+        rng=random_stream(seed, "exploration"),
+        exploration_rate_start=config.exploration_rate_start,
+        exploration_rate_end=config.exploration_rate_end,
+        exploration_decay_steps=config.exploration_decay_steps,
+        exploration_rate_test=config.exploration_rate_test,
+        train_frequency=config.train_frequency,
+        train_repeat=config.train_repeat,
+        target_steps=config.target_steps,
+        target_clock=config.target_clock,
+        random_ties=config.random_ties,
+        remember_all=config.remember_all,
+    )
+    stats = Statistics(agent, network, memory, config.csv_file)
+    agent.callbacks += [stats, Progress(stats)]
+    agent.total_train_steps = config.start_epoch * config.train_steps
+    return Parts(environment, memory, network, agent, stats)
+
+
+def train_and_test(task: Task, parts: Parts) -> None:
+    """The random phase, then epochs of a training and a testing phase."""
+    config, agent = task.config, parts.agent
+    write_description(task)
+    if config.start_epoch and config.train_steps:
+        refill = phase(parts, "random", 0, config.random_steps, row=False)
+        rate = agent.exploration_rate()
+        logger.info(
+            "Refilling the replay memory: %d steps of the loaded policy, exploration %.2f",
+            config.random_steps,
+            rate,
+        )
+        with refill:
+            agent.play_random(config.random_steps, exploration_rate=rate)
+    elif config.random_steps:
+        with phase(parts, "random", 0, config.random_steps):
+            agent.play_random(config.random_steps)
+    for epoch in range(config.start_epoch + 1, config.epochs + 1):
+        if config.train_steps and not agent.stopped:
+            with phase(parts, "train", epoch, config.train_steps):
+                agent.train(config.train_steps)
+            save_snapshot(task, parts, epoch)
+        if config.test_steps and not agent.stopped:
+            with phase(parts, "test", epoch, config.test_steps):
+                agent.test(config.test_steps)
+
+
+@contextlib.contextmanager
+def phase(parts: Parts, name: str, epoch: int, steps: int, row: bool = True) -> Iterator[None]:
+    """Tell the callbacks where a phase begins and ends; without `row` statistics keep silent."""
+    if row:
+        epochs = f"Epoch {epoch}: " if epoch else ""
+        logger.info("%s%s, %s", epochs, name, f"{steps} steps" if steps else "whole games")
+    listeners = [c for c in parts.agent.callbacks if row or not isinstance(c, Statistics)]
+    for callback in listeners:
+        callback.on_phase_start(name, epoch, steps)
+    yield
+    for callback in listeners:
+        callback.on_phase_end(name, epoch)
+
+
+def test_games(task: Task, parts: Parts) -> None:
+    """Play whole games and print the scores' summary."""
+    from summary import print_summary
+
+    with phase(parts, "test", task.config.start_epoch, 0):
+        parts.agent.play(task.config.test_games)
+    print_summary(task.game, parts.stats.scores)
+
+
+def play(task: Task, parts: Parts) -> None:
+    """Play whole games for somebody to watch."""
+    with phase(parts, "play", 0, 0):
+        parts.agent.play(task.config.play_games)
+
+
+def load(task: Task, parts: Parts) -> None:
+    """Take over the network of a snapshot, and its counters when training goes on from it."""
+    path = task.config.load_weights
+    assert path
+    snapshot = parts.network.load_weights(path)
+    actions = snapshot.info.get("actions")
+    if actions is not None and list(actions) != list(parts.environment.action_names):
+        raise UserError(
+            f"{path} was trained with the actions {', '.join(map(str, actions))} but the game has "
+            f"{', '.join(parts.environment.action_names)}: check the game and --minimal_action_set."
+        )
+    logger.info("Loaded %s, epoch %d", path, snapshot.epoch)
+    if task.config.start_epoch:
+        steps = snapshot.info.get("total_train_steps", parts.agent.total_train_steps)
+        parts.agent.total_train_steps = int(steps)
+        parts.stats.go_on(task.config.start_epoch)
+
+
+def save_snapshot(task: Task, parts: Parts, epoch: int) -> None:
+    """Write the snapshot of an epoch; a full disk is reported, and training goes on."""
+    if not task.config.save_weights_prefix:
+        return
+    path = snapshot_path(task.config.save_weights_prefix, epoch)
+    info = snapshot_info(task, parts.environment.action_names, parts.stats)
+    try:
+        parts.network.save_weights(path, epoch=epoch, info=info)
+        logger.info("  wrote %s", path)
+    except OSError as error:
+        logger.error("Cannot write %s (%s): going on without it.", path, error.strerror)
+
+
+@contextlib.contextmanager
+def stopping(agent: Agent) -> Iterator[None]:
+    """The first Ctrl-C, SIGTERM or SIGHUP ends the run in order; a second Ctrl-C at once."""
+
+    def stop(number: int, frame: object) -> None:
+        if agent.stopped:
+            raise KeyboardInterrupt
+        print("\nStopping after this step; Ctrl-C again stops at once.", file=sys.stderr)
+        agent.stop()
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, stop) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,54 @@
+"""Where the time of a phase goes: emulation, prediction, sampling, weight updates."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+class Stopwatch:
+    """Adds up the time and the calls of functions."""
+
+    def __init__(self) -> None:
+        """Nothing timed yet."""
+        self.seconds: dict[str, float] = {}
+        self.calls: dict[str, int] = {}
+
+    def watch(self, name: str, owner: Any, method: str) -> None:
+        """Time `owner.method` under `name` from now on."""
+        function = getattr(owner, method)
+        self.seconds[name], self.calls[name] = 0.0, 0
+
+        def timed(*args: Any, **keywords: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return function(*args, **keywords)
+            finally:
+                self.seconds[name] += time.perf_counter() - start
+                self.calls[name] += 1
+
+        setattr(owner, method, timed)
+
+
+def profile(parts: Any, work: Callable[[], None]) -> None:
+    """Do `work` and print what each part of it cost."""
+    watch = Stopwatch()
+    watch.watch("emulation", parts.environment, "act")
+    watch.watch("screen", parts.environment, "screen")
+    watch.watch("prediction", parts.network, "predict")
+    if parts.replay_memory:
+        watch.watch("remembering", parts.replay_memory, "add")
+        watch.watch("sampling", parts.replay_memory, "sample")
+    watch.watch("weight update", parts.network, "train")
+    start = time.perf_counter()
+    work()
+    total = time.perf_counter() - start
+    print(f"{'':<16}{'calls':>8}{'ms each':>10}{'seconds':>10}{'share':>8}")
+    for name, seconds in watch.seconds.items():
+        calls = watch.calls[name]
+        each = f"{1000 * seconds / calls:10.3f}" if calls else f"{'':>10}"
+        print(f"{name:<16}{calls:>8}{each}{seconds:10.2f}{seconds / total:8.1%}")
+    rest = total - sum(watch.seconds.values())
+    print(f"{'the rest':<16}{'':>8}{'':>10}{rest:10.2f}{rest / total:8.1%}")
+    print(f"{'all':<16}{'':>8}{'':>10}{total:10.2f}")

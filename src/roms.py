@@ -1,0 +1,66 @@
+"""Which ROM a game's name or file stands for. ale-py ships the ROMs of all games it knows."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import logging
+import re
+from pathlib import Path
+
+import ale_py
+import ale_py.roms
+
+from errors import UserError
+
+logger = logging.getLogger(__name__)
+
+# Games for several players at once, which a single agent cannot load.
+MULTIPLAYER = {"combat", "joust", "maze_craze", "warlords"}
+
+
+def known_games() -> list[str]:
+    """Names of the games whose ROMs come with ale-py and that one player can play."""
+    return sorted(set(ale_py.roms.get_all_rom_ids()) - MULTIPLAYER)
+
+
+def game_name(game: str) -> str:
+    """The name of a game as file names have it: roms/Breakout.bin and Breakout are breakout."""
+    stem = re.sub(r"\.(bin|rom|a26)$", "", Path(game).name, flags=re.IGNORECASE)
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", stem).lower()
+
+
+def find_rom(game: str) -> Path:
+    """The ROM file of a game, which may be given as a file or by its name.
+
+    Raises UserError, with near names, if there is none that ALE can play.
+    """
+    path, name = Path(game), game_name(game)
+    if path.is_file():
+        if not ale_py.ALEInterface.isSupportedROM(str(path)):
+            raise UserError(
+                f"ALE does not know the ROM {path} (md5 {rom_md5(path)}): only the games it has "
+                f"rules for can be played{_near(name)}."
+            )
+        return path
+    if name in known_games():
+        if len(path.parts) > 1 or path.suffix:
+            logger.info(
+                "There is no file %s; taking the ROM of %s that comes with ALE.", game, name
+            )
+        found = ale_py.roms.get_rom_path(name)
+        assert found
+        return found
+    if name in MULTIPLAYER:
+        raise UserError(f"{name} is a game for several players, which ALE cannot load for one.")
+    raise UserError(f"There is no ROM file {game} and no game of that name{_near(name)}.")
+
+
+def _near(name: str) -> str:
+    names = difflib.get_close_matches(name, known_games(), 3, 0.5)
+    return f"; did you mean {' or '.join(names)}?" if names else ""
+
+
+def rom_md5(rom: Path) -> str:
+    """The md5 sum of a ROM file, by which ALE knows the game."""
+    return hashlib.md5(rom.read_bytes(), usedforsecurity=False).hexdigest()

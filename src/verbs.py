@@ -1,0 +1,201 @@
+"""What each script does: a verb is a set of defaults for the flags, and the files it works on."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from config import ROOT, Config, resolve, trained_with
+from errors import UserError
+from flags import Parser
+from roms import find_rom, game_name
+from snapshot import Snapshot, game_of, read_snapshot
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A script: how it is called, what it is for, and the flag values that make it so."""
+
+    usage: str
+    description: str
+    defaults: dict[str, Any] = field(default_factory=dict)
+
+
+TEST = {"random_steps": 0, "train_steps": 0, "epochs": 1}
+PLAY = {"play_games": 1, "random_steps": 0}
+VERBS = {
+    "train": Verb(
+        "./train.sh GAME [LABEL] [flags]",
+        "Trains an agent on GAME, a ROM file (roms/pong.bin) or a game's name (pong).\n"
+        "Writes results/<game>[_LABEL].csv and .json, and a snapshot after each epoch,\n"
+        "snapshots/<game>[_LABEL]_<epoch>.pkl. Ctrl-C saves and says how to go on.",
+    ),
+    "resume": Verb(
+        "./resume.sh SNAPSHOT [flags]",
+        "Goes on training from a snapshot: its network, optimizer, epoch, exploration and flags.\n"
+        "Flags given here replace those of the run, for instance --epochs 300.",
+    ),
+    "test": Verb(
+        "./test.sh SNAPSHOT [flags]",
+        "Plays a snapshot for --test_steps steps, or --test_games N whole games, and prints how\n"
+        "well it does. The published protocol: --test_games 30 --max_episode_frames 18000.",
+        TEST,
+    ),
+    "play": Verb(
+        "./play.sh SNAPSHOT|GAME [flags]",
+        "Shows a snapshot playing, in a window with sound; m gives you the joystick, h the keys.\n"
+        "With the name of a game you play alone.",
+        {**PLAY, "display_screen": True},
+    ),
+    "record": Verb(
+        "./record.sh SNAPSHOT [flags]",
+        "Films a game: videos/<snapshot>.mov with sound, its frames in videos/<game>/.",
+        PLAY,
+    ),
+    "nvis": Verb(
+        "./nvis.sh SNAPSHOT [flags]",
+        "Plays a game and shows what each filter of the network looks at: results/<game>.html.",
+        PLAY,
+    ),
+    "profile_random": Verb(
+        "./profile_random.sh [GAME] [flags]",
+        "Shows what emulation costs: random steps, nothing predicted, nothing learned.",
+        {"random_steps": 10_000, "train_steps": 0, "test_steps": 0, "epochs": 1},
+    ),
+    "profile_test": Verb(
+        "./profile_test.sh [GAME] [flags]",
+        "Shows what prediction costs: testing steps without exploration.",
+        {**TEST, "test_steps": 5_000, "exploration_rate_test": 0.0},
+    ),
+    "profile_train": Verb(
+        "./profile_train.sh [GAME] [flags]",
+        "Shows what learning costs: training steps with random actions, an update every step.",
+        {
+            "random_steps": 500,
+            "train_steps": 1_000,
+            "test_steps": 0,
+            "epochs": 1,
+            "exploration_rate_end": 1.0,
+            "train_frequency": 1,
+            "target_steps": 0,
+            "replay_size": 10_000,
+        },
+    ),
+    "run": Verb(
+        "python src/main.py GAME [flags]",
+        "Trains, tests or plays as the flags say; the scripts call this with flags of their own.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be done."""
+
+    verb: str
+    config: Config
+    name: str  # <game>[_<label>], of the files written
+    rom: Path | None  # None unless the environment is ALE
+    snapshot: Snapshot | None  # the one that is loaded
+
+    @property
+    def game(self) -> str:
+        """The game's name, as snapshots keep it."""
+        return game_name(str(self.rom)) if self.rom else self.config.game
+
+
+def parse(verb: str, arguments: Sequence[str]) -> Task:
+    """The task that a command line asks for. Raises UserError; exits after --help."""
+    about = VERBS[verb]
+    parser = Parser(about.usage.split(" ")[0], about.description, about.defaults)
+    parser.usage = about.usage
+    words, given = parser.parse(arguments)
+    defaults = dict(about.defaults)
+    if not words and verb.startswith("profile"):
+        words = ["pong"]
+    if not words or len(words) > 1 + (verb == "train"):
+        raise UserError(f"Call it as {about.usage}; --help explains the flags.")
+    subject = words[0]
+    if verb in ("train", "run") or verb.startswith("profile") or _is_game(verb, subject):
+        return _game_task(verb, subject, words[1:], defaults, given)
+    return _snapshot_task(verb, Path(subject), defaults, given)
+
+
+def _is_game(verb: str, subject: str) -> bool:
+    return verb == "play" and not Path(subject).is_file() and not subject.endswith(".pkl")
+
+
+def _game_task(
+    verb: str, game: str, label: list[str], defaults: dict[str, Any], given: dict[str, Any]
+) -> Task:
+    if label and not re.fullmatch(r"[\w.+-]+", label[0]):
+        raise UserError(f"The label {label[0]!r} becomes part of file names: use letters and _.")
+    environment = given.get("environment", "ale")
+    safe = game_name(game) if environment == "ale" else re.sub(r"[^\w.-]+", "_", game)
+    name = "_".join([safe, *label])
+    if verb == "train":
+        defaults["save_weights_prefix"] = ROOT / "snapshots" / name
+        defaults["csv_file"] = ROOT / "results" / f"{name}.csv"
+    snapshot = None
+    if weights := given.get("load_weights"):
+        snapshot = read_snapshot(weights)
+    trained = trained_with(snapshot.info.get("flags")) if snapshot else None
+    config = resolve({**given, "game": game}, defaults, trained)
+    rom = find_rom(game) if config.environment == "ale" else None
+    return Task(verb, config, name, rom, snapshot)
+
+
+def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[str, Any]) -> Task:
+    snapshot = read_snapshot(path)
+    name = re.sub(r"_\d+$", "", path.stem)
+    flags = snapshot.info.get("flags")
+    defaults["load_weights"] = path
+    if verb == "resume":
+        flags = flags if isinstance(flags, dict) else {}
+        defaults.update({k: v for k, v in flags.items() if k not in NOT_RESUMED})
+        defaults["start_epoch"] = snapshot.epoch
+        defaults["save_weights_prefix"] = path.with_name(name)
+        defaults["csv_file"] = ROOT / "results" / f"{name}.csv"
+    if verb == "nvis":
+        defaults["visualization_file"] = ROOT / "results" / f"{name}.html"
+    trained = trained_with(flags)
+    game = given.get("game") or game_of(path, snapshot)
+    environment = given.get("environment", trained.get("environment", "ale"))
+    rom = _rom_of(game, path) if environment == "ale" else None
+    config = resolve({**given, "game": game}, defaults, trained)
+    return Task(verb, config, name, rom, snapshot)
+
+
+# Of a run's flags, those that its resumption finds elsewhere.
+NOT_RESUMED = (
+    "game",
+    "load_weights",
+    "save_weights_prefix",
+    "csv_file",
+    "start_epoch",
+    "overwrite",
+)
+
+
+def _rom_of(game: str, snapshot: Path) -> Path:
+    """The ROM of a snapshot's game: the user's own in roms/, or the one that comes with ALE."""
+    for ending in (".bin", ".rom", ".a26"):
+        own = ROOT / "roms" / f"{game}{ending}"
+        if own.is_file():
+            return find_rom(str(own))
+    parts = game.split("_")  # space_invaders_mylabel: the game is followed by a label
+    for n in range(len(parts), 0, -1):
+        try:
+            return find_rom("_".join(parts[:n]))
+        except UserError:
+            continue
+    raise UserError(
+        f"Cannot tell which game {snapshot} plays: name it <game>_<epoch>.pkl, like "
+        "space_invaders_200.pkl."
+    )
