@@ -1,0 +1,101 @@
+"""The convolutional layers of a snapshot, computed with NumPy alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from errors import UserError
+from neon_layers import Layer
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convolution:
+    """A convolutional layer as its filters: what the page needs to know of the network."""
+
+    name: str  # four digits: the layer's place in the network, its ReLUs counted
+    weights: FloatArray  # (filters, channels, rows, columns)
+    stride: int
+    padding: int = 0
+    bias: FloatArray | None = None  # (filters,)
+    scale: FloatArray | None = None  # (filters,) batch normalization, folded: scale * x + shift
+    shift: FloatArray | None = None  # (filters,)
+
+    def responses(self, inputs: FloatArray) -> FloatArray:
+        """(n, channels, height, width) -> (n, filters, rows, columns), before any ReLU."""
+        pad = self.padding
+        if pad:
+            inputs = np.pad(inputs, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+        windows = sliding_window_view(inputs, self.weights.shape[2:], axis=(2, 3))
+        windows = windows[:, :, :: self.stride, :: self.stride]  # (n, c, rows, columns, r, s)
+        outputs = np.tensordot(windows, self.weights, axes=([1, 4, 5], [1, 2, 3]))
+        if self.bias is not None:
+            outputs += self.bias
+        return outputs.transpose(0, 3, 1, 2)
+
+    def rectified(self, responses: FloatArray) -> FloatArray:
+        """What the next layer sees: after batch normalization, if there is any, and the ReLU."""
+        if self.scale is not None and self.shift is not None:
+            responses = responses * self.scale[:, None, None] + self.shift[:, None, None]
+        return np.maximum(responses, 0)
+
+    def backward(self, errors: FloatArray, height: int, width: int) -> FloatArray:
+        """(n, filters, rows, columns) -> (n, channels, height, width): the transpose of it."""
+        n, _, rows, columns = errors.shape
+        channels, r, s = self.weights.shape[1:]
+        pad, stride = self.padding, self.stride
+        # (n, rows, columns, c, r, s): what each place sends to each pixel it saw
+        sent = np.tensordot(errors, self.weights, axes=([1], [0]))
+        sums = np.zeros((n, channels, height + 2 * pad, width + 2 * pad), np.float32)
+        for i in range(r):
+            for j in range(s):
+                seen = sums[:, :, i : i + stride * rows : stride, j : j + stride * columns : stride]
+                seen += sent[..., i, j].transpose(0, 3, 1, 2)
+        return sums[:, :, pad : pad + height, pad : pad + width]
+
+
+def convolutions(layers: Sequence[Layer]) -> list[Convolution]:
+    """The convolutional layers among the layers of a network, each with what belongs to it.
+
+    They are named as Neon's page named them, 0000, 0002 and 0004, the ReLUs in between counted;
+    biases and batch normalization are not, so that the names do not change with them. Raises
+    UserError if it does not begin with one, or a weight is not a finite number.
+    """
+    found: list[Convolution] = []
+    for layer in layers:
+        params, config = layer.params, layer.config
+        if not found and layer.kind != "Convolution":
+            raise UserError(
+                f"The network begins with {layer.name}, not with a convolutional layer."
+            )
+        if layer.kind == "Linear":
+            break
+        if not all(np.isfinite(values).all() for values in params.values()):
+            raise UserError(
+                f"The weights of {layer.name} are not all finite numbers, its training has "
+                "diverged: take an earlier snapshot."
+            )
+        if layer.kind == "Convolution":
+            size = int(config["size"])
+            weights = params["W"].T.reshape(-1, int(config["channels"]), size, size)
+            found.append(
+                Convolution(
+                    name=f"{2 * len(found):04}",
+                    weights=np.ascontiguousarray(weights),
+                    stride=int(config["stride"]),
+                    padding=int(config["padding"]),
+                )
+            )
+        elif layer.kind == "Bias":
+            found[-1] = replace(found[-1], bias=params["W"][:, 0])
+        elif layer.kind == "BatchNorm":
+            scale = params["gamma"] / np.sqrt(params["gvar"] + np.float32(config["eps"]))
+            shift = params["beta"] - params["gmean"] * scale
+            found[-1] = replace(found[-1], scale=scale[:, 0], shift=shift[:, 0])
+    return found

@@ -1,0 +1,270 @@
+"""One HTML file that shows what the filters look for: works offline, sends nothing anywhere."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bokeh.embed import json_item
+from bokeh.events import DoubleTap
+from bokeh.model import Model
+from bokeh.models import (
+    ColumnDataSource,
+    CrosshairTool,
+    CustomJS,
+    HoverTool,
+    Image,
+    ImageRGBA,
+    LinearColorMapper,
+    PanTool,
+    Plot,
+    Quad,
+    Range1d,
+    Row,
+    Text,
+    WheelZoomTool,
+)
+from bokeh.models.annotations import Span
+from bokeh.models.ui import UIElement
+from bokeh.resources import Resources
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from numpy.typing import NDArray
+
+from errors import UserError
+from nvis.convolution import Convolution
+from nvis.guided_backpropagation import (
+    ByteArray,
+    Strongest,
+    guided_backpropagation,
+    receptive_field,
+    strongest_activations,
+    to_bytes,
+)
+from snapshot import write_atomically
+
+FRAME_COLOR = "#ff9500"
+WEIGHT_COLUMNS = 4  # filters side by side in the drawing of the first layer's weights
+# negative, zero, positive: blue through white to red, readable for the colour-blind
+BLUE, WHITE, RED = (33, 102, 172), (250, 250, 250), (178, 24, 43)
+
+log = logging.getLogger(__name__)
+
+# Inside the pictures there is nothing to see, so the ranges stay within them; and one finger
+# scrolls the page on a phone until a picture is zoomed: only then is there something to pan.
+KEEP_INSIDE = """
+const clamp = (range, size) => {
+  const flipped = range.start > range.end
+  const low = Math.min(range.start, range.end)
+  const span = Math.min(Math.abs(range.end - range.start), size)
+  const start = Math.min(Math.max(low, 0), size - span)
+  const [a, b] = flipped ? [start + span, start] : [start, start + span]
+  if (a !== range.start || b !== range.end) range.setv({start: a, end: b})
+  return span < size
+}
+const zoomed = [clamp(x_range, width), clamp(y_range, height)].includes(true)
+for (const pan of pans) if (pan.active !== zoomed) pan.active = zoomed
+"""
+SHOW_ALL = "x_range.setv({start: 0, end: width}); y_range.setv({start: height, end: 0});"
+
+
+def visualize(
+    convolutions: Sequence[Convolution],
+    states: ByteArray,
+    *,
+    filters: int,
+    file: Path,
+    game: str,
+    snapshot: str,
+    epoch: int | None,
+) -> None:
+    """Writes the page of the first `filters` filters of each convolutional layer to `file`.
+
+    states is (n, history_length, height, width) uint8, oldest screen first; they are read 32 at a
+    time, so a sliding view over a game's screens is as good as a copy and far smaller. game,
+    snapshot and epoch are shown in the header. Raises UserError where there is nothing to draw or
+    the file cannot be written.
+    """
+    if len(states) == 0:
+        raise UserError("No state was collected, so no filter saw anything: play a longer game.")
+    if filters < 1:
+        raise UserError(f"--visualization_filters is {filters}, it must be 1 or more.")
+    notes = []
+    for layer in convolutions:
+        if filters > len(layer.weights):
+            notes.append(f"layer {layer.name} has {len(layer.weights)} filters")
+    note = f"{filters} filters were asked for, but {', '.join(notes)}: all are shown."
+    if notes:
+        log.warning(note)
+    height, width = states.shape[2:]
+    strongest = strongest_activations(convolutions, states)
+    page = _template().render(
+        game=game,
+        snapshot=snapshot,
+        epoch=epoch,
+        number_of_states=len(states),
+        history_length=states.shape[1],
+        note=note if notes else "",
+        bokeh=Resources(mode="inline", components=["bokeh"]).render_js(),
+        aspect=f"{2 * width} / {height}",
+        layers=[
+            _layer(convolutions[: depth + 1], states, found, filters)
+            for depth, found in enumerate(strongest)
+        ],
+        weights=_item(_weights(convolutions[0].weights)),
+    )
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, page.encode())
+    except OSError as error:
+        raise UserError(
+            f"Cannot write {file} ({error.strerror}): name another with --visualization_file."
+        ) from error
+
+
+def _template() -> Any:
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    return environment.get_template("page.html")
+
+
+def _layer(
+    convolutions: Sequence[Convolution], states: ByteArray, found: Strongest, filters: int
+) -> dict[str, Any]:
+    layer = convolutions[-1]
+    shown = np.arange(min(filters, len(layer.weights)))
+    best = states[found.states[shown]]
+    _, pictures = guided_backpropagation(convolutions, best, shown, found.locations[shown])
+    _, _, rows, columns = layer.weights.shape
+    return {
+        "name": layer.name,
+        "of": len(layer.weights),
+        "kernel": f"{rows}×{columns}",
+        "stride": layer.stride,
+        "places": "{}×{}".format(*found.places),
+        "field": _field_size(convolutions),
+        "filters": list(_filters(convolutions, found, best, to_bytes(pictures))),
+    }
+
+
+def _field_size(convolutions: Sequence[Convolution]) -> int:
+    size = 1
+    for layer in reversed(convolutions):
+        size = (size - 1) * layer.stride + layer.weights.shape[2]
+    return size
+
+
+def _filters(
+    convolutions: Sequence[Convolution], found: Strongest, states: ByteArray, pictures: ByteArray
+) -> Iterator[dict[str, Any]]:
+    for k, (state, picture) in enumerate(zip(states, pictures, strict=True)):
+        place_row, place_column = divmod(int(found.locations[k]), found.places[1])
+        field = receptive_field(convolutions, place_row, place_column, *state.shape[1:])
+        yield {
+            "number": k,
+            "activation": float(found.activations[k]),
+            "state": int(found.states[k]),
+            "row": place_row,
+            "column": place_column,
+            "pair": _item(_pair(picture, state, field)),
+        }
+
+
+def _item(model: Model) -> str:
+    """A drawing as JSON that can stand inside a script element."""
+    return json.dumps(json_item(model)).replace("<", "\\u003c")
+
+
+def _rgba(channels: ByteArray) -> NDArray[np.uint32]:
+    """The last three of (channels, h, w) as red, green and blue; a shorter history repeats."""
+    last = [channels[max(len(channels) - 3 + i, 0)] for i in range(3)]
+    opaque = np.full_like(last[0], 255)
+    return np.stack([*last, opaque], axis=-1).view(np.uint32)[..., 0]
+
+
+def _pair(picture: ByteArray, state: ByteArray, field: tuple[int, int, int, int]) -> Row:
+    """Guided backpropagation and its input, side by side, zoomed and panned as one."""
+    height, width = state.shape[1:]
+    x_range, y_range = Range1d(start=0, end=width), Range1d(start=height, end=0)
+    cross = Span(dimension="width"), Span(dimension="height")
+    for line in cross:
+        line.update(line_color="#ffffff", line_alpha=0.6)
+    top, left, bottom, right = field
+    frame = Quad(left=left, right=right, top=top, bottom=bottom)
+    frame.update(fill_color=None, line_color=FRAME_COLOR, line_width=2)
+    pans = [PanTool(), PanTool()]
+    known = {"x_range": x_range, "y_range": y_range, "width": width, "height": height}
+    keep_inside = CustomJS(args=known | {"pans": pans}, code=KEEP_INSIDE)
+    for changed in (x_range, y_range):
+        for end in ("start", "end"):
+            changed.js_on_change(end, keep_inside)
+    show_all = CustomJS(args=known, code=SHOW_ALL)
+    plots: list[UIElement] = []
+    for name, channels, pan in zip(("guided", "input"), (picture, state), pans, strict=True):
+        plot = _plot(name, x_range, y_range, width / height)
+        image = ColumnDataSource({"image": [_rgba(channels)]})
+        plot.add_glyph(image, ImageRGBA(image="image", x=0, y=0, dw=width, dh=height))
+        plot.add_glyph(frame)
+        wheel = WheelZoomTool()
+        plot.add_tools(wheel, pan, CrosshairTool(overlay=cross))
+        plot.toolbar.active_scroll = wheel
+        plot.toolbar.active_drag = None
+        plot.js_on_event(DoubleTap, show_all)
+        plots.append(plot)
+    return Row(children=plots, spacing=6, sizing_mode="stretch_width")
+
+
+def _plot(name: str, x_range: Range1d, y_range: Range1d, aspect_ratio: float) -> Plot:
+    return Plot(
+        name=name,
+        x_range=x_range,
+        y_range=y_range,
+        aspect_ratio=aspect_ratio,
+        sizing_mode="stretch_width",
+        toolbar_location=None,
+        min_border=0,
+        outline_line_color=None,
+        background_fill_color=None,
+        border_fill_color=None,
+    )
+
+
+def _weights(weights: NDArray[np.float32]) -> Plot:
+    """Every filter of the first layer: its weights for each screen, the oldest on the left."""
+    filters, channels, r, s = weights.shape
+    wide, high = channels * (s + 1) + 2, r + 6  # one filter's room in pixels, gaps included
+    rows = -(-filters // WEIGHT_COLUMNS)
+    canvas = np.full((rows * high - 1, WEIGHT_COLUMNS * wide - 3), np.nan, np.float32)
+    labels: dict[str, list[Any]] = {"x": [], "y": [], "text": []}
+    for k, kernel in enumerate(weights):
+        top, left = k // WEIGHT_COLUMNS * high + 5, k % WEIGHT_COLUMNS * wide
+        for c in range(channels):
+            canvas[top : top + r, left + c * (s + 1) : left + c * (s + 1) + s] = kernel[c]
+        labels["x"].append(left)
+        labels["y"].append(top - 0.5)
+        labels["text"].append(str(k))
+    height, width = canvas.shape
+    x_range, y_range = Range1d(start=0, end=width), Range1d(start=height, end=0)
+    plot = _plot("weights", x_range, y_range, width / height)
+    largest = float(np.abs(weights).max()) or 1.0
+    mapper = LinearColorMapper(palette=_diverging(), low=-largest, high=largest)
+    mapper.nan_color = "rgba(0, 0, 0, 0)"
+    image = plot.add_glyph(
+        ColumnDataSource({"image": [canvas]}),
+        Image(image="image", x=0, y=0, dw=width, dh=height, color_mapper=mapper),
+    )
+    text = Text(x="x", y="y", text="text", text_baseline="bottom")
+    text.update(text_font_size="9px", text_color="#667085")
+    plot.add_glyph(ColumnDataSource(labels), text)
+    plot.add_tools(HoverTool(renderers=[image], tooltips=[("weight", "@image{0.0000}")]))
+    return plot
+
+
+def _diverging() -> list[str]:
+    """256 colours, evenly from BLUE through WHITE to RED."""
+    places = np.linspace(0, 1, 256)
+    mixed = [np.interp(places, [0, 0.5, 1], ends) for ends in zip(BLUE, WHITE, RED, strict=True)]
+    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in np.rint(mixed).astype(int).T]
