@@ -36,11 +36,11 @@ SCRIPTS = {
 }
 MAIN = "import json, os, sys, tiny; print(json.dumps([tiny.version, os.getcwd(), *sys.argv[1:]]))"
 FAKE_PYTHON = """#!/usr/bin/env bash
-self={folder}/python3
+self='{folder}/python3'
 case "$1 $2" in
-"-m venv") echo venv >>{folder}/log; mkdir -p "$3/bin"; ln -s "$self" "$3/bin/python" ;;
-"-m pip") [[ $3 != install ]] || {{ echo pip >>{folder}/log; {pip}; }} ;;
--c*) exec {real} -c "import sys; sys.executable = '$self'; {lie}; $2" ;;
+"-m venv") echo venv >>'{folder}/log'; mkdir -p "$3/bin"; ln -s "$self" "$3/bin/python" ;;
+"-m pip") [[ $3 != install ]] || {{ echo pip >>'{folder}/log'; {pip}; }} ;;
+-c*) exec '{real}' -c "import sys; sys.executable = '$self'; {lie}; $2" ;;
 *) echo "$@" ;;
 esac
 """
