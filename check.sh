@@ -5,7 +5,8 @@ ensure requirements.txt requirements-dev.txt
 cd "$root" # the tools take their settings from pyproject.toml here
 
 run() {
-    say "check: $*"
+    local command="$*"
+    say "check: ${command#"$python -m "}"
     "$@"
 }
 
