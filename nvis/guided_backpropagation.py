@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from nvis.convolution import Convolution, FloatArray
 
@@ -47,7 +48,8 @@ def strongest_activations(
     Of equal ones the first batch of states wins; within it the first place, then the first state.
     """
     found: list[Strongest] = []
-    for first in range(0, len(states), BATCH_SIZE):
+    batches = range(0, len(states), BATCH_SIZE)
+    for first in tqdm(batches, "Looking for the strongest", disable=None, delay=1, leave=False):
         inputs = floats(states[first : first + BATCH_SIZE])
         for depth, layer in enumerate(convolutions):
             responses = layer.responses(inputs)  # (n, filters, rows, columns)
