@@ -33,9 +33,9 @@ class Layer:
     BatchNorm    beta, gamma, gmean, gvar (outputs, 1)  rho, eps
     Activation   (a ReLU)
 
-    `states` are the optimizer's arrays, each of its parameter's shape: RMSProp's mean square; Adam's
-    mean and mean square; Adadelta's mean square, mean squared step and last step; none before the
-    first weight update. A BatchNorm's are those of beta, then as many of gamma.
+    `states` are the optimizer's arrays, each of its parameter's shape: RMSProp's mean square;
+    Adam's mean and mean square; Adadelta's mean square, mean squared step and last step; none
+    before the first weight update. A BatchNorm's are those of beta, then as many of gamma.
     """
 
     kind: str
@@ -206,9 +206,11 @@ def described(kind: str, **config: Any) -> dict[str, Any]:
 
 
 def get(holder: Any, key: str, kind: type[Any] | tuple[type[Any], ...]) -> Any:
-    """The value of a key that Neon's files have; ValueError if it is missing or of another kind."""
+    """The value of a key that Neon's files have; ValueError if it is missing or of another kind,
+    or a text that cannot be shown in a line."""
     value = holder.get(key) if isinstance(holder, dict) else None
-    if not isinstance(value, kind) or (isinstance(value, str) and len(value) > 200):
+    is_long = isinstance(value, str) and (len(value) > 100 or not value.isprintable())
+    if not isinstance(value, kind) or is_long:
         raise ValueError(f"it has no {key} where Neon's files have one")
     return value
 

@@ -1,7 +1,8 @@
 """Plain data and numpy arrays into a pickle that any Python and any numpy can load.
 
-Python's own pickler would name the installed numpy's private modules, unknown to other versions, and
-its bytes differ with which equal values happen to be one object; here equal data gives equal bytes.
+Python's own pickler would name the installed numpy's private modules, unknown to other versions,
+and its bytes differ with which equal values happen to be one object; here equal data gives equal
+bytes.
 """
 
 from __future__ import annotations

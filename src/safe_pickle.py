@@ -2,9 +2,9 @@
 
 A pickle is a program for a small stack machine, and Python's machine imports and calls whatever the
 program names. The machine here knows only the instructions with which picklers of protocols 0 to 4
-write plain data; the few names that a numpy array needs stand for our own functions, so that nothing
-is ever imported or called. Each instruction, byte and array is counted against a limit, so that no
-file takes more than 1 GB of memory or 10 seconds.
+write plain data; the few names that a numpy array needs stand for our own functions, so that
+nothing is ever imported or called. Each instruction, byte and array is counted against a limit, so
+that no file takes more than 1 GB of memory or 10 seconds.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from __future__ import annotations
 import codecs
 import math
 import struct
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from types import MethodType
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -80,16 +81,9 @@ class _Machine:
         self.memo: dict[int, Any] = {}
         self.parts = MAX_PARTS
         # Bytes that text and arrays may take: a memoized string could be made into any number of
-        # them. Honest numbers take up to 4: as text, encoded, and doubled from float16 to float32.
-        self.room = 4 * len(data)
-        self.names: dict[tuple[str, str], Callable[..., Any] | None] = {
-            ("numpy.core.multiarray", "_reconstruct"): self.reconstruct,
-            ("numpy._core.multiarray", "_reconstruct"): self.reconstruct,
-            ("numpy", "ndarray"): None,
-            ("numpy", "dtype"): self.dtype,
-            ("_codecs", "encode"): self.encode,
-            ("collections", "OrderedDict"): self.ordered_dict,
-        }
+        # them. Honest numbers take up to 4 times their bytes in the file: as text, encoded, and
+        # twice from float16 to float32; and 8 MB are for what Python adds to each text.
+        self.room = 4 * len(data) + (8 << 20)
 
     # The file
 
@@ -114,13 +108,14 @@ class _Machine:
             raise Refused("it is damaged")
         return codecs.escape_decode(text[1:-1])[0]
 
-    def text(self, size: int) -> str:
-        data = self.take(size)
-        # Of a text with a character beyond Latin-1 (above 0xC3 in UTF-8) each takes up to 4 bytes.
-        if size > MAX_TEXT and np.frombuffer(data, np.uint8).max() > 0xC3:
+    def text(self, data: memoryview, codec: str) -> str:
+        # One character beyond Latin-1 makes each of a text take up to 4 bytes; of UTF-8, as numbers
+        # come, it is the one to have bytes above 0xC3.
+        if len(data) > MAX_TEXT and np.frombuffer(data, np.uint8).max() > 0xC3:
             raise Refused("it holds a text too long")
-        self.grow(size if size > MAX_TEXT else 4 * size)
-        return str(data, "utf-8")
+        text = str(data, codec)
+        self.grow(sys.getsizeof(text))
+        return text
 
     # The limits
 
@@ -222,11 +217,10 @@ class _Machine:
                 case "T" | "B":  # BINSTRING, BINBYTES
                     stack.append(bytes(self.take(self.number(4))))
                 case "V":  # UNICODE
-                    line = self.line(limit=MAX_TEXT)
-                    self.grow(4 * len(line))
-                    stack.append(line.decode("raw-unicode-escape"))
+                    line = memoryview(self.line(limit=MAX_TEXT))
+                    stack.append(self.text(line, "raw-unicode-escape"))
                 case "X" | "\x8c":  # BINUNICODE, SHORT_BINUNICODE
-                    stack.append(self.text(self.number(4 if op == "X" else 1)))
+                    stack.append(self.text(self.take(self.number(4 if op == "X" else 1)), "utf-8"))
                 case ")":  # EMPTY_TUPLE
                     stack.append(())
                 case "\x85" | "\x86" | "\x87":  # TUPLE1, TUPLE2, TUPLE3
@@ -264,9 +258,9 @@ class _Machine:
                     stack.append(self.named(stack.pop(-2), stack.pop()))
                 case "R":  # REDUCE
                     function, arguments = stack.pop(-2), stack.pop()
-                    if not isinstance(function, MethodType):
+                    if not isinstance(function, FunctionType):
                         raise Refused("it calls something that makes no array")
-                    stack.append(function(*arguments))
+                    stack.append(function(self, *arguments))
                 case "b":  # BUILD
                     state = stack.pop()
                     self.build(stack[-1], state)
@@ -275,9 +269,9 @@ class _Machine:
         return stack.pop()
 
     def named(self, module: str, name: str) -> Callable[..., Any] | None:
-        if (module, name) not in self.names:
+        if (module, name) not in _NAMES:
             raise Refused(f"it asks for {f'{module}.{name}'[:60]!r}, as only a program would")
-        return self.names[module, name]
+        return _NAMES[module, name]
 
     def marked(self) -> list[Any]:
         start = self.marks.pop()
@@ -321,3 +315,13 @@ class _Machine:
             case _Array(value=np.ndarray() as array):
                 return array
         raise Refused("it holds something else than plain data")
+
+
+_NAMES: dict[tuple[str, str], Callable[..., Any] | None] = {
+    ("numpy.core.multiarray", "_reconstruct"): _Machine.reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): _Machine.reconstruct,
+    ("numpy", "ndarray"): None,
+    ("numpy", "dtype"): _Machine.dtype,
+    ("_codecs", "encode"): _Machine.encode,
+    ("collections", "OrderedDict"): _Machine.ordered_dict,
+}
