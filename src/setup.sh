@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Sourced by every script: makes .venv on the first run, keeps it in step with requirements.txt, and
-# sets $root (the clone) and $python (the environment's interpreter). When nothing is to be done it
-# starts no other program. All it says goes to stderr; a failure it can name exits with 2.
+# Sourced by every script, by its full path: makes .venv on the first run, keeps it in step with
+# requirements.txt, and sets $root (the clone) and $python (its interpreter). When nothing is to be
+# done it starts no other program. All it says goes to stderr; a failure it can name exits with 2.
 # PYTHON=/path/to/python3.12 names the interpreter to make .venv with.
 #
 # NB! .venv/unfinished is there whenever .venv may be half-made, and its removal is the last act of
