@@ -40,7 +40,10 @@ class Memories(Protocol):
 
     batch_size: int
     count: int
-    games: Sequence[Memory]
+
+    @property
+    def games(self) -> Sequence[Memory]:
+        """The part of each game."""
 
     def sample(self) -> Minibatch:
         """Draw a minibatch."""

@@ -1,8 +1,7 @@
 """Deep Q-learning: targets, errors and weight updates. Alone, with what it owns, in knowing torch.
 
-y = r_t                                     if s_tp1 is terminal
-y = r_t + discount * max_a Q_target(s_tp1, a)   otherwise
-error = clip(Q(s_t, a_t) - y)               the gradient at the output a_t, zero elsewhere
+y = r_t if s_tp1 is terminal, else r_t + discount * max_a Q_target(s_tp1, a)
+error = clip(Q(s_t, a_t) - y), the gradient at the output a_t; it is zero at the others
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from torch import Tensor
 
 from errors import UserError
 from fit import check_fit
+from neon_layers import Layer, batch_norm, bias, convolution, linear, relu
 from network import BLOCK, LayerShape, Network, nature_layers, to_blocks
 from optimizers import make_optimizer
 from replay_memory import Minibatch
-from neon_layers import Layer, batch_norm, bias, convolution, linear, relu
 from snapshot import Snapshot, read_snapshot, write_snapshot
 
 DATATYPES = {
@@ -187,15 +186,16 @@ class DeepQNetwork:
         with torch.no_grad():
             for n, (i, name) in enumerate(self.model.names):
                 self.model.masters[n].copy_(self.model.pack(i, name, arrays[n]))
-                for mine, state in zip(self.optimizer.states[n], states[n] if fits else []):
-                    mine.copy_(self.model.pack(i, name, state))
+                for m, mine in enumerate(self.optimizer.states[n] if fits else ()):
+                    mine.copy_(self.model.pack(i, name, states[n][m]))
             normalized = [layer for layer in given if layer.kind == "BatchNorm"]
             for i, layer in zip(self.model.running, normalized, strict=True):
                 for statistic, name in zip(self.model.running[i], ("gmean", "gvar"), strict=True):
                     statistic.copy_(self.model.pack(i, name, layer.params[name]))
         self.model.refresh()
         self.update_target_network()
-        self.optimizer.updates = int(snapshot.info.get("weight_updates", 0)) if fits else 0
+        updates = snapshot.info.get("weight_updates", 0)
+        self.optimizer.updates = updates if fits and isinstance(updates, int) else 0
         return snapshot
 
     def layers(self) -> list[Layer]:

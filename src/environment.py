@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import ale_py
 import cv2
@@ -31,7 +31,9 @@ class Frame:
 class Environment(Protocol):
     """What the agent needs of a world. Actions are 0 .. len(action_names) - 1; 0 does nothing."""
 
-    action_names: Sequence[str]
+    @property
+    def action_names(self) -> Sequence[str]:
+        """The actions' names, for people."""
 
     def set_mode(self, mode: str) -> None:
         """`train` or `test`: in training a lost life may end the episode."""
@@ -111,12 +113,12 @@ class ALEEnvironment:
         height, width = self.ale.getScreenDims()
         pal = height == PAL_HEIGHT
         if frame_maximum:
-            self.table: NDArray[np.uint8] | NDArray[np.float32] = palette.maximum_table(pal=pal)
+            self.table: NDArray[Any] = palette.maximum_table(pal=pal)
         elif color_averaging:
             self.table = palette.average_table(pal=pal)
         else:
             self.table = palette.plain_table(pal=pal)
-        self.unchanged = np.ascontiguousarray(self.table.diagonal())  # a pixel the same twice
+        self.unchanged: Any = np.ascontiguousarray(self.table.diagonal())  # a pixel the same twice
         self.newest = np.empty((height, width), np.uint8)  # palette indices of the last frame
         self.previous = np.empty((height, width), np.uint8)  # and of the one before
         self.restart()

@@ -86,7 +86,7 @@ def wire(task: Task, *, learns: bool) -> Parts:
     assert seed is not None
     environment = make_environment(config, task.rom, random_stream(seed, "environment"))
     num_actions = len(environment.action_names)
-    sizes = dict(
+    sizes: dict[str, Any] = dict(
         history_length=config.history_length,
         screen_height=config.screen_height,
         screen_width=config.screen_width,

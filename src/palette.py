@@ -81,9 +81,10 @@ def maximum_table(*, pal: bool = False) -> NDArray[np.float32]:
 
 
 def _grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.round(rgb @ ALE_LUMA).astype(np.uint8)
+    luma: NDArray[np.float64] = rgb @ ALE_LUMA
+    return np.round(luma).astype(np.uint8)
 
 
 def _by_index(table: NDArray[T]) -> NDArray[T]:
-    """From (128, 128) colours to (256, 256) indices; an odd one is the colour before it, in grey."""
+    """From (128, 128) colours to (256, 256) indices; an odd index is its colour in grey."""
     return np.repeat(np.repeat(table, 2, axis=0), 2, axis=1)

@@ -90,7 +90,7 @@ class ReplayMemory:
         self.batch_size = batch_size
         self.zero_history = zero_history
         self.rng = rng
-        self.screens = screens or ScreenArray(size, screen_height, screen_width)
+        self.screens: ScreenStore = screens or ScreenArray(size, screen_height, screen_width)
         self.actions = np.zeros(size, np.uint8)
         self.rewards = np.zeros(size, np.float32)
         self.terminals = np.zeros(size, np.bool_)
@@ -98,7 +98,7 @@ class ReplayMemory:
         self.count = 0  # slots filled
         self.current = 0  # the slot written next
         self.beginning = True  # whether that slot begins an episode
-        self.games = [self]  # games side by side have a part each: see SharedReplayMemory
+        self.games = [self]  # games side by side have a part each
         # The minibatch's one block of screens, used again by every sample.
         self.block = np.empty(
             (batch_size, history_length + 1, screen_height, screen_width), np.uint8
@@ -130,9 +130,10 @@ class ReplayMemory:
         """Which of the indices t (n,), history_length <= t < count, are transitions: (n,) bool."""
         cut = (index >= self.current) & (index - self.history_length < self.current)
         if self.zero_history:
-            return ~(cut | self.begins[index])
-        # NB! begins[t - history] is the window's first screen and may begin an episode.
-        return ~(cut | self.begins[index[:, None] + self._window].any(axis=1))
+            broken: NDArray[np.bool_] = self.begins[index]
+        else:  # NB! begins[t - history] is the window's first screen and may begin an episode.
+            broken = self.begins[index[:, None] + self._window].any(axis=1)
+        return ~(cut | broken)
 
     def draw(self) -> NDArray[np.int64]:
         """`batch_size` valid indices, drawn uniformly with replacement."""

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent import Agent, Callback, Screen
+from agent import Agent, Callback
 from errors import UserError
+from game import Screen
 from snapshot import write_atomically
 
 logger = logging.getLogger(__name__)
