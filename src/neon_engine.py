@@ -89,7 +89,7 @@ class NeonNetwork:
         self.model = self._new_model(batch_size, cost=self.cost)
         self.target_model = self._new_model(batch_size) if target_network else self.model
         # Neon fixes the batch size when it makes a model, and acting on one state in a model of the
-        # minibatch's size takes six times as long; its GPU kernels want whole batches, though.
+        # minibatch's size takes five times as long; its GPU kernels want whole batches, though.
         self.acting_size = 1 if type(self.be).__name__ == "NervanaCPU" else batch_size
         self.acting_model = self._new_model(self.acting_size, weights_of=self.model)
         self.input, self.acting_input = (self._new_input(n) for n in (batch_size, self.acting_size))
