@@ -78,17 +78,23 @@ def new_backend(
     datatypes = ["float16", "float32"] + ["float64"] * (kind == "cpu")
     if datatype not in datatypes:
         raise UserError(
-            f"Neon's {kind} backend has no {datatype}: take --datatype {' or '.join(datatypes)}."
+            f"Neon's {kind} backend has no {datatype}: take one of --datatype "
+            f"{', '.join(datatypes)}."
         )
     if stochastic_round and kind == "cpu":
         logger.warning("--stochastic_round changes nothing on Neon's cpu backend.")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return neon.backends.gen_backend(
-            backend=kind,
-            rng_seed=seed,
-            datatype=np.dtype(datatype).type,
-            batch_size=batch_size,
-            stochastic_round=stochastic_round,
-            device_id=device_id,
-        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return neon.backends.gen_backend(
+                backend=kind,
+                rng_seed=seed,
+                datatype=np.dtype(datatype).type,
+                batch_size=batch_size,
+                stochastic_round=stochastic_round,
+                device_id=device_id,
+            )
+    except Exception as error:  # PyCUDA's have no kind in common
+        raise UserError(
+            f"Neon's {kind} backend does not start here ({error}): take --backend cpu."
+        ) from error

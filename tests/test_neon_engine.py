@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import logging
 import subprocess
@@ -310,14 +311,24 @@ def test_other_datatypes_learn(datatype: str, tmp_path: Path) -> None:
 
 
 @needs_neon
-def test_what_this_machines_neon_cannot_do_is_refused() -> None:
-    with pytest.raises(UserError, match=r"has no bfloat16: take --datatype float16 or float32"):
+def test_what_neon_cannot_do_on_this_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        UserError, match="no bfloat16: take one of --datatype float16, float32, float64"
+    ):
         make(datatype="bfloat16")
-    if find_spec("pycuda") is None:
-        with pytest.raises(UserError, match="There is no GPU 0 that Neon can use"):
-            make(backend="gpu")
     with pytest.raises(ValueError, match=r"states are \(N, 4, 36, 36\) uint8"):
         make().predict(np.zeros((1, 4, 36, 36), np.float32))
+
+    check_gpu = importlib.import_module("neon.backends.util.check_gpu")
+    monkeypatch.setattr(check_gpu, "get_device_count", lambda: 0)
+    with pytest.raises(UserError, match="There is no GPU 0 that Neon can use"):
+        make(backend="gpu")
+    monkeypatch.setattr(check_gpu, "get_device_count", lambda: 1)
+    with pytest.raises(UserError, match="no float64: take one of --datatype float16, float32"):
+        make(datatype="float64")  # the GPU is what `auto` takes
+    if find_spec("pycuda") is None:
+        with pytest.raises(UserError, match=r"does not start here .*: take --backend cpu"):
+            make()
 
 
 @needs_neon
