@@ -62,6 +62,7 @@ class DeepQNetwork:
         backend: str = "auto",
         device_id: int = 0,
         datatype: str = "float32",
+        threads: int = 0,
         rng: np.random.Generator,
     ) -> None:
         """A network with new weights drawn from `rng`.
@@ -72,6 +73,8 @@ class DeepQNetwork:
         """
         _keep_freed_memory()
         torch.set_flush_denormal(True)
+        if threads:
+            torch.set_num_threads(threads)
         self.num_actions = num_actions
         self.state_shape = (history_length, screen_height, screen_width)
         self.batch_size = batch_size

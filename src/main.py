@@ -112,6 +112,7 @@ def wire(task: Task, *, learns: bool) -> Parts:
         backend=config.backend,
         device_id=config.device_id,
         datatype=config.datatype,
+        threads=config.threads,
         rng=random_stream(seed, "weights"),
     )
     memory = None
