@@ -113,6 +113,7 @@ def wire(task: Task, *, learns: bool) -> Parts:
         device_id=config.device_id,
         datatype=config.datatype,
         threads=config.threads,
+        stochastic_round=config.stochastic_round,
         rng=random_stream(seed, "weights"),
     )
     memory = None
