@@ -1,7 +1,7 @@
 """Every flag once: its name, default, unit, meaning and source. Presets, and what a run was.
 
-Later wins: a flag's default, the flags a snapshot was trained with (when one is loaded), the preset
-named with --preset, the command line.
+Later wins: a flag's default, the preset, the flags a loaded snapshot was trained with, what the
+verb is for (./test.sh trains nothing), the command line.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Config:
         "ale", "ale: Atari games; gym: Gymnasium's; my_env.py:MyClass: a class of your own"
     )
     display_screen: bool = flag(False, "show the game in a window while training and testing")
-    frame_skip: int = flag(4, "frames for which an action is repeated", low=1)
-    repeat_action_probability: float = flag(
+    frame_skip: int | None = flag(4, "frames for which an action is repeated", low=1)
+    repeat_action_probability: float | None = flag(
         0.0, "probability of a sticky action, per frame", low=0, high=1
     )
     minimal_action_set: bool = flag(True, "only the game's own actions instead of all 18")
@@ -171,6 +171,15 @@ FROM_SNAPSHOT = tuple(
     padding random_starts random_ties""".split()
 )
 
+# What presets/ and the flags' defaults say of Atari games alone. Other environments skip frames and
+# repeat actions as they do by themselves (None), and begin as they begin: action 0 may be any.
+OUTSIDE_ALE: dict[str, Any] = {
+    "frame_skip": None,
+    "repeat_action_probability": None,
+    "random_starts": 0,
+    "zero_history": True,
+}
+
 
 def parse_value(name: str, text: str) -> Any:
     """The value that `text` stands for as flag `name`. Raises UserError if it is none."""
@@ -279,13 +288,14 @@ def read_preset(name: str) -> dict[str, Any]:
 def resolve(
     given: dict[str, Any], defaults: dict[str, Any], trained: dict[str, Any] | None = None
 ) -> Config:
-    """The value of every flag: the command line's (`given`), the preset's, what the snapshot was
-    `trained` with, the verb's `defaults`."""
-    values = {**defaults, **(trained or {})}
-    if "preset" in given or not trained:
-        name = given.get("preset", values.get("preset", DEFAULT_PRESET))
-        values.update(read_preset(name))
-    values.update(given)
+    """The value of every flag. Later wins: the preset, what the snapshot was `trained` with, the
+    verb's `defaults`, the command line (`given`), on which a --preset wins over the snapshot."""
+    preset = read_preset(given.get("preset", defaults.get("preset", DEFAULT_PRESET)))
+    snapshot = trained or {}
+    layers = [snapshot, preset] if "preset" in given else [preset, snapshot]
+    values: dict[str, Any] = {}
+    for layer in (*layers, defaults, given):
+        values.update(layer)
     config = Config(**{name: check(name, value) for name, value in values.items()})
     check_together(config)
     return config
@@ -301,4 +311,5 @@ def trained_with(flags: object) -> dict[str, Any]:
     """Of the flags kept in a snapshot, those that its network must be played with."""
     if not isinstance(flags, dict):
         return {}
-    return {name: check(name, flags[name]) for name in FROM_SNAPSHOT if name in flags}
+    kept = {name: flags[name] for name in FROM_SNAPSHOT if flags.get(name) is not None}
+    return {name: check(name, value) for name, value in kept.items()}
