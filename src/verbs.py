@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from config import ROOT, Config, resolve, trained_with
 from errors import UserError
 from flags import Parser
+from own_environment import environment_name
 from roms import find_rom, game_name
 from snapshot import Snapshot, game_of, read_snapshot
+from trust import trusted_environment, trusted_game
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +109,7 @@ class Task:
     @property
     def game(self) -> str:
         """The game's name, as snapshots keep it."""
-        return game_name(str(self.rom)) if self.rom else self.config.game
+        return game_name(str(self.rom)) if self.rom else _file_name(self.config.game)
 
 
 def parse(verb: str, arguments: Sequence[str]) -> Task:
@@ -136,19 +138,40 @@ def _game_task(
 ) -> Task:
     if label and not re.fullmatch(r"[\w.+-]+", label[0]):
         raise UserError(f"The label {label[0]!r} becomes part of file names: use letters and _.")
-    environment = given.get("environment", "ale")
-    safe = game_name(game) if environment == "ale" else re.sub(r"[^\w.-]+", "_", game)
-    name = "_".join([safe, *label])
-    if verb == "train":
-        defaults["save_weights_prefix"] = ROOT / "snapshots" / name
-        defaults["csv_file"] = ROOT / "results" / f"{name}.csv"
-    snapshot = None
+    snapshot, trained = None, None
     if weights := given.get("load_weights"):
         snapshot = read_snapshot(weights)
-    trained = trained_with(snapshot.info.get("flags")) if snapshot else None
-    config = resolve({**given, "game": game}, defaults, trained)
-    rom = find_rom(game) if config.environment == "ale" else None
-    return Task(verb, config, name, rom, snapshot)
+        trained = _trained(weights, snapshot, given)
+    config = _resolve({**given, "game": game}, defaults, trained)
+    is_ale = config.environment == "ale"
+    name = "_".join([game_name(game) if is_ale else _file_name(game), *label])
+    if verb == "train":
+        config = replace(
+            config,
+            save_weights_prefix=config.save_weights_prefix or ROOT / "snapshots" / name,
+            csv_file=config.csv_file or ROOT / "results" / f"{name}.csv",
+        )
+    return Task(verb, config, name, find_rom(game) if is_ale else None, snapshot)
+
+
+def _file_name(game: str) -> str:
+    """A game's name as files can have it: ALE/Pong-v5 is ALE_Pong-v5."""
+    return re.sub(r"[^\w.-]+", "_", game)
+
+
+def _resolve(
+    given: dict[str, Any], defaults: dict[str, Any], trained: dict[str, Any] | None
+) -> Config:
+    config = resolve(given, defaults, trained)
+    return replace(config, environment=environment_name(config.environment))
+
+
+def _trained(path: Path, snapshot: Snapshot, given: dict[str, Any]) -> dict[str, Any]:
+    """The flags a snapshot was trained with."""
+    trained = trained_with(snapshot.info.get("flags"))
+    if "environment" in trained and "environment" not in given:
+        trained["environment"] = trusted_environment(path, trained["environment"])
+    return trained
 
 
 def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[str, Any]) -> Task:
@@ -164,11 +187,14 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
         defaults["csv_file"] = ROOT / "results" / f"{name}.csv"
     if verb == "nvis":
         defaults["visualization_file"] = ROOT / "results" / f"{name}.html"
-    trained = trained_with(flags)
-    game = given.get("game") or game_of(path, snapshot)
+    trained = _trained(path, snapshot, given)
     environment = given.get("environment", trained.get("environment", "ale"))
+    if isinstance(flags, dict) and trained.get("environment", "ale") != "ale":
+        game = trusted_game(path, flags.get("game"))
+    else:
+        game = game_of(path, snapshot)
     rom = _rom_of(game, path) if environment == "ale" else None
-    config = resolve({**given, "game": game}, defaults, trained)
+    config = _resolve({**given, "game": game}, defaults, trained)
     return Task(verb, config, name, rom, snapshot)
 
 
@@ -180,6 +206,9 @@ NOT_RESUMED = (
     "csv_file",
     "start_epoch",
     "overwrite",
+    "visualization_file",
+    "record_screen_path",
+    "record_sound_filename",
 )
 
 

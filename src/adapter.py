@@ -1,0 +1,247 @@
+"""Makes an environment of few words into one that the agent can live in.
+
+Gymnasium's environments and those of your own know how to begin a game and how to act. What every
+environment needs beside that is here once: an action repeated, pictures of any size made into grey
+screens, a lost life, the longest game, frames for those who watch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from environment import Frame, FrameListener, Screen
+from errors import UserError
+from palette import ALE_LUMA
+
+Picture = NDArray[np.uint8]  # (height, width) grey, or (height, width, 3) red, green, blue
+TRIAL_STEPS = 12  # acted out before the work starts, to see whether a world is fit for it
+MAX_ACTIONS = 256  # the replay memory keeps an action in a byte
+FRAMES_PER_SECOND = 15.0  # at which a world is shown that does not say: Atari's steps a second
+
+
+class World(Protocol):
+    """What an environment must have; what more it may have is in docs/your_own_environment.md."""
+
+    @property
+    def action_names(self) -> Sequence[str]:
+        """One name an action, 0 .. n - 1; a plain attribute will do."""
+
+    def restart(self) -> None:
+        """Begin a new game."""
+
+    def act(self, action: int) -> float:
+        """Do one step and return its reward."""
+
+    def screen(self) -> Picture:
+        """What is to be seen after the last step."""
+
+    def is_terminal(self) -> bool:
+        """Whether the game is over."""
+
+
+class AdaptedEnvironment:
+    """A World as an Environment. Its screens are grey by ALE's luma and resized as ALE's are."""
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        name: str,
+        frame_skip: int = 1,
+        max_episode_frames: int = 0,
+        life_loss_terminal: bool = True,
+        resize: str = "bilinear",
+        screen_width: int = 84,
+        screen_height: int = 84,
+    ) -> None:
+        """Try `world` out for a few steps. Raises UserError, which calls it `name`, if it is unfit.
+
+        A frame is one `act` of the world: `frame_skip` of them make a step, `max_episode_frames`
+        (0: no limit) cut a game short.
+        """
+        self.world = world
+        self.name = name
+        self.frame_skip = frame_skip
+        self.max_episode_frames = max_episode_frames
+        self.life_loss_terminal = life_loss_terminal
+        self.interpolation = {"bilinear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}[resize]
+        self.size = (screen_width, screen_height)
+        missing = [name for name in REQUIRED if not hasattr(world, name)]
+        if missing:
+            raise UserError(f"{name} lacks {', '.join(missing)}: an environment must have them.")
+        self.action_names = self._named_actions()
+        self.frames_per_second = float(getattr(world, "frames_per_second", FRAMES_PER_SECOND))
+        # A world with listeners of its own shows its frames itself; else a frame is shown per act.
+        self.shows_itself = hasattr(world, "frame_listeners")
+        self.frame_listeners: list[FrameListener] = getattr(world, "frame_listeners", [])
+        self.mode = "train"
+        self.life_lost = False
+        self.frames = 0  # of this game
+        self.shape: tuple[int, ...] = ()  # of the world's pictures
+        self._try_out()
+
+    def set_mode(self, mode: str) -> None:
+        """`train` or `test`: a lost life ends the episode in training only."""
+        self.mode = mode
+        self._maybe("set_mode", None, mode)
+
+    def restart(self) -> None:
+        """Begin a new game, unless only a life was lost in training: then the game goes on."""
+        if self.mode == "test" or not self.life_lost or self._is_over():
+            self.world.restart()
+            self.frames = 0
+            if self._named_actions() != self.action_names:
+                raise UserError(
+                    f"{self.name} has changed its actions: a network is of "
+                    f"{', '.join(self.action_names)} and cannot learn others."
+                )
+        self.life_lost = False
+
+    def act(self, action: int) -> float:
+        """Repeat `action` for `frame_skip` frames, fewer if the game ends; the summed reward."""
+        return self._hold(action, self.frame_skip)
+
+    def skip_frames(self, count: int) -> None:
+        """Let `count` frames pass with action 0."""
+        self._hold(0, count)
+
+    def screen(self) -> Screen:
+        """What is to be seen after the last step, (screen_height, screen_width) uint8."""
+        picture = self._picture()
+        grey = picture if picture.ndim == 2 else cv2.transform(picture, ALE_LUMA[None])
+        if grey.shape[::-1] != self.size:
+            grey = cv2.resize(grey, self.size, interpolation=self.interpolation)
+        return np.asarray(grey)
+
+    def is_terminal(self) -> bool:
+        """Whether the game is over or, in training, a life was lost with the last step."""
+        return self._ends_by_life() or self._is_over()
+
+    def is_truncated(self) -> bool:
+        """Whether the episode is over only because a limit of the world's or ours was reached."""
+        if self._ends_by_life():
+            return False
+        if self.world.is_terminal():
+            return bool(self._maybe("is_truncated", False))
+        return self._is_over()
+
+    def lives(self) -> int:
+        """Lives left; 0 where none are counted."""
+        return int(self._maybe("lives", 0))
+
+    def frame_rgb(self) -> Picture:
+        """The last frame in colour, (height, width, 3) uint8."""
+        own = self._maybe("frame_rgb", None)
+        picture = _without_lone_channel(np.asarray(own)) if own is not None else self._picture()
+        if picture.ndim == 2:
+            picture = np.repeat(picture[..., None], 3, axis=2)
+        return np.ascontiguousarray(picture)
+
+    def _hold(self, action: int, frames: int) -> float:
+        lives = self.lives()
+        total = 0.0
+        for _ in range(frames):
+            reward = float(self.world.act(action))
+            if not math.isfinite(reward):
+                raise UserError(f"{self.name} gave the reward {reward}: it must be a number.")
+            total += reward
+            self.frames += 1
+            if self.frame_listeners and not self.shows_itself:
+                frame = Frame(self.frame_rgb(), None)
+                for listener in self.frame_listeners:
+                    listener(frame)
+            if self._is_over():
+                break
+        self.life_lost = self.lives() < lives
+        return total
+
+    def _is_over(self) -> bool:
+        limit = self.max_episode_frames
+        return bool(self.world.is_terminal()) or bool(limit and self.frames >= limit)
+
+    def _ends_by_life(self) -> bool:
+        return self.mode == "train" and self.life_loss_terminal and self.life_lost
+
+    def _picture(self) -> Picture:
+        """The world's picture, (height, width) or (height, width, 3); UserError if it is none."""
+        picture = _without_lone_channel(np.asarray(self.world.screen()))
+        if not is_picture(picture.shape) or picture.dtype != np.uint8:
+            raise UserError(
+                f"{self.name} shows arrays of shape {picture.shape} and type {picture.dtype}: a "
+                "screen is (height, width) or (height, width, 3), uint8."
+            )
+        self.shape = self.shape or picture.shape
+        if picture.shape != self.shape:
+            raise UserError(
+                f"{self.name} has changed the shape of its screens from {self.shape} to "
+                f"{picture.shape}: they must keep to one."
+            )
+        return np.ascontiguousarray(picture)
+
+    def _named_actions(self) -> tuple[str, ...]:
+        names = self.world.action_names
+        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+            raise UserError(f"The action_names of {self.name} must be a list of words.")
+        if not 1 <= len(names) <= MAX_ACTIONS:
+            raise UserError(f"{self.name} has {len(names)} actions: 1 to {MAX_ACTIONS} are needed.")
+        return tuple(names)
+
+    def _maybe(self, method: str, otherwise: Any, *arguments: Any) -> Any:
+        """What an optional method of the world returns, or `otherwise` where it has none."""
+        found = getattr(self.world, method, None)
+        return found(*arguments) if found else otherwise
+
+    def _try_out(self) -> None:
+        """A few steps, so that what will not work ends now and not after the random phase."""
+        with shown_traceback(self.name):
+            self.restart()
+            for step in range(TRIAL_STEPS):
+                self.screen()
+                self.frame_rgb()
+                self.act(step % len(self.action_names))
+                if self.is_terminal():
+                    self.restart()
+            self.life_lost = False
+            self.restart()
+
+
+REQUIRED = ("action_names", "restart", "act", "screen", "is_terminal")
+
+
+def is_picture(shape: Sequence[int]) -> bool:
+    """Whether arrays of this shape can be pictures."""
+    return len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
+
+
+def _without_lone_channel(picture: Picture) -> Picture:
+    return picture[..., 0] if picture.shape[2:] == (1,) else picture
+
+
+@contextlib.contextmanager
+def shown_traceback(name: str) -> Iterator[None]:
+    """An error in code that is not ours: its own traceback, then UserError."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        where = error.__traceback__
+        while where and _is_ours(where.tb_frame.f_code.co_filename):
+            where = where.tb_next
+        if where is None and not isinstance(error, SyntaxError):  # which says where it is itself
+            where = error.__traceback__
+        traceback.print_exception(type(error), error, where)
+        raise UserError(f"{name} stopped with the error above: mend it and try again.") from None
+
+
+def _is_ours(file: str) -> bool:
+    return file.startswith("<frozen") or Path(file).parent == Path(__file__).parent
