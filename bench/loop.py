@@ -31,7 +31,7 @@ def make_task(game: str, flags: list[str]) -> Task:
 def steps_per_second(game: str, flags: list[str], steps: int, warm_up: int = 400) -> float:
     """Steps a second of the training phase."""
     task = make_task(game, flags)
-    parts = wire(task, learns=True)
+    parts = wire(task, storage="array")
     parts.agent.callbacks.clear()
     parts.agent.play_random(task.config.random_steps)
     parts.agent.train(warm_up)

@@ -66,6 +66,12 @@ class Config:
 
     # Replay memory
     replay_size: int = flag(1_000_000, "steps remembered", low=1)
+    replay_storage: str = flag(
+        "auto",
+        "screens as they are, compressed to about a fifteenth, or as they are if half of the free "
+        "memory is enough",
+        choices=("array", "compressed", "auto"),
+    )
     history_length: int = flag(4, "screens that form a state", low=1)
     zero_history: bool = flag(
         False, "screens before an episode's start are black, no-ops single frames (nature)"

@@ -14,8 +14,8 @@ from typing import Any
 from config import Config, to_plain
 from errors import UserError
 from machine import describe, free_memory, versions
-from replay_memory import replay_bytes
 from roms import rom_md5
+from screen_store import storage_bytes
 from snapshot import write_atomically
 from stats import Statistics
 from verbs import Task
@@ -25,15 +25,34 @@ logger = logging.getLogger(__name__)
 PROCESS_BYTES = 600 * 2**20  # what a run takes beside its replay memory
 
 
-def check_memory(config: Config) -> None:
-    """Raise UserError if the replay memory will not fit into the machine's free memory."""
-    slot = replay_bytes(1, config.screen_height, config.screen_width)
+def choose_storage(config: Config) -> str:
+    """How the replay memory keeps its screens: `array` or `compressed`.
+
+    Raises UserError if it will not fit into the machine's free memory.
+    """
+    size, pixels = config.replay_size, (config.screen_height, config.screen_width)
     free = free_memory() - PROCESS_BYTES
-    if config.replay_size * slot > free:
+    needed = {kind: storage_bytes(kind, size, *pixels) for kind in ("array", "compressed")}
+    storage = config.replay_storage
+    if storage == "auto":
+        storage = "array" if needed["array"] <= free / 2 else "compressed"
+    if needed[storage] > free:
+        fits = "--replay_storage compressed fits"
+        if needed["compressed"] > free:
+            largest = max(free, 0) // storage_bytes("compressed", 1, *pixels)
+            fits = f"--replay_size {largest} fits, compressed"
         raise UserError(
-            f"--replay_size {config.replay_size} takes {config.replay_size * slot / 1e9:.1f} GB "
-            f"but {max(free, 0) / 1e9:.1f} GB are free: --replay_size {max(free, 0) // slot} fits."
+            f"--replay_size {size} takes {needed[storage] / 1e9:.1f} GB ({storage}) but "
+            f"{max(free, 0) / 1e9:.1f} GB are free: {fits}."
         )
+    logger.info(
+        "Replay memory: %d steps, %s, at most %.1f of %.1f GB free",
+        size,
+        {"array": "screens in an array", "compressed": "screens compressed"}[storage],
+        needed[storage] / 1e9,
+        free / 1e9,
+    )
+    return storage
 
 
 def check_files(task: Task) -> None:

@@ -16,11 +16,12 @@ from engines import make_network
 from environment import Environment
 from environments import make_environment
 from errors import UserError
-from files import check_files, check_memory, snapshot_info, snapshot_path, write_description
+from files import check_files, choose_storage, snapshot_info, snapshot_path, write_description
 from game import Game
 from machine import random_stream
 from progress import Progress
 from replay_memory import ReplayMemory
+from screen_store import make_screens
 from stats import Statistics
 from verbs import VERBS, Task, parse
 
@@ -60,10 +61,9 @@ def run(task: Task) -> int:
     """Wire the parts and run the phases of `task`."""
     config = task.config
     learns = not config.play_games and config.train_steps > 0 and config.epochs > 0
-    if learns:
-        check_memory(config)
+    storage = choose_storage(config) if learns or config.random_steps else None
     check_files(task)
-    parts = wire(task, learns=learns or bool(config.random_steps))
+    parts = wire(task, storage=storage)
     if config.load_weights:
         load(task, parts)
     with stopping(parts.agent):
@@ -80,8 +80,8 @@ def run(task: Task) -> int:
     return 130 if parts.agent.stopped else 0
 
 
-def wire(task: Task, *, learns: bool) -> Parts:
-    """Make the five parts and connect them; without `learns` nothing is remembered."""
+def wire(task: Task, *, storage: str | None) -> Parts:
+    """Make the five parts and connect them; without a replay `storage` nothing is remembered."""
     config, seed = task.config, task.config.random_seed
     assert seed is not None
     environment = make_environment(config, task.rom, random_stream(seed, "environment"))
@@ -117,13 +117,16 @@ def wire(task: Task, *, learns: bool) -> Parts:
         rng=random_stream(seed, "weights"),
     )
     memory = None
-    if learns:
+    if storage:
         memory = ReplayMemory(
             size=config.replay_size,
             **sizes,
             batch_size=config.batch_size,
             zero_history=config.zero_history,
             rng=random_stream(seed, "replay"),
+            screens=make_screens(
+                storage, config.replay_size, config.screen_height, config.screen_width
+            ),
         )
     game = Game(
         environment=environment,

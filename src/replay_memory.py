@@ -37,7 +37,7 @@ class Minibatch(NamedTuple):
 
 
 class ScreenStore(Protocol):
-    """Where the screens of a ring of slots are kept."""
+    """Where the screens of a ring of slots are kept; slots are written one after the other."""
 
     def write(self, slot: int, screen: Screen) -> None:
         """Keep `screen` (height, width) in `slot`."""
@@ -97,6 +97,7 @@ class ReplayMemory:
         self.begins = np.zeros(size, np.bool_)  # the screen does not follow the one before
         self.count = 0  # slots filled
         self.current = 0  # the slot written next
+        self.added = 0  # steps remembered so far, those forgotten again included
         self.beginning = True  # whether that slot begins an episode
         self.games = [self]  # games side by side have a part each
         # The minibatch's one block of screens, used again by every sample.
@@ -125,6 +126,7 @@ class ReplayMemory:
         self.beginning = terminal
         self.current = (t + 1) % self.size
         self.count = max(self.count, t + 1)
+        self.added += 1
 
     def valid(self, index: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of the indices t (n,), history_length <= t < count, are transitions: (n,) bool."""
