@@ -12,6 +12,7 @@ import math
 import tomllib
 import types
 import typing
+from collections import ChainMap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,7 @@ class Config:
     max_episode_frames: int = flag(
         0, "frames after which a game is cut short, 0: never (papers: 18000 or 108000)", low=0
     )
+    num_envs: int = flag(1, "games played side by side, each with its part of the memory", low=1)
     record_screen_path: Path | None = flag(None, "write the frames as PNG files into this folder")
     record_sound_filename: Path | None = flag(None, "write the sound to this .wav file")
 
@@ -68,8 +70,8 @@ class Config:
     replay_size: int = flag(1_000_000, "steps remembered", low=1)
     replay_storage: str = flag(
         "auto",
-        "screens as they are, compressed to about a fifteenth, or as they are if half of the free "
-        "memory is enough",
+        "screens as they are; compressed, without loss, to a twentieth or less; as they are if "
+        "half of the free memory is enough",
         choices=("array", "compressed", "auto"),
     )
     history_length: int = flag(4, "screens that form a state", low=1)
@@ -257,10 +259,30 @@ def check_together(config: Config) -> None:
         raise UserError("--exploration_rate_end is above --exploration_rate_start.")
     if c.frame_maximum and c.color_averaging:
         raise UserError("--frame_maximum true needs --color_averaging false.")
+    if c.num_envs > 1:
+        _check_side_by_side(c)
     if c.stochastic_round and c.engine != "neon":
         raise UserError(
             "--stochastic_round is a feature of Neon: leave it out, or take --engine neon."
         )
+
+
+def _check_side_by_side(c: Config) -> None:
+    part = c.replay_size // c.num_envs
+    if part <= c.history_length:
+        raise UserError(
+            f"Each of --num_envs {c.num_envs} games has {part} of --replay_size {c.replay_size} "
+            f"steps, but a state and the next one need {c.history_length + 1}: at most --num_envs "
+            f"{c.replay_size // (c.history_length + 1)} fit."
+        )
+    for name in ("random_steps", "train_steps", "test_steps"):
+        if 0 < getattr(c, name) < c.num_envs:
+            raise UserError(
+                f"--num_envs {c.num_envs} games do {c.num_envs} steps at a time, more than "
+                f"--{name} {getattr(c, name)}: take fewer games or more steps."
+            )
+    if c.play_games or c.display_screen or c.record_screen_path or c.record_sound_filename:
+        raise UserError("Only one game can be watched or recorded: leave --num_envs out.")
 
 
 def unknown_flag(name: str) -> UserError:
@@ -296,12 +318,15 @@ def resolve(
 ) -> Config:
     """The value of every flag. Later wins: the preset, what the snapshot was `trained` with, the
     verb's `defaults`, the command line (`given`), on which a --preset wins over the snapshot."""
-    preset = read_preset(given.get("preset", defaults.get("preset", DEFAULT_PRESET)))
-    snapshot = trained or {}
+    name = given.get("preset", DEFAULT_PRESET)
+    preset, snapshot = read_preset(name), trained or {}
     layers = [snapshot, preset] if "preset" in given else [preset, snapshot]
-    values: dict[str, Any] = {}
-    for layer in (*layers, defaults, given):
-        values.update(layer)
+    values = ChainMap(*reversed([OUTSIDE_ALE, *layers, defaults, given]))
+    if values.get("environment", "ale") == "ale":
+        values.maps.pop()
+    elif (PRESETS / f"{name}.toml").is_file():  # an Atari agent's
+        for key in OUTSIDE_ALE:
+            preset.pop(key, None)
     config = Config(**{name: check(name, value) for name, value in values.items()})
     check_together(config)
     return config

@@ -201,6 +201,7 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
 # Of a run's flags, those that its resumption finds elsewhere.
 NOT_RESUMED = (
     "game",
+    "environment",
     "load_weights",
     "save_weights_prefix",
     "csv_file",
