@@ -8,8 +8,29 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from game import Game, Screen, Step
+from game import Screen, Step
 from replay_memory import Minibatch
+from state_buffer import StateBuffer
+
+
+class Playable(Protocol):
+    """What the agent needs of a game, wherever it is played."""
+
+    @property
+    def buffer(self) -> StateBuffer:
+        """The state the agent acts on."""
+
+    def set_mode(self, mode: str) -> None:
+        """`train` or `test`."""
+
+    def start(self) -> Sequence[Step]:
+        """Begin an episode; the no-op steps that were made."""
+
+    def send(self, action: int) -> None:
+        """Begin a step."""
+
+    def receive(self) -> Step:
+        """The end of the step begun last; after an episode's end the next one has begun."""
 
 
 class QFunction(Protocol):
@@ -79,7 +100,7 @@ class Agent:
     def __init__(
         self,
         *,
-        games: Sequence[Game],
+        games: Sequence[Playable],
         replay_memory: Memories | None,
         network: QFunction | None,
         num_actions: int,
