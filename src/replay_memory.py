@@ -104,7 +104,6 @@ class ReplayMemory:
         self.block = np.empty(
             (batch_size, history_length + 1, screen_height, screen_width), np.uint8
         )
-        self._window = np.arange(1 - history_length, 1)
 
     def begin_episode(self, screen: Screen | None = None) -> None:
         """What is added next does not follow from what was added last.
@@ -130,12 +129,9 @@ class ReplayMemory:
 
     def valid(self, index: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of the indices t (n,), history_length <= t < count, are transitions: (n,) bool."""
-        cut = (index >= self.current) & (index - self.history_length < self.current)
-        if self.zero_history:
-            broken: NDArray[np.bool_] = self.begins[index]
-        else:  # NB! begins[t - history] is the window's first screen and may begin an episode.
-            broken = self.begins[index[:, None] + self._window].any(axis=1)
-        return ~(cut | broken)
+        return is_transition(
+            index, self.current, self.begins, self.history_length, self.zero_history
+        )
 
     def draw(self) -> NDArray[np.int64]:
         """`batch_size` valid indices, drawn uniformly with replacement."""
@@ -161,18 +157,38 @@ class ReplayMemory:
         for screens, t in zip(self.block, index.tolist(), strict=True):
             self.screens.read(t - self.history_length, t + 1, screens)
         if self.zero_history:
-            self._blacken(index)
+            blacken(self.block, index, self.begins)
         return Minibatch(
             self.block, self.actions[index], self.rewards[index], self.terminals[index]
         )
 
-    def _blacken(self, index: NDArray[np.int64]) -> None:
-        """Make the screens of earlier episodes in the windows that end at `index` black."""
-        window = index[:, None] + np.arange(1 - self.history_length, 1)
-        begins = self.begins[window]  # (batch, history): does screen 1 .. history begin one?
-        for screens, row in zip(self.block, begins, strict=True):
-            if row.any():
-                screens[: self.history_length - int(row[::-1].argmax())] = 0
+
+def is_transition(
+    index: NDArray[np.int64],
+    current: int | NDArray[np.int64],
+    begins: NDArray[np.bool_],
+    history_length: int,
+    zero_history: bool,
+) -> NDArray[np.bool_]:
+    """Which slots t of `index` (n,) are transitions, `current` being written next: (n,) bool."""
+    cut = (index >= current) & (index - history_length < current)
+    if zero_history:
+        broken: NDArray[np.bool_] = begins[index]
+    else:  # NB! begins[t - history] is the window's first screen and may begin an episode.
+        broken = begins[index[:, None] + np.arange(1 - history_length, 1)].any(axis=1)
+    return ~(cut | broken)
+
+
+def blacken(block: NDArray[np.uint8], index: NDArray[np.int64], begins: NDArray[np.bool_]) -> None:
+    """Make the screens of earlier episodes black in the windows that end at `index`.
+
+    `block` is a minibatch's screens, (batch, history + 1, height, width).
+    """
+    history = block.shape[1] - 1
+    window = begins[index[:, None] + np.arange(1 - history, 1)]  # does screen 1 .. history begin?
+    for screens, row in zip(block, window, strict=True):
+        if row.any():
+            screens[: history - int(row[::-1].argmax())] = 0
 
 
 def replay_bytes(size: int, screen_height: int, screen_width: int) -> int:
