@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -85,14 +86,15 @@ class ALEEnvironment:
     ) -> None:
         """Load `rom`. Raises UserError if ALE does not know it.
 
-        `max_episode_frames` 0 is no limit. `random_seed` moves sticky actions only.
+        `max_episode_frames` 0 is no limit. `random_seed` moves sticky actions only, which are made
+        here: a saved state of ALE's leaves out the action that its joystick sticks to.
         """
         ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
         self.ale = ale_py.ALEInterface()
         self.ale.setInt("random_seed", random_seed)
         self.ale.setInt("frame_skip", 1)
         self.ale.setInt("max_num_frames_per_episode", max_episode_frames)
-        self.ale.setFloat("repeat_action_probability", repeat_action_probability)
+        self.ale.setFloat("repeat_action_probability", 0.0)
         self.ale.setBool("sound_obs", sound)
         if not ale_py.ALEInterface.isSupportedROM(str(rom)):  # loadROM would end the process
             raise UserError(f"ALE does not know the game in {rom}.")
@@ -104,6 +106,9 @@ class ALEEnvironment:
         self.legal_actions = {action.name: action for action in legal}
         self.frame_listeners: list[FrameListener] = []
         self.frame_skip = frame_skip
+        self.repeat_action_probability = repeat_action_probability
+        self.rng = np.random.default_rng(random_seed)
+        self.held = ale_py.Action.NOOP  # of the last frame
         self.sound = sound
         self.life_loss_terminal = life_loss_terminal
         self.mode = "train"
@@ -133,6 +138,7 @@ class ALEEnvironment:
             self.ale.reset_game()
             self.ale.getScreen(self.newest)
             self.previous[:] = self.newest
+            self.held = ale_py.Action.NOOP
         self.life_lost = False
 
     def act(self, action: int) -> float:
@@ -147,14 +153,17 @@ class ALEEnvironment:
         """Hold any legal action of the game for `frames` frames; the summed reward."""
         lives = self.ale.lives()
         reward = 0
+        sticky = self.repeat_action_probability
         for _ in range(frames):
-            over = self.ale.game_over()
-            reward += self.ale.act(action)
-            if not over:  # else ALE left the picture alone, but moved its random stream
-                self.previous, self.newest = self.newest, self.previous
-                self.ale.getScreen(self.newest)
-                if self.frame_listeners:
-                    self._show_frame()
+            if self.ale.game_over():
+                break
+            if not sticky or self.rng.random() >= sticky:
+                self.held = action
+            reward += self.ale.act(self.held)
+            self.previous, self.newest = self.newest, self.previous
+            self.ale.getScreen(self.newest)
+            if self.frame_listeners:
+                self._show_frame()
         self.life_lost = self.ale.lives() != lives
         return reward
 
@@ -184,22 +193,32 @@ class ALEEnvironment:
         return np.asarray(self.ale.getScreenRGB())
 
     def save_state(self) -> bytes:
-        """All that the game's future depends on, the emulator's random stream included."""
+        """All that the game's future depends on, its random stream included."""
         emulator = self.ale.cloneSystemState().serialize()
-        frames = self.newest.tobytes() + self.previous.tobytes()
-        mode = b"train" if self.mode == "train" else b"test "
-        return struct.pack("<5s?I", mode, self.life_lost, len(emulator)) + emulator + frames
+        rest = {
+            "mode": self.mode,
+            "life_lost": self.life_lost,
+            "held": self.held.value,
+            "random": self.rng.bit_generator.state,
+        }
+        text = json.dumps(rest).encode()
+        sizes = struct.pack("<II", len(emulator), len(text))
+        return sizes + emulator + text + self.newest.tobytes() + self.previous.tobytes()
 
     def load_state(self, state: bytes) -> None:
         """Go on where `save_state` was called. Raises ValueError if `state` is not of this game."""
-        header = struct.calcsize("<5s?I")
-        mode, life_lost, length = struct.unpack_from("<5s?I", state)
-        frames = np.frombuffer(state, np.uint8, offset=header + length)
-        if frames.size != 2 * self.newest.size:
-            raise ValueError("the emulator state has the wrong size")
-        self.ale.restoreSystemState(ale_py.ALEState(state[header : header + length]))
-        self.newest[:], self.previous[:] = frames.reshape(2, *self.newest.shape)
-        self.mode, self.life_lost = mode.decode().strip(), life_lost
+        try:
+            emulator, text = struct.unpack_from("<II", state)
+            start, end = 8 + emulator, 8 + emulator + text
+            rest = json.loads(state[start:end])
+            frames = np.frombuffer(state, np.uint8, offset=end).reshape(2, *self.newest.shape)
+            self.ale.restoreSystemState(ale_py.ALEState(state[8:start]))
+        except (ValueError, struct.error, SystemError) as error:  # SystemError: ALE refuses it
+            raise ValueError("the emulator state is damaged, or of another game") from error
+        self.newest[:], self.previous[:] = frames
+        self.mode, self.life_lost = rest["mode"], rest["life_lost"]
+        self.held = ale_py.Action(rest["held"])
+        self.rng.bit_generator.state = rest["random"]
 
     def _show_frame(self) -> None:
         frame = Frame(self.frame_rgb(), np.array(self.ale.getAudio()) if self.sound else None)
