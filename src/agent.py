@@ -60,7 +60,10 @@ class Memories(Protocol):
     """The replay memory: a part for each game, sampled as one."""
 
     batch_size: int
-    count: int
+
+    @property
+    def count(self) -> int:
+        """Steps that it holds."""
 
     @property
     def games(self) -> Sequence[Memory]:
@@ -142,6 +145,7 @@ class Agent:
         self.pilot: Callable[[int], int] | None = None  # the joystick: what is done instead
         self.qvalues: NDArray[np.float32] | None = None  # (num_actions,) last predicted, game 0
         self.stopped = False
+        self.interrupted = False  # whether a phase was left before its end
 
     def stop(self) -> None:
         """End the phase after the step in progress."""
@@ -196,11 +200,14 @@ class Agent:
                 memory.add(0, step.reward, step.screen, step.terminal)
 
     def play_random(self, steps: int, *, start: int = 0, exploration_rate: float = 1.0) -> None:
-        """The random phase: fill the replay memory with `steps` steps, nothing learned."""
+        """The random phase: fill the replay memory with `steps` steps, nothing learned.
+
+        `start`, in every phase: the steps done before the run was interrupted.
+        """
         self._set_mode("train")
-        if not start:
-            self._restart(remember=True)
         for step in self._rounds(start, steps):
+            if step == 0:
+                self._restart(remember=True)
             self.step(range(len(self.games)), exploration_rate, remember=True)
             self._round_done(step)
 
@@ -231,9 +238,9 @@ class Agent:
     def test(self, steps: int, *, start: int = 0) -> None:
         """The testing phase: play with little exploration, learn nothing."""
         self._set_mode("test")
-        if not start:
-            self._restart(remember=self.remember_all)
         for step in self._rounds(start, steps):
+            if step == 0:
+                self._restart(remember=self.remember_all)
             self.step(range(len(self.games)), self.exploration_rate_test, self.remember_all)
             self._round_done(step)
 
@@ -256,6 +263,7 @@ class Agent:
         self.phase_step = start
         for step in range(start, steps, len(self.games)):
             if self.stopped:
+                self.interrupted = True
                 return
             yield step
 

@@ -113,8 +113,9 @@ def check_segment(segment: bytes, count: int) -> None:
 
 def make_screens(storage: str, size: int, screen_height: int, screen_width: int) -> ScreenStore:
     """The `array` or `compressed` store of a replay memory."""
-    kind = {"array": ScreenArray, "compressed": CompressedScreens}[storage]
-    return kind(size, screen_height, screen_width)
+    if storage == "compressed":
+        return CompressedScreens(size, screen_height, screen_width)
+    return ScreenArray(size, screen_height, screen_width)
 
 
 def storage_bytes(storage: str, size: int, screen_height: int, screen_width: int) -> int:
