@@ -8,6 +8,7 @@ emulator's own bytes for a fraction of its time (tests/test_environment.py compa
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
@@ -53,11 +54,13 @@ def colours(*, pal: bool) -> NDArray[np.uint8]:
     )
 
 
+@cache
 def plain_table(*, pal: bool = False) -> NDArray[np.uint8]:
     """Grey of the newer frame alone: (256 new, 256 old) uint8."""
     return _by_index(np.repeat(_grey(colours(pal=pal))[:, None], 128, axis=1))
 
 
+@cache
 def average_table(*, pal: bool = False) -> NDArray[np.uint8]:
     """ALE's colour averaging, then grey: (256 new, 256 old) uint8.
 
@@ -73,6 +76,7 @@ def average_table(*, pal: bool = False) -> NDArray[np.uint8]:
     return _by_index(_grey(colours(pal=pal))[nearest][inverse].reshape(128, 128))
 
 
+@cache
 def maximum_table(*, pal: bool = False) -> NDArray[np.float32]:
     """Luma of the maximum of two frames in RGB, as the Lua code has it: (256 new, 256 old)."""
     palette = colours(pal=pal)
