@@ -13,15 +13,13 @@ from typing import Any
 
 from agent import Agent
 from engines import make_network
-from environment import Environment
-from environments import make_environment
 from errors import UserError
 from files import check_files, choose_storage, snapshot_info, snapshot_path, write_description
-from game import Game
 from machine import random_stream
 from progress import Progress
 from replay_memory import ReplayMemory
-from screen_store import make_screens
+from shared_replay import SharedReplay, make_replay_memory
+from side_by_side import make_games
 from stats import Statistics
 from verbs import VERBS, Task, parse
 
@@ -32,8 +30,8 @@ logger = logging.getLogger("simple_dqn")
 class Parts:
     """The five parts of a run."""
 
-    environment: Environment
-    replay_memory: ReplayMemory | None
+    environment: Any  # the first game's; of one in another process only its action_names are here
+    replay_memory: ReplayMemory | SharedReplay | None
     network: Any
     agent: Agent
     stats: Statistics
@@ -84,7 +82,8 @@ def wire(task: Task, *, storage: str | None) -> Parts:
     """Make the five parts and connect them; without a replay `storage` nothing is remembered."""
     config, seed = task.config, task.config.random_seed
     assert seed is not None
-    environment = make_environment(config, task.rom, random_stream(seed, "environment"))
+    games = make_games(config, task.rom)
+    environment = games[0].environment
     num_actions = len(environment.action_names)
     sizes: dict[str, Any] = dict(
         history_length=config.history_length,
@@ -118,25 +117,17 @@ def wire(task: Task, *, storage: str | None) -> Parts:
     )
     memory = None
     if storage:
-        memory = ReplayMemory(
+        memory = make_replay_memory(
+            num_games=config.num_envs,
+            storage=storage,
             size=config.replay_size,
             **sizes,
             batch_size=config.batch_size,
             zero_history=config.zero_history,
             rng=random_stream(seed, "replay"),
-            screens=make_screens(
-                storage, config.replay_size, config.screen_height, config.screen_width
-            ),
         )
-    game = Game(
-        environment=environment,
-        **sizes,
-        random_starts=config.random_starts,
-        zero_history=config.zero_history,
-        rng=random_stream(seed, "starts"),
-    )
     agent = Agent(
-        games=[game],
+        games=games,
         replay_memory=memory,
         network=network,
         num_actions=num_actions,
