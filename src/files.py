@@ -16,6 +16,7 @@ from errors import UserError
 from machine import describe, free_memory, versions
 from roms import rom_md5
 from screen_store import storage_bytes
+from side_by_side import games_bytes
 from snapshot import write_atomically
 from stats import Statistics
 from verbs import Task
@@ -31,7 +32,7 @@ def choose_storage(config: Config) -> str:
     Raises UserError if it will not fit into the machine's free memory.
     """
     size, pixels = config.replay_size, (config.screen_height, config.screen_width)
-    free = free_memory() - PROCESS_BYTES
+    free = free_memory() - PROCESS_BYTES - games_bytes(config, config.num_envs)
     needed = {kind: storage_bytes(kind, size, *pixels) for kind in ("array", "compressed")}
     storage = config.replay_storage
     if storage == "auto":

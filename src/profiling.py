@@ -16,9 +16,10 @@ class Stopwatch:
         self.calls: dict[str, int] = {}
 
     def watch(self, name: str, owner: Any, method: str) -> None:
-        """Time `owner.method` under `name` from now on."""
+        """Time `owner.method` under `name`, which may have several methods, from now on."""
         function = getattr(owner, method)
-        self.seconds[name], self.calls[name] = 0.0, 0
+        self.seconds.setdefault(name, 0.0)
+        self.calls.setdefault(name, 0)
 
         def timed(*args: Any, **keywords: Any) -> Any:
             start = time.perf_counter()
@@ -34,11 +35,17 @@ class Stopwatch:
 def profile(parts: Any, work: Callable[[], None]) -> None:
     """Do `work` and print what each part of it cost."""
     watch = Stopwatch()
-    watch.watch("emulation", parts.environment, "act")
-    watch.watch("screen", parts.environment, "screen")
+    games = parts.agent.games
+    if len(games) == 1:
+        watch.watch("emulation", parts.environment, "act")
+        watch.watch("screen", parts.environment, "screen")
+    else:  # most likely in other processes, for which this one waits
+        for game in games:
+            watch.watch("emulation", game, "receive")
     watch.watch("prediction", parts.network, "predict")
     if parts.replay_memory:
-        watch.watch("remembering", parts.replay_memory, "add")
+        for memory in parts.replay_memory.games:
+            watch.watch("remembering", memory, "add")
         watch.watch("sampling", parts.replay_memory, "sample")
     watch.watch("weight update", parts.network, "train")
     start = time.perf_counter()
