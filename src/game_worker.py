@@ -84,6 +84,18 @@ class Host:
         self.screens[0] = step.screen
         return step.reward, step.terminal, step.over, self._keep(step.opening)
 
+    def get_state(self, _: None) -> dict[str, Any]:
+        """All that the game goes on from."""
+        return self.game.get_state()
+
+    def set_state(self, state: dict[str, Any]) -> str | None:
+        """Go on from there; what is wrong if it does not fit."""
+        try:
+            self.game.set_state(state)
+        except ValueError as error:
+            return str(error)
+        return None
+
     def _keep(self, opening: Sequence[Step]) -> Opening:
         for screen, step in zip(self.screens[1:], opening, strict=False):
             screen[:] = step.screen

@@ -35,11 +35,14 @@ from config import Config
 from errors import UserError
 from game import Game, Step
 from game_worker import Opening, make_game, map_screens, screens_shape
+from machine import free_memory
 from state_buffer import StateBuffer
 
 logger = logging.getLogger(__name__)
 
 PATIENCE = 2.0  # seconds until a process that should end is killed
+WORKER_BYTES = 40 * 2**20  # of a worker process, measured: 30 MB
+GAME_BYTES = 2 * 2**20  # of an Atari game, measured: 1 MB
 
 
 def make_games(config: Config, rom: Path | None) -> Sequence[Game | RemoteGame]:
@@ -47,8 +50,9 @@ def make_games(config: Config, rom: Path | None) -> Sequence[Game | RemoteGame]:
 
     Raises UserError if a game cannot be made.
     """
-    numbers = range(config.num_envs)
-    count = min(len(numbers), cores())
+    count = min(config.num_envs, cores())
+    if config.num_envs > 1:
+        _check_memory(config)
     if count > 1:
         try:
             games = start_workers(config, rom, count)
@@ -61,7 +65,24 @@ def make_games(config: Config, rom: Path | None) -> Sequence[Game | RemoteGame]:
                 count,
                 error.strerror,
             )
-    return [make_game(config, rom, number) for number in numbers]
+    return [make_game(config, rom, number) for number in range(config.num_envs)]
+
+
+def games_bytes(config: Config, count: int) -> int:
+    """Bytes to plan for `count` games side by side, beside what a run of one game takes."""
+    if count == 1:
+        return 0
+    return cores() * WORKER_BYTES + count * (GAME_BYTES + prod(screens_shape(config)))
+
+
+def _check_memory(config: Config) -> None:
+    free, count = free_memory(), config.num_envs
+    if games_bytes(config, count) > free:
+        fits = max((free - cores() * WORKER_BYTES) // (GAME_BYTES + prod(screens_shape(config))), 1)
+        raise UserError(
+            f"--num_envs {count} games take {games_bytes(config, count) / 1e9:.1f} GB but "
+            f"{free / 1e9:.1f} GB are free: at most --num_envs {fits} fit."
+        )
 
 
 def cores() -> int:
@@ -241,6 +262,16 @@ class RemoteGame:
             worker.flush()
         reward, terminal, over, opening = self.worker.take(self.number)
         return Step(reward, self.screens[0].copy(), terminal, over, self._opening(opening))
+
+    def get_state(self) -> dict[str, Any]:
+        """See Game."""
+        state: dict[str, Any] = self._ask("get_state")
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """See Game."""
+        if problem := self._ask("set_state", state):
+            raise ValueError(problem)
 
     def _ask(self, method: str, argument: Any = None) -> Any:
         self.worker.put(self.number, method, argument)
