@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -207,7 +207,7 @@ class Agent:
         self._set_mode("train")
         for step in self._rounds(start, steps):
             if step == 0:
-                self._restart(remember=True)
+                self.restart(range(len(self.games)), remember=True)
             self.step(range(len(self.games)), exploration_rate, remember=True)
             self._round_done(step)
 
@@ -240,14 +240,14 @@ class Agent:
         self._set_mode("test")
         for step in self._rounds(start, steps):
             if step == 0:
-                self._restart(remember=self.remember_all)
+                self.restart(range(len(self.games)), remember=self.remember_all)
             self.step(range(len(self.games)), self.exploration_rate_test, self.remember_all)
             self._round_done(step)
 
     def play(self, num_games: int) -> None:
         """Play `num_games` whole games, divided among the games side by side."""
         self._set_mode("test")
-        self._restart(remember=False)
+        self.restart(range(len(self.games)), remember=False)
         left = [len(range(i, num_games, len(self.games))) for i in range(len(self.games))]
         counter = _Countdown(left)
         self.callbacks.append(counter)
@@ -258,6 +258,16 @@ class Agent:
                 self._round_done(self.phase_step)
         finally:
             self.callbacks.remove(counter)
+
+    def restart(self, games: Iterable[int], remember: bool) -> None:
+        """Begin a new episode in each of the games."""
+        for i in games:
+            opening = self.games[i].start()
+            if self.memory:
+                if remember:
+                    self._remember_opening(self.memory.games[i], opening)
+                else:
+                    self.memory.games[i].begin_episode()
 
     def _rounds(self, start: int, steps: int) -> Iterator[int]:
         self.phase_step = start
@@ -275,16 +285,6 @@ class Agent:
     def _set_mode(self, mode: str) -> None:
         for game in self.games:
             game.set_mode(mode)
-
-    def _restart(self, remember: bool) -> None:
-        """Begin a new episode in every game."""
-        for i, game in enumerate(self.games):
-            opening = game.start()
-            if self.memory:
-                if remember:
-                    self._remember_opening(self.memory.games[i], opening)
-                else:
-                    self.memory.games[i].begin_episode()
 
 
 class _Countdown(Callback):

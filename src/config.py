@@ -150,6 +150,12 @@ class Config:
     load_weights: Path | None = flag(None, "begin with this snapshot")
     save_weights_prefix: Path | None = flag(None, "write snapshots <prefix>_<epoch>.pkl")
     csv_file: Path | None = flag(None, "write statistics, a row a phase, to this file")
+    checkpoint_path: Path | None = flag(
+        None, "keep all that the run can go on from exactly in this folder"
+    )
+    checkpoint_minutes: float = flag(
+        10.0, "time between checkpoints; there is one at each epoch's end too; 0: none", low=0
+    )
     overwrite: bool = flag(False, "replace the files of an earlier run of the same name")
 
     # Common

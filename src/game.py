@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +84,24 @@ class Game:
         self.buffer.add(screen)
         opening = self.start() if over else ()
         return Step(reward, screen, terminal, over, opening)
+
+    def get_state(self) -> dict[str, Any]:
+        """All that the game goes on from; `environment` is None if that cannot tell its state."""
+        save = getattr(self.environment, "save_state", None)
+        return {
+            "stream": self.rng.bit_generator.state,
+            "screens": self.buffer.screens.copy(),  # (history, height, width) uint8
+            "environment": save() if save else None,  # bytes
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on where `get_state` was called. Raises ValueError if `state` is of another game."""
+        if state["screens"].shape != self.buffer.screens.shape:
+            raise ValueError("the game's screens have another size")
+        self.rng.bit_generator.state = state["stream"]
+        self.buffer.screens[:] = state["screens"]
+        if state["environment"] is not None:
+            self.environment.load_state(state["environment"])  # type: ignore[attr-defined]
 
     def _noop(self) -> Step:
         reward = self.environment.act(0)

@@ -28,6 +28,8 @@ COLUMNS = tuple(
     ).split(",")
 )
 
+COUNTED = ("rows", "phase", "num_steps", "scores", "running", "last_exploration_rate")
+
 
 class Statistics(Callback):
     """Scores of the games that ended in a phase, the loss, and Q-values of fixed states.
@@ -47,6 +49,7 @@ class Statistics(Callback):
         self.rows: list[dict[str, Any]] = []
         self.validation_states: NDArray[np.uint8] | None = None
         self.start_time = time.monotonic()
+        self.phase = ("", 0)  # with its epoch
         self.reset()
 
     def go_on(self, epoch: int) -> None:
@@ -84,8 +87,10 @@ class Statistics(Callback):
         self.phase_start_time = time.monotonic()
 
     def on_phase_start(self, phase: str, epoch: int, steps: int) -> None:
-        """Begin to count."""
-        self.reset()
+        """Begin to count, or count on in the phase that a resumed run was in."""
+        if self.phase != (phase, epoch):
+            self.phase = (phase, epoch)
+            self.reset()
 
     def on_step(
         self,
@@ -107,8 +112,9 @@ class Statistics(Callback):
     def on_phase_end(self, phase: str, epoch: int) -> None:
         """Write the phase's row and log it."""
         row = self.row(phase, epoch)
-        self.rows.append(row)
-        self.write()
+        if not self.agent.interrupted:
+            self.rows.append(row)
+            self.write()
         logger.info(
             "  %(nr_games)d games, average score %(average_reward).2f "
             "(%(min_game_reward)g to %(max_game_reward)g), mean Q %(meanq).3f, "
@@ -152,6 +158,25 @@ class Statistics(Callback):
         if self.validation_states is None:
             return 0.0
         return float(self.network.predict(self.validation_states).max(axis=1).mean())
+
+    def get_state(self) -> dict[str, Any]:
+        """What a resumed run counts on from, but for the validation states."""
+        now = time.monotonic()
+        return {name: getattr(self, name) for name in COUNTED} | {
+            "total_time": now - self.start_time,
+            "phase_time": now - self.phase_start_time,
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Count on where `get_state` was called; rows written since then are taken back."""
+        for name in COUNTED:
+            setattr(self, name, state[name])
+        name, epoch = state["phase"]
+        self.phase = (str(name), int(epoch))
+        now = time.monotonic()
+        self.start_time = now - state["total_time"]
+        self.phase_start_time = now - state["phase_time"]
+        self.write()
 
     def write(self) -> None:
         """Write all rows; if that fails the old file stays whole and the next row tries again."""
