@@ -96,14 +96,6 @@ class Host:
             return str(error)
         return None
 
-    def get_state(self, _: None) -> dict[str, Any]:
-        """All that the game goes on from."""
-        return self.game.get_state()
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
-        self.game.set_state(state)
-
     def _keep(self, opening: Sequence[Step]) -> Opening:
         for screen, step in zip(self.screens[1:], opening, strict=False):
             screen[:] = step.screen

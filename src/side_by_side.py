@@ -273,15 +273,6 @@ class RemoteGame:
         if problem := self._ask("set_state", state):
             raise ValueError(problem)
 
-    def get_state(self) -> dict[str, Any]:
-        """See Game."""
-        state: dict[str, Any] = self._ask("get_state")
-        return state
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """See Game. Raises UserError if `state` is of another game."""
-        self._ask("set_state", state)
-
     def _ask(self, method: str, argument: Any = None) -> Any:
         self.worker.put(self.number, method, argument)
         self.worker.flush()
