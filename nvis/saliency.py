@@ -1,0 +1,74 @@
+"""Which pixels speak for an action: guided backpropagation from its Q-value to the screens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neon_layers import Layer
+from nvis.convolution import FloatArray, convolutions
+from nvis.guided_backpropagation import floats
+
+
+@dataclass
+class _Linear:
+    """y = (weights @ x) * scale + shift, batch normalization or bias folded in."""
+
+    weights: FloatArray  # (outputs, inputs)
+    scale: FloatArray | float = 1.0  # (outputs,)
+    shift: FloatArray | float = 0.0
+
+
+class Saliency:
+    """The network's layers as NumPy arrays: whichever engine trained it, this is how it looks."""
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        """Copy what is needed of `layers`. Raises UserError if they do not fit (`convolutions`)."""
+        self.convolutions = convolutions(layers)
+        self.linears = _linears(layers)
+
+    def __call__(self, state: NDArray[np.uint8], action: int) -> FloatArray:
+        """state (history, height, width) -> (height, width), zero or more: a pixel's weight.
+
+        The gradient of the action's Q-value, where only what excites is passed down and only
+        through what was excited (Springenberg et al. 2014), its absolute values summed over the
+        screens.
+        """
+        inputs = [floats(state[None])]  # of each convolution, the last one's output at the end
+        for layer in self.convolutions:
+            inputs.append(layer.rectified(layer.responses(inputs[-1])))
+        hidden = [inputs[-1].ravel()]
+        for linear in self.linears[:-1]:
+            y = linear.weights @ hidden[-1] * linear.scale + linear.shift
+            hidden.append(np.maximum(y, 0))
+        errors = self.linears[-1].weights[action]
+        for linear, seen in zip(self.linears[-2::-1], hidden[:0:-1], strict=True):
+            errors = (np.maximum(errors, 0) * (seen > 0) * linear.scale) @ linear.weights
+        errors = errors.reshape(inputs[-1].shape)
+        for layer, below, seen in zip(
+            self.convolutions[::-1], inputs[-2::-1], inputs[:0:-1], strict=True
+        ):
+            errors = np.maximum(errors, 0) * (seen > 0)
+            if layer.scale is not None:
+                errors = errors * layer.scale[:, None, None]
+            errors = layer.backward(errors, *below.shape[2:])
+        total: FloatArray = np.abs(errors[0]).sum(axis=0)
+        return total
+
+
+def _linears(layers: Sequence[Layer]) -> list[_Linear]:
+    found: list[_Linear] = []
+    for layer in layers:
+        params = layer.params
+        if layer.kind == "Linear":
+            found.append(_Linear(params["W"]))
+        elif found and layer.kind == "Bias":
+            found[-1].shift = params["W"][:, 0]
+        elif found and layer.kind == "BatchNorm":
+            scale = params["gamma"] / np.sqrt(params["gvar"] + np.float32(layer.config["eps"]))
+            found[-1].scale = scale[:, 0]
+            found[-1].shift = (params["beta"] - params["gmean"] * scale)[:, 0]
+    return found

@@ -1,0 +1,59 @@
+"""The game's sound, as it happens."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # it speaks on standard output
+import pygame
+
+logger = logging.getLogger(__name__)
+
+SAMPLES_PER_FRAME = 512  # of ALE
+SAMPLE_RATE = SAMPLES_PER_FRAME * 60  # 1/s: sound keeps up with 60 frames/s, as in ALE's own files
+FIRST_FRAMES = 3  # gathered before sound begins, so that a late frame does not tear it
+MOST_FRAMES = 8  # waiting; more would be heard too late
+
+
+class Speaker:
+    """Plays each frame's samples through pygame's mixer; says so and keeps silent without one."""
+
+    def __init__(self, volume: float) -> None:
+        """`volume` from 0 to 1."""
+        self.volume = volume
+        self.waiting = np.empty(0, np.int16)
+        self.channel: pygame.mixer.Channel | None = None
+        try:
+            pygame.mixer.init(SAMPLE_RATE, -16, 1, SAMPLES_PER_FRAME, allowedchanges=0)
+            self.channel = pygame.mixer.Channel(0)
+        except pygame.error as error:
+            logger.warning("There is no sound: %s.", str(error).rstrip("."))
+
+    def hear(self, audio: NDArray[np.uint8], speed: float) -> None:
+        """Add a frame's samples, (512,) uint8 around 128; at another speed the pitch changes."""
+        if self.channel is None:
+            return
+        kept = (np.arange(len(audio) / speed) * speed).astype(np.intp)
+        samples = (audio[kept].astype(np.int16) - 128) << 8
+        self.waiting = np.append(self.waiting, samples)[-MOST_FRAMES * SAMPLES_PER_FRAME :]
+        # NB! The mixer works in blocks of 512 samples and begins a sound with a block: only sounds
+        # of whole blocks follow each other without a gap.
+        whole = len(self.waiting) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME
+        busy = self.channel.get_busy()
+        if (busy and self.channel.get_queue()) or whole < (1 if busy else FIRST_FRAMES) * 512:
+            return
+        sound = pygame.mixer.Sound(buffer=self.waiting[:whole].tobytes())
+        self.waiting = self.waiting[whole:]
+        if busy:
+            self.channel.queue(sound)
+        else:
+            self.channel.play(sound)
+        self.channel.set_volume(self.volume)
+
+    def close(self) -> None:
+        """Be silent."""
+        pygame.mixer.quit()
