@@ -1,0 +1,123 @@
+"""The update rules against their formulas, in NumPy and float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from errors import UserError
+from optimizers import make_optimizer
+
+Array = NDArray[np.float64]
+STEPS = 6
+LEARNING_RATE, DECAY = 0.01, 0.9
+ZERO: Array = np.zeros(())
+
+
+def rmsprop(g: Iterator[Array]) -> Iterator[Array]:
+    """Neon's, after Tieleman and Hinton 2012: what is taken off the weights."""
+    s = ZERO
+    for g_t in g:
+        s = DECAY * s + (1 - DECAY) * g_t**2
+        yield LEARNING_RATE * g_t / (np.sqrt(s + 1e-6) + 1e-6)
+
+
+def centered_rmsprop(g: Iterator[Array]) -> Iterator[Array]:
+    """DeepMind's, after Graves 2013: the variance of the gradient instead of its mean square."""
+    m = s = ZERO
+    for g_t in g:
+        m = DECAY * m + (1 - DECAY) * g_t
+        s = DECAY * s + (1 - DECAY) * g_t**2
+        yield LEARNING_RATE * g_t / np.sqrt(s - m**2 + 0.01)
+
+
+def adam(g: Iterator[Array]) -> Iterator[Array]:
+    """Kingma and Ba 2014, section 2's faster form, as Neon has it."""
+    m = v = ZERO
+    for t, g_t in enumerate(g, 1):
+        m = 0.9 * m + (1 - 0.9) * g_t
+        v = 0.999 * v + (1 - 0.999) * g_t**2
+        step_size = LEARNING_RATE * np.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+        yield step_size * m / (np.sqrt(v) + 1e-8)
+
+
+def adadelta(g: Iterator[Array]) -> Iterator[Array]:
+    """Zeiler 2012."""
+    square = moved = ZERO
+    for g_t in g:
+        square = DECAY * square + (1 - DECAY) * g_t**2
+        delta = np.sqrt(moved + 1e-6) / np.sqrt(square + 1e-6) * g_t
+        moved = DECAY * moved + (1 - DECAY) * delta**2
+        yield delta
+
+
+RULES: dict[str, tuple[Callable[[Iterator[Array]], Iterator[Array]], int]] = {
+    "rmsprop": (rmsprop, 1),
+    "centered_rmsprop": (centered_rmsprop, 2),
+    "adam": (adam, 2),
+    "adadelta": (adadelta, 3),
+}
+
+
+def gradients(shape: tuple[int, ...]) -> Array:
+    """Of several steps, from tiny to large: (STEPS, *shape)."""
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(STEPS, *shape)) * 10.0 ** rng.integers(-5, 2, size=(STEPS, *shape))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1 / 32])
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
+def test_rule_is_its_formula(rule: str, scale: float, dtype: torch.dtype, error: float) -> None:
+    shapes = [(4, 3), (5,)]
+    start = [np.ones(shape) for shape in shapes]
+    weights = [torch.from_numpy(w).to(dtype, copy=True) for w in start]
+    optimizer = make_optimizer(
+        rule, weights, scale=scale, learning_rate=LEARNING_RATE, decay_rate=DECAY
+    )
+    g = [gradients(shape) for shape in shapes]
+    for t in range(STEPS):
+        optimizer.step(weights, [torch.from_numpy(x[t]).to(dtype) for x in g])
+    assert optimizer.updates == STEPS
+    formula, states = RULES[rule]
+    for w, w_0, g_w, kept in zip(weights, start, g, optimizer.states, strict=True):
+        expected = w_0 - sum(formula(iter(g_w * scale)))
+        assert np.abs(expected - w_0).max() > 1e-3
+        assert np.abs(w.numpy() - expected).max() < error
+        assert [state.shape for state in kept] == [w.shape] * states
+
+
+def test_states_are_those_of_a_snapshot_in_its_order() -> None:
+    w, g = torch.zeros(1, dtype=torch.float64), torch.full((1,), 2.0, dtype=torch.float64)
+    states = {}
+    for rule in RULES:
+        optimizer = make_optimizer(rule, [w.clone()], scale=1, learning_rate=1, decay_rate=0.9)
+        optimizer.step([w.clone()], [g])
+        states[rule] = [float(state) for state in optimizer.states[0]]
+    delta = np.sqrt(1e-6 / (0.4 + 1e-6)) * 2
+    assert states["rmsprop"] == pytest.approx([0.4])
+    assert states["centered_rmsprop"] == pytest.approx([0.4, 0.2])
+    assert states["adam"] == pytest.approx([0.2, 0.004])
+    assert states["adadelta"] == pytest.approx([0.4, 0.1 * delta**2, delta])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_gradients_may_be_of_lower_precision(rule: str) -> None:
+    g = torch.tensor([1.5, -0.25])
+    moved = []
+    for dtype in (torch.float32, torch.bfloat16):
+        w = torch.ones(2)
+        optimizer = make_optimizer(rule, [w], scale=0.5, learning_rate=0.01, decay_rate=0.9)
+        optimizer.step([w], [g.to(dtype)])
+        moved.append(w)
+    assert torch.equal(*moved)
+    assert not torch.equal(moved[0], torch.ones(2))
+
+
+def test_an_unknown_rule_is_refused() -> None:
+    with pytest.raises(UserError, match="no optimizer sgd"):
+        make_optimizer("sgd", [], scale=1, learning_rate=1, decay_rate=1)
