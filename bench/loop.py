@@ -1,6 +1,7 @@
-"""The training loop of one agent for a while: prints steps a second.
+"""A phase of one agent for a while: prints steps a second.
 
-    python bench/loop.py [--game breakout] [--steps 2000] [--datatype float32] [flags of train.sh]
+    python bench/loop.py [--game breakout] [--phase train|test|random] [--steps 2000]
+                         [flags of train.sh, like --datatype bfloat16 --num_envs 16]
 
 The job is the one of bench/peers.py: exploration 0.1, an update every 4 steps, a 20,000-step replay
 memory. Filling and warming up is not counted.
@@ -8,6 +9,7 @@ memory. Filling and warming up is not counted.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from dataclasses import replace
@@ -28,27 +30,27 @@ def make_task(game: str, flags: list[str]) -> Task:
     return replace(task, config=replace(task.config, csv_file=None, save_weights_prefix=None))
 
 
-def steps_per_second(game: str, flags: list[str], steps: int, warm_up: int = 400) -> float:
-    """Steps a second of the training phase."""
+def steps_per_second(
+    game: str, flags: list[str], steps: int, *, warm_up: int = 400, phase: str = "train"
+) -> float:
+    """Steps a second of a phase."""
     task = make_task(game, flags)
-    parts = wire(task, storage="array")
-    parts.agent.callbacks.clear()
-    parts.agent.play_random(task.config.random_steps)
-    parts.agent.train(warm_up)
+    agent = wire(task, storage="array").agent
+    agent.callbacks.clear()
+    if phase == "train":
+        agent.play_random(task.config.random_steps)
+    run = {"random": agent.play_random, "train": agent.train, "test": agent.test}[phase]
+    run(warm_up)
     start = time.perf_counter()
-    parts.agent.train(steps)
-    return steps / (time.perf_counter() - start)
+    warmed_up = agent.phase_step
+    run(warmed_up + steps, start=warmed_up)
+    return (agent.phase_step - warmed_up) / (time.perf_counter() - start)
 
 
 if __name__ == "__main__":
-    words = sys.argv[1:]
-    game, steps = "breakout", 2000
-    if "--game" in words:
-        at = words.index("--game")
-        game = words[at + 1]
-        del words[at : at + 2]
-    if "--steps" in words:
-        at = words.index("--steps")
-        steps = int(words[at + 1])
-        del words[at : at + 2]
-    print(f"{steps_per_second(game, words, steps):.1f}")
+    options = argparse.ArgumentParser(allow_abbrev=False)
+    options.add_argument("--game", default="breakout")
+    options.add_argument("--phase", default="train")
+    options.add_argument("--steps", type=int, default=2000)
+    given, flags = options.parse_known_args()
+    print(f"{steps_per_second(given.game, flags, given.steps, phase=given.phase):.1f}")
