@@ -77,7 +77,7 @@ class Checkpointer(Callback):
         self.games: Sequence[Any] = agent.games
         self.network: Any = agent.network
         self.memory: Any = agent.memory
-        self.parts: Sequence[Any] = self.memory.games if self.memory else ()
+        self.parts: Sequence[ReplayMemory] = getattr(agent.memory, "games", ())
         self.last: Checkpoint | None = None
         self.index = [np.zeros((-(-part.size // SEGMENT), 4), np.int64) for part in self.parts]
         self.due = time.monotonic() + 60 * minutes
@@ -106,9 +106,13 @@ class Checkpointer(Callback):
         try:
             self._save(at, max(numbers(self.folder), default=0) + 1)
         except OSError as error:
-            before = f"the one at {position(self.last)} stays" if self.last else "there is none yet"
+            before = f"the one at {self.at()} stays" if self.last else "there is none yet"
             logger.error("Cannot write a checkpoint (%s): %s.", error.strerror, before)
         self.due = time.monotonic() + 60 * self.minutes
+
+    def at(self) -> Position | None:
+        """Where the last checkpoint is."""
+        return position(self.last) if self.last else None
 
     def _save(self, at: Position, number: int) -> None:
         agent = self.agent

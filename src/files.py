@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import glob
+import contextlib
 import json
 import logging
+import re
 import secrets
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from config import Config, to_plain
+from checkpoint import Checkpointer
+from checkpoint_files import file_name, numbers, remove_all_but, set_aside
+from config import ROOT, Config, to_plain
 from errors import UserError
 from machine import describe, free_memory, versions
+from resume import earlier_snapshots
 from roms import rom_md5
 from screen_store import storage_bytes
 from side_by_side import games_bytes
@@ -57,25 +61,51 @@ def choose_storage(config: Config) -> str:
 
 
 def check_files(task: Task) -> None:
-    """Make the folders of the files to come; raise UserError if earlier ones are in the way."""
-    config = task.config
+    """Make the folders of the files to come, and take or set aside what is in their place.
+
+    Raises UserError if an earlier run is in the way.
+    """
+    config, folder = task.config, task.config.checkpoint_path
+    if folder and task.verb == "resume" and not task.checkpoint and numbers(folder):
+        aside = folder.with_name(f"{folder.name}.before_epoch_{config.start_epoch + 1}")
+        set_aside(folder, aside)
+        logger.info("The run's checkpoint is set aside in %s", aside)
     wanted = [config.csv_file, config.save_weights_prefix, config.visualization_file]
-    for path in wanted:
-        if path:
-            check_writable(path.parent)
+    for path in [*(path.parent for path in wanted if path), *([folder] if folder else [])]:
+        check_writable(path)
+    remove_leftovers(config)
     if task.verb != "train" or not config.csv_file or not config.save_weights_prefix:
         return
     snapshots = earlier_snapshots(config.save_weights_prefix)
     earlier = [config.csv_file] * config.csv_file.exists() + snapshots
+    manifests = [folder / file_name(n, "json") for n in numbers(folder)] if folder else []
+    earlier += manifests
     if earlier and not config.overwrite:
-        go_on = f"./resume.sh {snapshots[-1]}" if snapshots else "a label as second argument"
+        go_on = f"./resume.sh {task.name}, " if snapshots or manifests else ""
         raise UserError(
             f"An earlier run has written {', '.join(str(p) for p in earlier[:2])}"
-            f"{' ...' if len(earlier) > 2 else ''}: go on with {go_on}, give this run a label "
-            f"(./train.sh {config.game} LABEL), or replace the files with --overwrite."
+            f"{' ...' if len(earlier) > 2 else ''}: {'go on with ' if go_on else ''}{go_on}give "
+            f"this run a label (./train.sh {config.game} LABEL), or replace the files with "
+            "--overwrite."
         )
     for path in earlier:
         path.unlink()
+    if folder:
+        remove_all_but(folder, [])
+
+
+def remove_leftovers(config: Config) -> None:
+    """Remove what a killed run of the same name left of files that it was writing."""
+    for path, kind in (
+        (config.csv_file, r"\.(csv|json)"),
+        (config.save_weights_prefix, r"_\d+\.pkl"),
+    ):
+        if path:
+            stem = path.stem if path is config.csv_file else path.name
+            leftover = re.compile(rf"\.{re.escape(stem)}{kind}\.\d+\.tmp")
+            for other in path.parent.iterdir():
+                if leftover.fullmatch(other.name):
+                    other.unlink(missing_ok=True)
 
 
 def check_writable(folder: Path) -> None:
@@ -87,16 +117,6 @@ def check_writable(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise UserError(f"Cannot write into {folder}: {error.strerror}.") from error
-
-
-def earlier_snapshots(prefix: Path) -> list[Path]:
-    """The snapshots <prefix>_<epoch>.pkl there are, by epoch."""
-    found = {}
-    for path in prefix.parent.glob(f"{glob.escape(prefix.name)}_*.pkl"):
-        epoch = path.stem[len(prefix.name) + 1 :]
-        if epoch.isdecimal():
-            found[int(epoch)] = path
-    return [found[epoch] for epoch in sorted(found)]
 
 
 def snapshot_path(prefix: Path, epoch: int) -> Path:
@@ -120,21 +140,79 @@ def snapshot_info(task: Task, actions: Sequence[str], stats: Statistics) -> dict
     }
 
 
+def about_run(task: Task) -> dict[str, Any]:
+    """What a checkpoint says of the run it is of."""
+    return {
+        "root": str(ROOT),
+        "rom_md5": rom_md5(task.rom) if task.rom else "",
+        "versions": versions(),
+        "flags": to_plain(task.config),
+    }
+
+
 def write_description(task: Task) -> None:
     """Write what this run is beside its CSV: flags, versions, ROM, seed, machine."""
     if not task.config.csv_file:
         return
     path = task.config.csv_file.with_suffix(".json")
-    about = {
+    now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    about: dict[str, Any] = {
         "command": task.verb,
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "started": now,
         "rom_md5": rom_md5(task.rom) if task.rom else "",
         "seed": task.config.random_seed,
         "machine": describe(),
         "versions": versions(),
         "flags": to_plain(task.config),
     }
+    if task.checkpoint:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            before = json.loads(path.read_bytes())
+            about |= {"command": before["command"], "started": before["started"]}
+            about["resumed"] = [*before.get("resumed", []), now]
     try:
         write_atomically(path, (json.dumps(about, indent=2) + "\n").encode())
     except OSError as error:
         logger.error("Cannot write %s (%s).", path, error.strerror)
+
+
+def load(task: Task, parts: Any) -> None:
+    """Take over the network of a snapshot, and its counters when training goes on from it."""
+    path, agent = task.config.load_weights, parts.agent
+    assert path
+    snapshot = parts.network.load_weights(path)
+    actions, names = snapshot.info.get("actions"), parts.environment.action_names
+    if actions is not None and list(actions) != list(names):
+        raise UserError(
+            f"{path} was trained with the actions {', '.join(map(str, actions))} but the game has "
+            f"{', '.join(names)}: check the game and --minimal_action_set."
+        )
+    logger.info("Loaded %s, epoch %d", path, snapshot.epoch)
+    if task.config.start_epoch:
+        agent.total_train_steps = int(
+            snapshot.info.get("total_train_steps", agent.total_train_steps)
+        )
+        parts.stats.go_on(task.config.start_epoch)
+
+
+def save_snapshot(task: Task, parts: Any, epoch: int) -> None:
+    """Write the snapshot of an epoch; a full disk is reported, and training goes on."""
+    if not task.config.save_weights_prefix:
+        return
+    path = snapshot_path(task.config.save_weights_prefix, epoch)
+    info = snapshot_info(task, parts.environment.action_names, parts.stats)
+    try:
+        parts.network.save_weights(path, epoch=epoch, info=info)
+        logger.info("  wrote %s", path)
+    except OSError as error:
+        logger.error("Cannot write %s (%s): going on without it.", path, error.strerror)
+
+
+def how_to_go_on(task: Task, checkpointer: Checkpointer | None) -> str:
+    """What to do with a run that has ended early."""
+    at = checkpointer.at() if checkpointer else None
+    if not checkpointer or not at:
+        return "There is no checkpoint to go on from."
+    folder = checkpointer.folder
+    place = "" if folder == ROOT / "checkpoints" / task.name else f" --checkpoint_path {folder}"
+    return f"./resume.sh {task.name}{place} goes on from {at}."

@@ -9,12 +9,25 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from agent import Agent
+from checkpoint import Checkpointer, Position, position
+from checkpoint_files import locked
+from config import Config
 from engines import make_network
-from errors import UserError
-from files import check_files, choose_storage, snapshot_info, snapshot_path, write_description
+from errors import Diverged, UserError
+from files import (
+    about_run,
+    check_files,
+    choose_storage,
+    how_to_go_on,
+    load,
+    save_snapshot,
+    write_description,
+)
+from health import Health
 from machine import random_stream
 from progress import Progress
 from replay_memory import ReplayMemory
@@ -22,6 +35,7 @@ from shared_replay import SharedReplay, make_replay_memory
 from side_by_side import make_games
 from stats import Statistics
 from verbs import VERBS, Task, parse
+from visualization import StateCollector, visualize
 
 logger = logging.getLogger("simple_dqn")
 
@@ -35,10 +49,14 @@ class Parts:
     network: Any
     agent: Agent
     stats: Statistics
+    checkpointer: Checkpointer | None
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the command line says. Exit codes: 0 done, 2 unusable input, 130 stopped."""
+    """Do what the command line says.
+
+    Exit codes: 0 done, 1 training diverged, 2 unusable input, 130 stopped.
+    """
     verb = arguments[0] if arguments and arguments[0] in VERBS else "run"
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
     try:
@@ -50,6 +68,9 @@ def main(arguments: list[str]) -> int:
     except UserError as error:
         print(f"{verb}: {error}", file=sys.stderr)
         return 2
+    except Diverged as error:
+        print(f"{verb}: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"\n{verb}: stopped.", file=sys.stderr)
         return 130
@@ -60,22 +81,36 @@ def run(task: Task) -> int:
     config = task.config
     learns = not config.play_games and config.train_steps > 0 and config.epochs > 0
     storage = choose_storage(config) if learns or config.random_steps else None
-    check_files(task)
-    parts = wire(task, storage=storage)
-    if config.load_weights:
-        load(task, parts)
-    with stopping(parts.agent):
-        if task.verb.startswith("profile"):
-            from profiling import profile
-
-            profile(parts, lambda: train_and_test(task, parts))
-        elif task.verb in ("play", "record", "nvis") or config.play_games:
-            play(task, parts)
-        elif config.test_games:
-            test_games(task, parts)
-        else:
-            train_and_test(task, parts)
+    with locked(config.checkpoint_path if storage else None):
+        check_files(task)
+        parts = wire(task, storage=storage)
+        if task.checkpoint and parts.checkpointer:
+            parts.checkpointer.restore(task.checkpoint)
+        elif config.load_weights:
+            load(task, parts)
+        try:
+            with stopping(parts.agent):
+                run_phases(task, parts)
+        except Diverged as error:
+            raise Diverged(f"{error} {how_to_go_on(task, parts.checkpointer)}") from None
+    if parts.agent.interrupted and storage:
+        logger.info(how_to_go_on(task, parts.checkpointer))
     return 130 if parts.agent.stopped else 0
+
+
+def run_phases(task: Task, parts: Parts) -> None:
+    """What the verb and the flags ask for."""
+    config = task.config
+    if task.verb.startswith("profile"):
+        from profiling import profile
+
+        profile(parts, lambda: train_and_test(task, parts))
+    elif task.verb in ("play", "record", "nvis") or config.play_games:
+        play(task, parts)
+    elif config.test_games:
+        test_games(task, parts)
+    else:
+        train_and_test(task, parts)
 
 
 def wire(task: Task, *, storage: str | None) -> Parts:
@@ -144,36 +179,59 @@ def wire(task: Task, *, storage: str | None) -> Parts:
         remember_all=config.remember_all,
     )
     stats = Statistics(agent, network, memory, config.csv_file)
-    agent.callbacks += [stats, Progress(stats)]
+    checkpointer = None
+    if storage and config.checkpoint_path:
+        checkpointer = Checkpointer(
+            folder=config.checkpoint_path,
+            minutes=config.checkpoint_minutes,
+            about=about_run(task),
+            agent=agent,
+            stats=stats,
+        )
+        agent.callbacks.append(checkpointer)
+    agent.callbacks += [stats, Health(agent, stats), Progress(stats)]
     agent.total_train_steps = config.start_epoch * config.train_steps
-    return Parts(environment, memory, network, agent, stats)
+    return Parts(environment, memory, network, agent, stats, checkpointer)
 
 
 def train_and_test(task: Task, parts: Parts) -> None:
-    """The random phase, then epochs of a training and a testing phase."""
-    config, agent = task.config, parts.agent
+    """All phases, from where the checkpoint was if the run goes on from one."""
+    config, agent, checkpointer = task.config, parts.agent, parts.checkpointer
     write_description(task)
-    if config.start_epoch and config.train_steps:
-        refill = phase(parts, "random", 0, config.random_steps, row=False)
-        rate = agent.exploration_rate()
-        logger.info(
-            "Refilling the replay memory: %d steps of the loaded policy, exploration %.2f",
-            config.random_steps,
-            rate,
-        )
-        with refill:
-            agent.play_random(config.random_steps, exploration_rate=rate)
-    elif config.random_steps:
-        with phase(parts, "random", 0, config.random_steps):
-            agent.play_random(config.random_steps)
-    for epoch in range(config.start_epoch + 1, config.epochs + 1):
-        if config.train_steps and not agent.stopped:
-            with phase(parts, "train", epoch, config.train_steps):
-                agent.train(config.train_steps)
+    begin = position(task.checkpoint) if task.checkpoint else Position(0, "random", 0)
+    for epoch, name, steps in phases(config):
+        start = begin.steps_done(epoch, name)
+        if start is None:
+            continue
+        refill = name == "random" and config.start_epoch > 0 and config.train_steps > 0
+        with phase(parts, name, epoch, steps, row=not refill):
+            if name == "train":
+                agent.train(steps, start=start)
+            elif name == "test":
+                agent.test(steps, start=start)
+            elif refill:
+                rate = agent.exploration_rate()
+                logger.info("Refilling the replay memory: %d steps of the loaded policy", steps)
+                agent.play_random(steps, start=start, exploration_rate=rate)
+            else:
+                agent.play_random(steps, start=start)
+        if name == "train" and not (agent.interrupted and config.checkpoint_minutes):
             save_snapshot(task, parts, epoch)
-        if config.test_steps and not agent.stopped:
-            with phase(parts, "test", epoch, config.test_steps):
-                agent.test(config.test_steps)
+        if agent.interrupted:
+            return
+        if checkpointer and epoch and (name == "test" or not config.test_steps):
+            checkpointer.save(Position(epoch + 1, "train", 0))
+
+
+def phases(config: Config) -> Iterator[tuple[int, str, int]]:
+    """Epoch, name and steps of each phase: a random one, then epochs of training and testing."""
+    if config.random_steps:
+        yield 0, "random", config.random_steps
+    for epoch in range(config.start_epoch + 1, config.epochs + 1):
+        if config.train_steps:
+            yield epoch, "train", config.train_steps
+        if config.test_steps:
+            yield epoch, "test", config.test_steps
 
 
 @contextlib.contextmanager
@@ -200,40 +258,24 @@ def test_games(task: Task, parts: Parts) -> None:
 
 
 def play(task: Task, parts: Parts) -> None:
-    """Play whole games for somebody to watch."""
+    """Play whole games for somebody to watch, or to see what the filters look for."""
+    config, collector = task.config, None
+    if config.visualization_file:
+        collector = StateCollector(parts.agent)
+        parts.agent.callbacks.append(collector)
     with phase(parts, "play", 0, 0):
-        parts.agent.play(task.config.play_games)
-
-
-def load(task: Task, parts: Parts) -> None:
-    """Take over the network of a snapshot, and its counters when training goes on from it."""
-    path = task.config.load_weights
-    assert path
-    snapshot = parts.network.load_weights(path)
-    actions = snapshot.info.get("actions")
-    if actions is not None and list(actions) != list(parts.environment.action_names):
-        raise UserError(
-            f"{path} was trained with the actions {', '.join(map(str, actions))} but the game has "
-            f"{', '.join(parts.environment.action_names)}: check the game and --minimal_action_set."
+        parts.agent.play(config.play_games)
+    if collector and config.visualization_file:
+        visualize(
+            parts.network,
+            collector.states(),
+            filters=config.visualization_filters,
+            file=config.visualization_file,
+            game=task.game,
+            snapshot=config.load_weights or Path(task.name),
+            epoch=task.snapshot.epoch if task.snapshot else 0,
         )
-    logger.info("Loaded %s, epoch %d", path, snapshot.epoch)
-    if task.config.start_epoch:
-        steps = snapshot.info.get("total_train_steps", parts.agent.total_train_steps)
-        parts.agent.total_train_steps = int(steps)
-        parts.stats.go_on(task.config.start_epoch)
-
-
-def save_snapshot(task: Task, parts: Parts, epoch: int) -> None:
-    """Write the snapshot of an epoch; a full disk is reported, and training goes on."""
-    if not task.config.save_weights_prefix:
-        return
-    path = snapshot_path(task.config.save_weights_prefix, epoch)
-    info = snapshot_info(task, parts.environment.action_names, parts.stats)
-    try:
-        parts.network.save_weights(path, epoch=epoch, info=info)
-        logger.info("  wrote %s", path)
-    except OSError as error:
-        logger.error("Cannot write %s (%s): going on without it.", path, error.strerror)
+        logger.info("Wrote %s", config.visualization_file)
 
 
 @contextlib.contextmanager

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from checkpoint_files import Checkpoint
 from config import ROOT, Config, resolve, trained_with
 from errors import UserError
 from flags import Parser
 from own_environment import environment_name
+from resume import find_run, resumed_config
 from roms import find_rom, game_name
 from snapshot import Snapshot, game_of, read_snapshot
 from trust import trusted_environment, trusted_game
@@ -39,9 +41,10 @@ VERBS = {
         "snapshots/<game>[_LABEL]_<epoch>.pkl. Ctrl-C saves and says how to go on.",
     ),
     "resume": Verb(
-        "./resume.sh SNAPSHOT [flags]",
-        "Goes on training from a snapshot: its network, optimizer, epoch, exploration and flags.\n"
-        "Flags given here replace those of the run, for instance --epochs 300.",
+        "./resume.sh GAME [LABEL]|SNAPSHOT [flags]",
+        "Goes on with a run exactly where it was, from its newest checkpoint, or makes it longer:\n"
+        "--epochs 300. From a snapshot of an earlier epoch, or where there is no checkpoint, it\n"
+        "goes on with the snapshot's network, optimizer and flags and a new replay memory.",
     ),
     "test": Verb(
         "./test.sh SNAPSHOT [flags]",
@@ -104,7 +107,8 @@ class Task:
     config: Config
     name: str  # <game>[_<label>], of the files written
     rom: Path | None  # None unless the environment is ALE
-    snapshot: Snapshot | None  # the one that is loaded
+    snapshot: Snapshot | None = None  # the one that is loaded
+    checkpoint: Checkpoint | None = None  # the one that a run goes on from exactly
 
     @property
     def game(self) -> str:
@@ -121,11 +125,13 @@ def parse(verb: str, arguments: Sequence[str]) -> Task:
     defaults = dict(about.defaults)
     if not words and verb.startswith("profile"):
         words = ["pong"]
-    if not words or len(words) > 1 + (verb == "train"):
+    if not words or len(words) > 1 + (verb in ("train", "resume")):
         raise UserError(f"Call it as {about.usage}; --help explains the flags.")
     subject = words[0]
     if verb in ("train", "run") or verb.startswith("profile") or _is_game(verb, subject):
         return _game_task(verb, subject, words[1:], defaults, given)
+    if verb == "resume":
+        return _resume_task(words, defaults, given)
     return _snapshot_task(verb, Path(subject), defaults, given)
 
 
@@ -150,6 +156,7 @@ def _game_task(
             config,
             save_weights_prefix=config.save_weights_prefix or ROOT / "snapshots" / name,
             csv_file=config.csv_file or ROOT / "results" / f"{name}.csv",
+            checkpoint_path=config.checkpoint_path or ROOT / "checkpoints" / name,
         )
     return Task(verb, config, name, find_rom(game) if is_ale else None, snapshot)
 
@@ -174,6 +181,14 @@ def _trained(path: Path, snapshot: Snapshot, given: dict[str, Any]) -> dict[str,
     return trained
 
 
+def _resume_task(words: Sequence[str], defaults: dict[str, Any], given: dict[str, Any]) -> Task:
+    name, begin = find_run(words, given.get("checkpoint_path"))
+    if isinstance(begin, Path):
+        return _snapshot_task("resume", begin, defaults, given)
+    config, rom = resumed_config(begin, given)
+    return Task("resume", config, name, rom, checkpoint=begin)
+
+
 def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[str, Any]) -> Task:
     snapshot = read_snapshot(path)
     name = re.sub(r"_\d+$", "", path.stem)
@@ -185,6 +200,7 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
         defaults["start_epoch"] = snapshot.epoch
         defaults["save_weights_prefix"] = path.with_name(name)
         defaults["csv_file"] = ROOT / "results" / f"{name}.csv"
+        defaults["checkpoint_path"] = ROOT / "checkpoints" / name
     if verb == "nvis":
         defaults["visualization_file"] = ROOT / "results" / f"{name}.html"
     trained = _trained(path, snapshot, given)
@@ -205,6 +221,7 @@ NOT_RESUMED = (
     "load_weights",
     "save_weights_prefix",
     "csv_file",
+    "checkpoint_path",
     "start_epoch",
     "overwrite",
     "visualization_file",
