@@ -36,7 +36,7 @@ class Playable(Protocol):
 class QFunction(Protocol):
     """What the agent needs of a network."""
 
-    def predict(self, states: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def predict(self, states: NDArray[np.uint8], target: bool = False) -> NDArray[np.float32]:
         """Q-values (N, num_actions) of states (N, history, height, width)."""
 
     def train(self, minibatch: Minibatch) -> None:
@@ -118,11 +118,13 @@ class Agent:
         target_clock: str = "epoch",
         random_ties: bool = False,
         remember_all: bool = False,
+        overlap: bool = False,
     ) -> None:
         """Without `replay_memory` nothing is remembered; without `network` the agent does nothing.
 
         `target_clock`: whether target_steps counts the steps of the `epoch` or of the whole `run`.
         `remember_all`: no-op steps and test steps are remembered too (the version of 2015).
+        `overlap`: training acts from the target network (see src/overlap.py).
         """
         self.games = games
         self.memory = replay_memory
@@ -139,6 +141,8 @@ class Agent:
         self.target_clock = target_clock
         self.random_ties = random_ties
         self.remember_all = remember_all
+        self.overlap = overlap
+        self.learning = False  # in a training phase
         self.total_train_steps = 0
         self.phase_step = 0  # steps done in this phase, or in the one that was stopped
         self.callbacks: list[Callback] = []
@@ -164,11 +168,18 @@ class Agent:
         greedy = np.flatnonzero(~explores).tolist()
         if greedy and self.network:
             states = np.stack([self.games[games[n]].buffer.state() for n in greedy])
-            q = self.network.predict(states)  # (N, num_actions)
+            q = self.predict(states)  # (N, num_actions)
             for n, values in zip(greedy, q, strict=True):
                 actions[n] = self._best(values)
             self.qvalues = q[0]
         return actions
+
+    def predict(self, states: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Q-values to act by: the network's, or the target network's in the overlapped loop."""
+        assert self.network
+        if self.overlap and self.learning:
+            return self.network.predict(states, target=True)
+        return self.network.predict(states)
 
     def _best(self, values: NDArray[np.float32]) -> int:
         if self.random_ties:
@@ -216,11 +227,13 @@ class Agent:
         # NB! Training goes on in the game that testing left, as the ancestor's did; the replay
         # memory was told of the seam when testing began.
         self._set_mode("train")
+        self.learning = True
         for step in self._rounds(start, steps):
             self.step(range(len(self.games)), self.exploration_rate(), remember=True)
             self._learn(step)
             self.total_train_steps += len(self.games)
             self._round_done(step)
+        self.learning = False
 
     def _learn(self, step: int) -> None:
         """What falls due with the steps of this round; `step` is its first one in the epoch."""

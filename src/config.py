@@ -132,6 +132,9 @@ class Config:
         "target_steps counts the steps of the epoch or of the run",
         choices=("epoch", "run"),
     )
+    overlap: bool = flag(
+        False, "train from the target network's actions while the network learns beside"
+    )
     random_ties: bool = flag(False, "choose at random among equal Q-values (nature)")
     random_starts: int = flag(30, "no-op steps before an episode, at most", low=0)
 
@@ -265,6 +268,8 @@ def check_together(config: Config) -> None:
         raise UserError("--exploration_rate_end is above --exploration_rate_start.")
     if c.frame_maximum and c.color_averaging:
         raise UserError("--frame_maximum true needs --color_averaging false.")
+    if c.overlap and (c.engine != "torch" or not c.target_steps):
+        raise UserError("--overlap needs --engine torch and a target network (--target_steps).")
     if c.num_envs > 1:
         _check_side_by_side(c)
     if c.stochastic_round and c.engine != "neon":

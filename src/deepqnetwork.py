@@ -110,8 +110,11 @@ class DeepQNetwork:
         """Weight updates done."""
         return self.optimizer.updates
 
-    def predict(self, states: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Q-values (N, num_actions) float32 of states (N, history, height, width) uint8."""
+    def predict(self, states: NDArray[np.uint8], target: bool = False) -> NDArray[np.float32]:
+        """Q-values (N, num_actions) float32 of states (N, history, height, width) uint8.
+
+        They are the network's, or the `target` network's.
+        """
         if states.shape[1:] != self.state_shape or states.dtype != np.uint8:
             raise ValueError(
                 f"states are (N, {', '.join(map(str, self.state_shape))}) uint8, "
@@ -119,7 +122,8 @@ class DeepQNetwork:
             )
         with torch.inference_mode():
             screens = torch.from_numpy(np.ascontiguousarray(states)).to(self.device)
-            q = self.model.forward(to_blocks(screens, self.padding))
+            network = self.target_model if target else self.model
+            q = network.forward(to_blocks(screens, self.padding))
             return q.to("cpu", torch.float32).numpy()
 
     def train(self, minibatch: Minibatch) -> None:

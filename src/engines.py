@@ -10,11 +10,16 @@ ENGINES = ("torch", "neon")
 
 
 def make_network(
-    *, engine: str = "torch", stochastic_round: bool = False, threads: int = 0, **settings: Any
+    *,
+    engine: str = "torch",
+    stochastic_round: bool = False,
+    threads: int = 0,
+    overlap: bool = False,
+    **settings: Any,
 ) -> Any:
     """A DeepQNetwork, or the like of it on Neon; `settings` are the keywords of both.
 
-    `stochastic_round` is for Neon alone, `threads` for PyTorch alone.
+    `stochastic_round` is for Neon alone, `threads` and `overlap` for PyTorch alone.
     """
     if engine == "neon":
         from neon_engine import NeonNetwork
@@ -27,4 +32,9 @@ def make_network(
             f"{error.name} is not installed: delete .venv and start a script again, which makes it "
             "anew, or take --engine neon."
         ) from error
-    return DeepQNetwork(threads=threads, **settings)
+    network = DeepQNetwork(threads=threads, **settings)
+    if not overlap:
+        return network
+    from overlap import OverlappedNetwork
+
+    return OverlappedNetwork(network)

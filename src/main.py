@@ -148,6 +148,7 @@ def wire(task: Task, *, storage: str | None) -> Parts:
         datatype=config.datatype,
         threads=config.threads,
         stochastic_round=config.stochastic_round,
+        overlap=config.overlap,
         rng=random_stream(seed, "weights"),
     )
     memory = None
@@ -177,6 +178,7 @@ def wire(task: Task, *, storage: str | None) -> Parts:
         target_clock=config.target_clock,
         random_ties=config.random_ties,
         remember_all=config.remember_all,
+        overlap=config.overlap,
     )
     stats = Statistics(agent, network, memory, config.csv_file)
     checkpointer = None
