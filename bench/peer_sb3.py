@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import VecFrameStack
 FILL, WARM_UP = 1000, 400  # steps
 
 
-class Clock(BaseCallback):
+class Clock(BaseCallback):  # type: ignore[misc]
     """Notes the time when the counted steps begin and end."""
 
     def _on_step(self) -> bool:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
@@ -38,13 +39,20 @@ def peer_python() -> Path:
     if not done.exists():
         print(f"Installing {PEER} into {folder} ...", file=sys.stderr)
         venv.create(folder, clear=True, with_pip=True)
-        pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", *PEER_NEEDS]
+        pip: list[str | Path] = [
+            folder / "bin" / "python",
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            *PEER_NEEDS,
+        ]
         subprocess.run(pip, check=True)
         done.touch()
     return folder / "bin" / "python"
 
 
-def measure(command: list[str | Path]) -> float:
+def measure(command: Sequence[str | Path]) -> float:
     """The last line of what a command prints, as a number."""
     answer = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(answer.stdout.split()[-1])

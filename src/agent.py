@@ -36,7 +36,7 @@ class Playable(Protocol):
 class QFunction(Protocol):
     """What the agent needs of a network."""
 
-    def predict(self, states: NDArray[np.uint8], target: bool = False) -> NDArray[np.float32]:
+    def predict(self, states: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Q-values (N, num_actions) of states (N, history, height, width)."""
 
     def train(self, minibatch: Minibatch) -> None:
@@ -118,13 +118,13 @@ class Agent:
         target_clock: str = "epoch",
         random_ties: bool = False,
         remember_all: bool = False,
-        overlap: bool = False,
+        training_policy: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None = None,
     ) -> None:
         """Without `replay_memory` nothing is remembered; without `network` the agent does nothing.
 
         `target_clock`: whether target_steps counts the steps of the `epoch` or of the whole `run`.
         `remember_all`: no-op steps and test steps are remembered too (the version of 2015).
-        `overlap`: training acts from the target network (see src/overlap.py).
+        `training_policy`: Q-values that training acts by instead of the network's.
         """
         self.games = games
         self.memory = replay_memory
@@ -141,7 +141,7 @@ class Agent:
         self.target_clock = target_clock
         self.random_ties = random_ties
         self.remember_all = remember_all
-        self.overlap = overlap
+        self.training_policy = training_policy
         self.learning = False  # in a training phase
         self.total_train_steps = 0
         self.phase_step = 0  # steps done in this phase, or in the one that was stopped
@@ -175,10 +175,10 @@ class Agent:
         return actions
 
     def predict(self, states: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Q-values to act by: the network's, or the target network's in the overlapped loop."""
+        """Q-values to act by, (N, num_actions)."""
         assert self.network
-        if self.overlap and self.learning:
-            return self.network.predict(states, target=True)
+        if self.training_policy and self.learning:
+            return self.training_policy(states)
         return self.network.predict(states)
 
     def _best(self, values: NDArray[np.float32]) -> int:

@@ -178,7 +178,7 @@ def wire(task: Task, *, storage: str | None) -> Parts:
         target_clock=config.target_clock,
         random_ties=config.random_ties,
         remember_all=config.remember_all,
-        overlap=config.overlap,
+        training_policy=network.predict_target if config.overlap else None,
     )
     stats = Statistics(agent, network, memory, config.csv_file)
     checkpointer = None

@@ -1,9 +1,9 @@
 """The overlapped loop: the network learns while the agent goes on playing.
 
-While training, the agent acts from the *target* network, whose weights rest between copies, so that it need not
-wait for the weight update in flight (Daley and Amato 2021, "Human-Level Control without Server-Grade
-Hardware"). Minibatches are drawn at the same steps as in the plain loop and learned from in the same
-order, one at a time, so the same seed gives the same run. Only the acting differs: it follows the
+While training, the agent acts from the *target* network, whose weights rest between copies, so that
+it need not wait for the weight update in flight (Daley and Amato 2021, "Human-Level Control without
+Server-Grade Hardware"). Minibatches are drawn at the same steps as in the plain loop and learned
+from in the same order, one at a time, so the same seed gives the same run. Only the acting differs: it follows the
 policy of up to target_steps ago. Off by default, since the published agents act from the network.
 """
 
@@ -34,11 +34,9 @@ class OverlappedNetwork:
         screens = minibatch.screens.copy()
         self.update = self.learner.submit(self.network.train, minibatch._replace(screens=screens))
 
-    def predict(self, states: NDArray[np.uint8], target: bool = False) -> NDArray[np.float32]:
-        """Q-values of the network, or at once those of the `target` network."""
-        if not target:
-            self.wait()
-        values: NDArray[np.float32] = self.network.predict(states, target=target)
+    def predict_target(self, states: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Q-values of the target network, at once: no update changes it."""
+        values: NDArray[np.float32] = self.network.predict(states, target=True)
         return values
 
     def wait(self) -> None:

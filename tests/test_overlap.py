@@ -45,12 +45,12 @@ def test_updates_are_those_of_the_plain_network_and_acting_follows_the_target() 
         plain.train(drawn)
         overlapped.train(drawn._replace(screens=block.screens))
         block.screens.fill(0)
-        assert (overlapped.predict(states, target=True) == before).all()
+        assert (overlapped.predict_target(states) == before).all()
     assert (overlapped.predict(states) == plain.predict(states)).all()
     assert overlapped.train_iterations == 6
     assert overlapped.read_cost() == plain.read_cost()
     overlapped.update_target_network()
-    assert (overlapped.predict(states, target=True) == plain.predict(states)).all()
+    assert (overlapped.predict_target(states) == plain.predict(states)).all()
 
 
 def test_an_error_in_an_update_is_raised_by_what_waits_for_it() -> None:
