@@ -3,8 +3,9 @@
 While training, the agent acts from the *target* network, whose weights rest between copies, so that
 it need not wait for the weight update in flight (Daley and Amato 2021, "Human-Level Control without
 Server-Grade Hardware"). Minibatches are drawn at the same steps as in the plain loop and learned
-from in the same order, one at a time, so the same seed gives the same run. Only the acting differs: it follows the
-policy of up to target_steps ago. Off by default, since the published agents act from the network.
+from in the same order, one at a time, so the same seed gives the same run. Only the acting differs:
+it follows the policy of up to target_steps ago. Off by default, since the published agents act from
+the network.
 """
 
 from __future__ import annotations

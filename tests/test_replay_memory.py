@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errors import UserError
-from replay_memory import ReplayMemory, replay_bytes
+from replay_memory import ReplayMemory, ScreenArray, replay_bytes
 
 HISTORY = 3
 
@@ -173,6 +173,6 @@ def test_too_few_steps_and_too_short_episodes_are_refused() -> None:
 
 def test_a_million_steps_take_at_most_7_1_gigabytes() -> None:
     assert replay_bytes(1_000_000, 84, 84) <= 7.1e9
-    small = make_memory(1000)
-    arrays = [small.actions, small.rewards, small.terminals, small.begins, small.screens.screens]
-    assert sum(a.nbytes for a in arrays) == replay_bytes(1000, 2, 2)
+    small, screens = make_memory(1000), ScreenArray(1000, 2, 2)
+    arrays = [small.actions, small.rewards, small.terminals, small.begins, screens.screens]
+    assert sum(array.nbytes for array in arrays) == replay_bytes(1000, 2, 2)
