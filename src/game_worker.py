@@ -1,4 +1,4 @@
-"""A process that plays games for side_by_side.py. It imports no engine and takes about 30 MB.
+"""A process that plays games for remote_game.py. It imports no engine and takes about 30 MB.
 
     python src/game_worker.py CONNECTION MEMORY      (numbers of inherited files)
 

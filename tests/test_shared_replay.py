@@ -103,9 +103,9 @@ def test_what_is_drawn_is_what_each_games_own_memory_has(
 def test_every_transition_of_every_game_is_drawn_equally_often() -> None:
     shared = make_shared(90)
     for n in range(140):  # the first game is full, the others have fewer steps
-        for game in range(GAMES):
-            if n < (140, 20, 9)[game]:
-                shared.games[game].add(0, 0, np.zeros((2, 2), np.uint8), n % 9 == 8)
+        for game, steps in zip(shared.games, (140, 20, 9), strict=True):
+            if n < steps:
+                game.add(0, 0, np.zeros((2, 2), np.uint8), n % 9 == 8)
     valid = []
     for number, game in enumerate(shared.games):
         index = np.arange(HISTORY, game.count)
