@@ -29,6 +29,7 @@ PEER_NEEDS = ["torch==2.13.0", "ale-py==0.12.1", "opencv-python-headless==5.0.0.
 OURS = {
     "strict float32": [],
     "strict bfloat16": ["--datatype", "bfloat16"],
+    "overlapped bfloat16": ["--datatype", "bfloat16", "--overlap", "true"],
 }
 
 
