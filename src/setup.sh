@@ -128,7 +128,7 @@ finish() {
 }
 
 set_up() {
-    local base file using anew=false arguments=()
+    local base file using anew=false arguments=() alone=() pip
     find_base
     lock
     if is_ready "$@"; then return; fi # another script has just made it
@@ -149,8 +149,16 @@ set_up() {
         say "Updating .venv to $*."
         attempt begin
     fi
-    for file in "$@"; do arguments+=(-r "$root/$file"); done
-    attempt "$python" -m pip install --disable-pip-version-check --no-input "${arguments[@]}"
+    for file in "$@"; do
+        if [[ $(<"$root/$file") == *--no-deps* ]]; then # the file says so where it says how
+            alone+=(-r "$root/$file")
+        else
+            arguments+=(-r "$root/$file")
+        fi
+    done
+    pip=("$python" -m pip install --disable-pip-version-check --no-input)
+    attempt "${pip[@]}" "${arguments[@]}"
+    [[ ${#alone[@]} == 0 ]] || attempt "${pip[@]}" --no-deps "${alone[@]}"
     attempt finish "$@"
     say ".venv is ready."
 }

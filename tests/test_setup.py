@@ -261,6 +261,15 @@ def test_the_gate_adds_its_own_requirements(fake: Callable[..., Clone]) -> None:
     assert not (clone.folder / ".venv" / "requirements-dev.txt").exists()
 
 
+def test_packages_that_must_come_alone_do(fake: Callable[..., Clone], tmp_path: Path) -> None:
+    clone = fake(pip=f"[[ $* != *gym.txt ]] || echo $6 >>'{tmp_path}/bin/log'")
+    (clone.folder / "requirements-gym.txt").write_text("# pip install --no-deps -r this\n")
+    script = 'source "$0/src/setup.sh"; ensure requirements.txt requirements-gym.txt'
+    command = ["bash", "-c", script, str(clone.folder)]
+    subprocess.run(command, env=clone.env, check=True, capture_output=True)
+    assert log(clone) == ["venv", "pip", "pip", "pip", "--no-deps"]
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
