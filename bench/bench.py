@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import ale_py
@@ -55,6 +56,7 @@ def milliseconds(work: Callable[[], object], repeats: int = 30, warm_up: int = 5
 
 def emulation_alone(steps: int = 3000) -> float:
     """Steps a second of ALE repeating random actions for four frames, nothing else done."""
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
     ale = ale_py.ALEInterface()
     ale.setInt("random_seed", 1)
     ale.setInt("frame_skip", 4)
@@ -84,8 +86,8 @@ def parts(backend: str) -> dict[str, float]:
         for count in (1, BATCH):
             states = np.ascontiguousarray(batch.prestates[:count])
             name = f"prediction, {datatype}, {count} state{'s' * (count > 1)}"
-            found[name] = milliseconds(lambda n=network, s=states: n.predict(s), 100)
-        found[f"weight update, {datatype}"] = milliseconds(lambda n=network: n.train(batch))
+            found[name] = milliseconds(partial(network.predict, states), 100)
+        found[f"weight update, {datatype}"] = milliseconds(partial(network.train, batch))
     return found
 
 

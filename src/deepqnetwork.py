@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cuda_graph import CapturedUpdate
 from errors import UserError
 from fit import check_fit
 from neon_layers import Layer, batch_norm, bias, convolution, linear, relu
@@ -104,6 +106,10 @@ class DeepQNetwork:
         self.cost_sum = torch.zeros((), dtype=torch.float64, device=self.device)
         self.cost_count = 0
         self._check_datatype(datatype)
+        self.update: Callable[..., None] = self._update
+        # Adam's step size depends on the count of updates, which a captured one cannot see.
+        if self.device.type == "cuda" and optimizer != "adam":
+            self.update = CapturedUpdate(self._update)
 
     @property
     def train_iterations(self) -> int:
@@ -128,12 +134,16 @@ class DeepQNetwork:
 
     def train(self, minibatch: Minibatch) -> None:
         """One weight update from a minibatch of transitions."""
-        screens = torch.from_numpy(minibatch.screens).to(self.device)
-        a_t = torch.from_numpy(minibatch.actions).to(self.device, torch.int64)[:, None]
+        done = self.optimizer.updates
         clipped = np.clip(minibatch.rewards, self.min_reward, self.max_reward)
-        r_t = torch.from_numpy(clipped).to(self.device)
-        goes_on = torch.from_numpy(~minibatch.terminals).to(self.device)
-        self._update(screens, a_t, r_t, goes_on)
+        self.update(
+            torch.from_numpy(minibatch.screens).to(self.device),
+            torch.from_numpy(minibatch.actions).to(self.device, torch.int64)[:, None],
+            torch.from_numpy(clipped).to(self.device),
+            torch.from_numpy(~minibatch.terminals).to(self.device),
+        )
+        self.optimizer.updates = done + 1  # a captured update cannot count
+        self.cost_count += 1
 
     def _update(self, screens: Tensor, a_t: Tensor, r_t: Tensor, goes_on: Tensor) -> None:
         """A weight update with everything on the device: (B, 5, H, W), (B, 1), (B,), (B,)."""
@@ -152,7 +162,6 @@ class DeepQNetwork:
         gradients = torch.autograd.grad(q_t, self.model.weights, error * self.gradient_scale)
         self.optimizer.step(self.model.masters, gradients)
         self.model.refresh()
-        self.cost_count += 1
 
     def update_target_network(self) -> None:
         """The target network becomes a copy of the network."""
