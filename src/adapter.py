@@ -8,7 +8,9 @@ screens, a lost life, the longest game, frames for those who watch.
 from __future__ import annotations
 
 import contextlib
+import json
 import math
+import struct
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -87,6 +89,8 @@ class AdaptedEnvironment:
         self.life_lost = False
         self.frames = 0  # of this game
         self.shape: tuple[int, ...] = ()  # of the world's pictures
+        if hasattr(world, "save_state"):  # then a run goes on exactly where it was
+            self.save_state, self.load_state = self._save_state, self._load_state
         self._try_out()
 
     def set_mode(self, mode: str) -> None:
@@ -145,6 +149,23 @@ class AdaptedEnvironment:
         if picture.ndim == 2:
             picture = np.repeat(picture[..., None], 3, axis=2)
         return np.ascontiguousarray(picture)
+
+    def _save_state(self) -> bytes:
+        rest = {"mode": self.mode, "life_lost": self.life_lost, "frames": self.frames}
+        text = json.dumps(rest).encode()
+        return struct.pack("<I", len(text)) + text + bytes(self._maybe("save_state", b""))
+
+    def _load_state(self, state: bytes) -> None:
+        """Raises ValueError if `state` is not one of this world's."""
+        try:
+            end = 4 + struct.unpack_from("<I", state)[0]
+            rest = json.loads(state[4:end])
+            self.mode, self.life_lost, self.frames = (
+                rest[name] for name in ("mode", "life_lost", "frames")
+            )
+            self._maybe("load_state", None, state[end:])
+        except (struct.error, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"the state of {self.name} is damaged, or another's") from error
 
     def _hold(self, action: int, frames: int) -> float:
         lives = self.lives()

@@ -9,6 +9,7 @@ import logging
 import os
 import pkgutil
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import ale_py
@@ -23,6 +24,16 @@ HOW_TO_INSTALL = ".venv/bin/pip install --no-deps -r requirements-gym.txt"
 # Packages whose environments need not be named with their package (minigrid:MiniGrid-Empty-8x8-v0).
 PROVIDERS = ("ale_py", "flappy_bird_gymnasium")
 ATARI_FRAMES_PER_SECOND = 60.0
+# The actions of environments that do not say what they are, in a joystick's words.
+ACTIONS = {
+    "Acrobot": ("LEFT", "NOOP", "RIGHT"),
+    "CartPole": ("LEFT", "RIGHT"),
+    "CliffWalking": ("UP", "RIGHT", "DOWN", "LEFT"),
+    "FlappyBird": ("NOOP", "FIRE"),
+    "FrozenLake": ("LEFT", "DOWN", "RIGHT", "UP"),
+    "LunarLander": ("NOOP", "LEFT", "FIRE", "RIGHT"),
+    "MountainCar": ("LEFT", "NOOP", "RIGHT"),
+}
 
 
 def make_gym_environment(
@@ -146,11 +157,12 @@ class GymWorld:
 
     @property
     def action_names(self) -> tuple[str, ...]:
-        """What the environment calls its actions, or `action_0` and so on."""
+        """What the environment, or else ACTIONS, calls its actions; or `action_0` and so on."""
         count = int(self._action_space().n)
-        meanings: list[Any] = getattr(self.env.unwrapped, "get_action_meanings", list)()
-        if len(meanings) == count:
-            return tuple(str(meaning) for meaning in meanings)
+        own: Sequence[Any] = getattr(self.env.unwrapped, "get_action_meanings", list)()
+        names = own or ACTIONS.get(self.env.unwrapped.spec.name, ())
+        if len(names) == count:
+            return tuple(str(name) for name in names)
         return tuple(f"action_{n}" for n in range(count))
 
     def restart(self) -> None:

@@ -20,7 +20,7 @@ from config import FIELDS, ROOT, Config, check, check_together, to_plain
 from errors import UserError
 from machine import PACKAGES, versions
 from roms import find_rom, game_name, rom_md5
-from trust import trusted_environment
+from trust import trusted_environment, trusted_game
 
 logger = logging.getLogger(__name__)
 
@@ -129,6 +129,7 @@ def resumed_config(checkpoint: Checkpoint, given: dict[str, Any]) -> tuple[Confi
             raise UserError(f"The run in {folder} was begun with another ROM than {rom}.")
     elif "environment" not in given:
         trusted_environment(folder, config.environment)
+        trusted_game(folder, config.game)
     now = versions()
     for name in ("python", *PACKAGES):
         if begun.get(name) != now.get(name):

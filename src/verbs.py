@@ -122,6 +122,8 @@ def parse(verb: str, arguments: Sequence[str]) -> Task:
     parser = Parser(about.usage.split(" ")[0], about.description, about.defaults)
     parser.usage = about.usage
     words, given = parser.parse(arguments)
+    if "environment" in given:
+        given["environment"] = environment_name(given["environment"])
     defaults = dict(about.defaults)
     if not words and verb.startswith("profile"):
         words = ["pong"]

@@ -1,0 +1,51 @@
+"""Catch: balls fall, a paddle catches them. A whole environment; docs/your_own_environment.md."""
+
+import numpy as np
+
+ROWS, COLUMNS, CELL = 9, 9, 8  # of the board; CELL pixels each
+BALLS = 10  # in a game
+PADDLE, BALL = (90, 160, 255), (255, 200, 60)  # red, green, blue
+
+
+class Catch:
+    """A paddle three cells wide: +1 for a ball it catches, -1 for one it misses."""
+
+    action_names = ("NOOP", "RIGHT", "LEFT")
+    frames_per_second = 8  # when somebody watches
+
+    def __init__(self, *, random_seed=0):
+        """The same seed drops the same balls."""
+        self.rng = np.random.default_rng(random_seed)
+        self.restart()
+
+    def restart(self):
+        """Begin a new game."""
+        self.balls = BALLS
+        self.paddle = COLUMNS // 2
+        self.drop()
+
+    def drop(self):
+        """Let go of a ball somewhere at the top."""
+        self.row, self.column = 0, int(self.rng.integers(COLUMNS))
+
+    def act(self, action):
+        """Move the paddle and let the ball fall by a cell; the reward of that."""
+        self.paddle = min(max(self.paddle + (0, 1, -1)[action], 1), COLUMNS - 2)
+        self.row += 1
+        if self.row < ROWS - 1:
+            return 0.0
+        caught = abs(self.paddle - self.column) <= 1
+        self.balls -= 1
+        self.drop()
+        return 1.0 if caught else -1.0
+
+    def screen(self):
+        """What the player sees, (72, 72, 3) uint8."""
+        board = np.zeros((ROWS, COLUMNS, 3), np.uint8)
+        board[-1, self.paddle - 1 : self.paddle + 2] = PADDLE
+        board[self.row, self.column] = BALL
+        return board.repeat(CELL, axis=0).repeat(CELL, axis=1)
+
+    def is_terminal(self):
+        """Whether the game is over."""
+        return self.balls == 0
