@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
-from environment import ALEEnvironment
+from agent import Agent
+from environment import ALEEnvironment, FrameListener
+from mind import Mind
 
 
 def action_name(held: Collection[str]) -> str:
@@ -66,3 +69,26 @@ class Joystick:
             if game.is_terminal():
                 break
         return reward
+
+
+@contextlib.contextmanager
+def attached(
+    agent: Agent, mind: Mind, see: FrameListener, hand: Callable[[], str | None] = lambda: None
+) -> Iterator[None]:
+    """Let `see` see every frame of the agent's game, and `mind` every thought, in the `with` block.
+
+    `hand` is a Joystick's. Only a game in this process can be seen.
+    """
+    played: Any = agent.games[0]
+    environment = played.environment
+    played.environment = Joystick(environment, hand, mind.on_restart)
+    environment.frame_listeners.append(see)
+    agent.pilot = mind.think
+    agent.callbacks.append(mind)
+    try:
+        yield
+    finally:
+        played.environment = environment
+        environment.frame_listeners.remove(see)
+        agent.pilot = None
+        agent.callbacks.remove(mind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,9 @@ class Mind(Callback):
 
     def think(self, action: int) -> int:
         """The agent has chosen `action` and is about to do it. Returns it: Agent.pilot may be."""
-        self.state = self.agent.games[0].buffer.state().copy()
+        game: Any = self.agent.games[0]
+        self.state = game.buffer.state().copy()
+        self.lives = game.environment.lives()
         self.action = action
         if self.network:
             # The agent does not predict when it explores; who watches wants to know all the same.

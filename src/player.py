@@ -6,7 +6,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,7 @@ from agent import Agent, Callback
 from display import Display, Scene
 from environment import Frame
 from errors import UserError
-from game import Game
-from joystick import Joystick, action_name
+from joystick import action_name, attached
 from mind import Mind
 from speaker import Speaker
 
@@ -42,7 +41,6 @@ class Player(Callback):
         display: Display,
         speaker: Speaker,
         frames_per_second: float,
-        lives: Callable[[], int],
         games: int,
         speed: float,
     ) -> None:
@@ -52,7 +50,6 @@ class Player(Callback):
         self.display = display
         self.speaker = speaker
         self.frames_per_second = frames_per_second
-        self.lives = lives
         self.games = games
         self.speed = SPEEDS.index(speed)
         self.frame: Frame | None = None
@@ -71,7 +68,6 @@ class Player(Callback):
             return  # what comes now is the opening of a game that nobody will play
         self.frame = frame
         self.frames += 1
-        self.mind.lives = self.lives()
         speed = SPEEDS[self.speed]
         if frame.audio is not None and HEARD[0] <= speed <= HEARD[1]:
             self.speaker.hear(frame.audio, speed)
@@ -189,14 +185,12 @@ def watching(
     `games`: how many are shown, 0 all. `display` is window or terminal; where there is none, the
     next best is taken, which is said. Raises UserError if a person is to play and there is none.
     """
-    played = agent.games[0]
-    assert isinstance(played, Game)  # in this process, where its frames can be seen
-    environment: Any = played.environment
+    environment: Any = agent.games[0].environment  # type: ignore[attr-defined]
     mind = Mind(agent, game=game, action_names=environment.action_names)
     shown = open_display(display, game, alone=agent.network is None)
-    agent.callbacks.append(mind)
     if shown is None:
-        yield mind
+        with attached(agent, mind, lambda frame: None):
+            yield mind
         return
     speaker = Speaker(volume)
     player = Player(
@@ -205,24 +199,18 @@ def watching(
         display=shown,
         speaker=speaker,
         frames_per_second=environment.frames_per_second,
-        lives=environment.lives,
         games=games,
         speed=speed,
     )
-    joystick = Joystick(environment, player.hand, mind.on_restart)
-    played.environment, agent.pilot = joystick, mind.think
-    environment.frame_listeners.append(player.see)
-    agent.callbacks.append(player)
     try:
-        yield mind
-        player.show_end()
+        with attached(agent, mind, player.see, player.hand):
+            agent.callbacks.append(player)
+            yield mind
+            player.show_end()
     finally:
+        agent.callbacks.remove(player)
         shown.close()
         speaker.close()
-        environment.frame_listeners.remove(player.see)
-        played.environment, agent.pilot = environment, None
-        agent.callbacks.remove(player)
-        agent.callbacks.remove(mind)
         if player.quit:
             agent.stopped = False  # to quit is no mishap
 

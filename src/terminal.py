@@ -114,7 +114,7 @@ class Terminal:
         self._write(END)
 
     def _write(self, text: str) -> None:
-        sys.stdout.write(text)
+        sys.stdout.buffer.write(text.encode())
         sys.stdout.flush()
 
 
