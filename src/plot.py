@@ -1,0 +1,201 @@
+"""Draws results CSVs into one picture: `./plot.sh results/breakout.csv` makes results/breakout.png.
+
+A panel for each field, epochs to the right: the random baseline, the training and testing curves.
+Runs whose paths differ only in a seed number (breakout_seed1.csv, breakout_seed2.csv) are drawn as
+one: their mean over the epochs that all of them have, with a band from the lowest to the highest.
+All other runs get curves of their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import matplotlib
+
+from errors import UserError
+from figure import MAX_GROUPS, MAX_PANELS, draw
+from results import Group, NotYet, common_name, group_runs, listed, printable, read_results
+from snapshot import write_atomically
+
+FIELDS = "average_reward,meanq,nr_games,meancost"
+FOLLOW_SECONDS = 10.0
+
+
+class Parser(argparse.ArgumentParser):
+    """Answers a wrong flag with one sentence, as for everything else that is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises UserError."""
+        raise UserError(f"{message}; see ./plot.sh --help.")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line, every number in its range."""
+    parser = Parser(prog="plot.sh", description=__doc__, allow_abbrev=False)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add(
+        "csv_file",
+        nargs="+",
+        type=Path,
+        help="results CSVs: one run, its seeds, or runs to compare",
+    )
+    add(
+        "--png_file",
+        type=Path,
+        help="the picture (default: named after the CSVs, beside the first)",
+    )
+    add(
+        "--fields",
+        default=FIELDS,
+        type=_fields,
+        help=f"numeric columns, a panel each (default {FIELDS})",
+    )
+    add("--dpi", type=_within(10, 1000), default=80, help="pixels an inch (default 80)")
+    size = _within(3, 100)
+    add("--figure_width", type=size, default=16, help="inches (default 16)")
+    add("--figure_height", type=size, default=9, help="inches (default 9)")
+    add(
+        "--follow",
+        metavar="SECONDS",
+        type=_within(0.1, 86400),
+        help=f"look for new results every so often (default {FOLLOW_SECONDS:g}) until Ctrl-C",
+    )
+    return parser.parse_intermixed_args(_with_seconds(arguments))
+
+
+def read_groups(paths: Sequence[Path], fields: Sequence[str]) -> list[Group]:
+    """Reads the CSVs and groups the seeds. Raises UserError for what cannot be drawn."""
+    runs = [read_results(path) for path in paths]
+    for run in runs:
+        for field in fields:
+            if field not in run.fields:
+                raise UserError(
+                    f"{run.path} has no numeric column {printable(field)}; "
+                    f"--fields can be any of {listed(run.fields)}."
+                )
+    groups = group_runs(runs)
+    if len(groups) > MAX_GROUPS:
+        raise UserError(
+            f"{len(groups)} different runs are too many for one picture; "
+            f"give at most {MAX_GROUPS} (seeds of one run count once)."
+        )
+    return groups
+
+
+def png_path(groups: Sequence[Group]) -> Path:
+    """Beside the first CSV, named by what all runs share, else by all their names."""
+    stems = [group.runs[0].series.stem for group in groups]
+    if len(groups) == 1 and len(groups[0].runs) == 1:
+        return groups[0].runs[0].path.with_suffix(".png")
+    name = common_name(stems) or "_".join(stems)[:100]
+    return groups[0].runs[0].path.with_name(f"{name}.png")
+
+
+def write(groups: Sequence[Group], options: argparse.Namespace, path: Path) -> None:
+    """Draws the picture and puts it in place whole: a viewer never sees half of it."""
+    size = {"width": options.figure_width, "height": options.figure_height}
+    figure = draw(groups, options.fields, **size)
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in figure.canvas.get_supported_filetypes():
+        raise UserError(f"{path} is no picture file; end its name in .png, .pdf or .svg.")
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=options.dpi, format=kind)
+    try:
+        write_atomically(path, picture.getvalue())
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+def plot(options: argparse.Namespace) -> Path:
+    """Reads, draws and says what was drawn and what was left out; the picture's path."""
+    groups = read_groups(options.csv_file, options.fields)
+    path: Path = options.png_file or png_path(groups)
+    write(groups, options, path)
+    runs = [run for group in groups for run in group.runs]
+    for note in (note for run in runs for note in run.notes):
+        print(f"plot: {note}", file=sys.stderr)
+    epochs = max(run.last_epoch for run in runs)
+    print(f"{time.strftime('%H:%M:%S')} drew {path} up to epoch {epochs}", flush=True)
+    return path
+
+
+def follow(options: argparse.Namespace) -> None:
+    """Redraws whenever a CSV has changed, until Ctrl-C; waits for one that has no results yet."""
+    seen: list[tuple[int, int] | None] | None = None
+    said = ""
+    while True:
+        now = [_stamp(path) for path in options.csv_file]
+        if now != seen:
+            seen = now
+            try:
+                plot(options)
+            except NotYet as reason:
+                if str(reason) != said:
+                    print(f"plot: waiting: {reason}", file=sys.stderr, flush=True)
+                said = str(reason)
+        time.sleep(options.follow)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command line; the exit code: 0, or 2 for what the user can put right."""
+    matplotlib.rcdefaults()  # a user's own matplotlibrc must not spoil the layout
+    try:
+        options = parse(arguments)
+        plot(options) if options.follow is None else follow(options)
+    except UserError as error:
+        print(f"plot: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return 0 if options.follow else 130
+    return 0
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when a file is written to."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def _within(low: float, high: float) -> Callable[[str], float]:
+    def parse_number(word: str) -> float:
+        try:
+            value = float(word)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"must be a number from {low:g} to {high:g}")
+        return value
+
+    return parse_number
+
+
+def _fields(word: str) -> list[str]:
+    fields = list(dict.fromkeys(name.strip() for name in word.split(",") if name.strip()))
+    if not 1 <= len(fields) <= MAX_PANELS:
+        raise argparse.ArgumentTypeError(f"takes 1 to {MAX_PANELS} columns, parted by commas")
+    return fields
+
+
+def _with_seconds(arguments: Sequence[str]) -> list[str]:
+    """`--follow results/pong.csv` follows that file: seconds are only what looks like a number."""
+    words = list(arguments)
+    for i, word in enumerate(words):
+        following = words[i + 1] if i + 1 < len(words) else ""
+        if word == "--follow" and not following.replace(".", "", 1).isdigit():
+            words[i] = f"--follow={FOLLOW_SECONDS:g}"
+    return words
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

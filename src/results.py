@@ -1,0 +1,198 @@
+"""Reads a results CSV: a row a phase, columns as src/stats.py writes them or as a stranger added.
+
+Only `epoch` and `phase` must be there. The format is that of 2015: comma separated, a header line.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+
+from errors import UserError
+
+PHASES = ("random", "train", "test")
+LAST_EPOCH = 1e9  # a number above it in the epoch column is damage, not an epoch
+
+
+class NotYet(UserError):
+    """A file without results so far: whoever follows a run waits, everybody else gives up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """One run.
+
+    `fields` are the names of the numeric columns in the header's order. A row has the `phase` it
+    was written after, and a number for each field: NaN where the cell is empty or not finite.
+    `notes` are sentences about what had to be left out.
+    """
+
+    path: Path
+    fields: tuple[str, ...]
+    rows: tuple[tuple[str, dict[str, float]], ...]
+    notes: tuple[str, ...]
+
+    @property
+    def series(self) -> Path:
+        """The file less a seed number, results/breakout.csv for breakout_seed2.csv, absolute."""
+        path = self.path.resolve()
+        whole = re.sub(r"[_-]?seed[_-]?\d+", "", str(path), flags=re.IGNORECASE)
+        return Path(whole) if Path(whole).stem else path
+
+    @property
+    def game(self) -> str:
+        """The game by the JSON that a training writes beside its CSV, else the file's name."""
+        try:
+            about = json.loads(self.path.with_suffix(".json").read_bytes())
+            game = about["flags"]["game"]
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            game = None
+        return (Path(game).stem if isinstance(game, str) else "") or self.series.stem
+
+    @property
+    def last_epoch(self) -> int:
+        """The latest epoch with a row, 0 after the random phase alone."""
+        return int(max(row["epoch"] for _, row in self.rows))
+
+    def curve(self, phase: str, field: str) -> dict[float, float]:
+        """Epoch -> value of one numeric column in one phase, by rising epoch, NaN left out.
+
+        A resumed run may repeat an epoch; its later row counts. Of the random phase the first row
+        counts: later ones refill the replay memory with a policy that is no longer random.
+        """
+        values = [(row["epoch"], row[field]) for name, row in self.rows if name == phase]
+        if phase == "random":
+            values = values[:1]
+        return {epoch: v for epoch, v in sorted(dict(values).items()) if not math.isnan(v)}
+
+
+def read_results(path: str | Path) -> Results:
+    """Reads one CSV. Raises UserError, with the columns there are, for whatever holds no results.
+
+    A half-written or damaged line is skipped and told in `notes`.
+    """
+    path = Path(path)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise NotYet(f"{path} does not exist; give the CSV that a training wrote.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+    except ValueError:
+        raise UserError(f"{path} is not a text file; give the CSV that a training wrote.") from None
+    try:
+        header, lines = _split(text)
+    except csv.Error as error:
+        raise UserError(f"{path} is not a CSV ({error}).") from None
+
+    if not any(header):
+        raise NotYet(f"{path} is empty: there are no columns in it; is the training running?")
+    if not {"epoch", "phase"} <= set(header):
+        # The header itself may be half-written.
+        raise (UserError if "\n" in text else NotYet)(
+            f"{path} is not a results CSV: it needs the columns epoch and phase "
+            f"and has {listed(header)}."
+        )
+    rows, skipped = [], []
+    for number, whole, cells in lines:
+        row = dict(zip(header, cells, strict=False))
+        epoch = _number(row.get("epoch", ""))
+        if whole and len(cells) == len(header) and epoch is not None and 0 <= epoch <= LAST_EPOCH:
+            rows.append((row["phase"], {name: _number(cell) for name, cell in row.items()}))
+        else:
+            skipped.append(number)
+    if not any(phase in PHASES for phase, _ in rows):
+        raise NotYet(
+            f"{path} has no whole line of a {', '.join(PHASES[:-1])} or {PHASES[-1]} phase yet, "
+            f"only the columns {listed(header)}."
+        )
+    named = [name for name in dict.fromkeys(header) if name not in ("", "phase")]
+    fields = [name for name in named if all(row[name] is not None for _, row in rows)]
+    return Results(
+        path=path,
+        fields=tuple(fields),
+        rows=tuple((phase, {name: row[name] or 0.0 for name in fields}) for phase, row in rows),
+        notes=(_skipped(path, skipped),) if skipped else (),
+    )
+
+
+def listed(names: Iterable[str], limit: int = 30) -> str:
+    """Column names for a sentence, made printable, the end left out if there are very many."""
+    shown = [printable(name, 40) for name in names if name]
+    more = f" and {len(shown) - limit} more" if len(shown) > limit else ""
+    return (", ".join(shown[:limit]) or "none") + more
+
+
+def printable(text: str, limit: int = 60) -> str:
+    """The text on one line, strange characters as question marks, cut to `limit` characters."""
+    text = re.sub(r"[^ -\[\]-~\u00a1-\u024f]", "?", text)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _split(text: str) -> tuple[list[str], list[tuple[int, bool, list[str]]]]:
+    """The header; of each line that is not blank its number, whether it has an end, its cells."""
+    reader = csv.reader(io.StringIO(text, newline=""))
+    lines = [(reader.line_num, True, [c.strip() for c in cells]) for cells in reader if cells]
+    if len(lines) > 1 and not text.endswith(("\n", "\r")):
+        lines[-1] = (lines[-1][0], False, lines[-1][2])
+    return (lines[0][2], lines[1:]) if lines else ([], [])
+
+
+def _number(cell: str) -> float | None:
+    """The number in a cell, NaN for an empty or infinite one, None for what is no number."""
+    try:
+        value = float(cell or "nan")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else math.nan
+
+
+def _skipped(path: Path, numbers: list[int]) -> str:
+    shown = ", ".join(map(str, numbers[:5])) + (", ..." if len(numbers) > 5 else "")
+    if len(numbers) == 1:
+        return f"line {shown} of {path} is half-written or damaged and was skipped."
+    return f"{len(numbers)} lines of {path} ({shown}) are half-written or damaged and were skipped."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Runs that are drawn as one: the seeds of one experiment, or a single run."""
+
+    name: str
+    runs: tuple[Results, ...]
+
+    def curves(self, phase: str, field: str) -> list[dict[float, float]]:
+        """The curve of each run that has one: epoch -> value."""
+        curves = (run.curve(phase, field) for run in self.runs)
+        return [curve for curve in curves if curve]
+
+
+def group_runs(runs: Sequence[Results]) -> list[Group]:
+    """Runs whose paths differ only in a seed number belong together: breakout_seed1, _seed2."""
+    members: dict[Path, list[Results]] = {}
+    for run in {run.path.resolve(): run for run in runs}.values():
+        members.setdefault(run.series, []).append(run)
+    names = [path.stem for path in members]
+    return [
+        # Two breakout.csv of two folders are told apart by the folder.
+        Group(
+            name=path.stem if names.count(path.stem) == 1 else f"{path.parent.name}/{path.stem}",
+            runs=tuple(group),
+        )
+        for path, group in members.items()
+    ]
+
+
+def common_name(names: Iterable[str]) -> str:
+    """The leading words that all names share: breakout for breakout_fast and breakout_nature."""
+    words = [re.split(r"[_ -]", name) for name in names]
+    return "_".join(
+        same[0] for same in takewhile(lambda w: len(set(w)) == 1, zip(*words, strict=False))
+    )
