@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import ast
+import io
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,12 @@ from neon_layers import Layer
 from replay_memory import Minibatch
 from snapshot import read_snapshot
 
+# What files that are damaged, or something else, make of reading them.
+NOT_A_CASE = (
+    *(OSError, EOFError, zipfile.BadZipFile, SyntaxError),
+    *(ValueError, TypeError, KeyError, IndexError, AttributeError),
+)
+
 
 def replay_golden(case: Path, **settings: Any) -> dict[str, float]:
     """Largest absolute error in Q-values, costs and final weights of one golden case.
@@ -32,7 +40,7 @@ def replay_golden(case: Path, **settings: Any) -> dict[str, float]:
     """
     start, end = (case.with_name(f"{case.stem}_{when}.pkl") for when in ("start", "end"))
     try:
-        with np.load(case, allow_pickle=False) as file:
+        with np.load(io.BytesIO(case.read_bytes()), allow_pickle=False) as file:
             data = {name: file[name] for name in file.files}
         config = ast.literal_eval(str(data["config"].item()))
         updates, batch, history, height, width = data["prestates"].shape
@@ -65,17 +73,15 @@ def replay_golden(case: Path, **settings: Any) -> dict[str, float]:
             network.train(batch_t)
             cost_errors.append(abs(network.read_cost() - data["costs"][t]))
             q_errors.append(np.abs(network.predict(data["valid"]) - data["qvalues"][t + 1]).max())
-    except (OSError, ValueError, KeyError, SyntaxError, AttributeError, IndexError) as error:
+    except NOT_A_CASE as error:
         raise UserError(f"{case} is not a whole golden case: {error!r}.") from error
     ours, theirs = _weights(network.layers()), _weights(read_snapshot(end).layers)
-    if ours.keys() != theirs.keys():
+    if {k: w.shape for k, w in ours.items()} != {k: w.shape for k, w in theirs.items()}:
         raise UserError(f"{end} has other layers than the network of {case}.")
     weight_errors = [np.abs(ours[name] - theirs[name]).max() for name in ours]
-    return {
-        "Q": float(max(q_errors)),
-        "cost": float(max(cost_errors)),
-        "weights": float(max(weight_errors)),
-    }
+    errors = {"Q": q_errors, "cost": cost_errors, "weights": weight_errors}
+    # NB! Python's max passes over a NaN, NumPy's does not.
+    return {name: float(np.max(values)) for name, values in errors.items()}
 
 
 def _weights(layers: list[Layer]) -> dict[tuple[int, str], Any]:
