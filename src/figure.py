@@ -34,7 +34,7 @@ MAX_GROUPS = len(GROUP_COLOURS)
 MAX_PANELS = 16
 
 DASHES = (0, (5, 3))  # of the random baseline
-FEW = 30  # epochs: no longer curves show their points
+FEW = 30  # epochs: curves show their points where no more of them are drawn
 TOO_LARGE = 1e100  # no axis can be computed for values beyond it
 
 
@@ -45,7 +45,6 @@ def draw(groups: Sequence[Group], fields: Sequence[str], *, width: float, height
     page = min(width / 16, height / 9)
     size = 15 * page * math.sqrt(2 / max(columns, 1.5))  # of the letters in a panel, in points
     line = size / 72 / (0.6 * height / rows)  # of writing, as a part of a panel's height
-    first, last = _span(groups)
     style: dict[Any, Any] = {
         "font.size": size,
         "text.color": INK,
@@ -63,7 +62,7 @@ def draw(groups: Sequence[Group], fields: Sequence[str], *, width: float, height
         "grid.color": "#e4e4e4",
         "lines.linewidth": size / 7,
         "lines.markeredgewidth": size / 15,
-        "lines.markersize": size / 2.5 if last - first <= FEW else 0,
+        "lines.markersize": size / 2.5,
         "xtick.color": GREY,
         "xtick.major.size": 0,
         "ytick.color": GREY,
@@ -78,8 +77,8 @@ def draw(groups: Sequence[Group], fields: Sequence[str], *, width: float, height
         figure.text(0.988, 0.97, length(groups), **side)
         for place, field in enumerate(fields):
             axes = figure.add_subplot(rows, columns, place + 1)
+            axes.set_xlim(*_span(groups))
             _panel(axes, groups, field)
-            axes.set_xlim(first, last)
             low, high = axes.get_ylim()
             axes.set_ylim(low, high + (high - low) * (1.6 if field in SCORES else 0.6) * line)
             if place + columns >= len(fields):
@@ -122,7 +121,8 @@ def _band(axes: Axes, curves: list[dict[float, float]], *, colour: str, bold: bo
         "zorder": 3.0 if bold else 2.5,
     }
     epochs, values = _common(curves)
-    axes.plot(epochs, values.mean(axis=0), lw=width, marker="o", clip_on=False, **line)
+    marker = "o" if axes.viewLim.width <= FEW or len(epochs) == 1 else None
+    axes.plot(epochs, values.mean(axis=0), lw=width, marker=marker, clip_on=False, **line)
     if len(curves) > 1:
         band = (values.min(axis=0), values.max(axis=0))
         axes.fill_between(epochs, *band, color=colour, alpha=0.16, linewidth=0, zorder=2)

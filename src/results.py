@@ -43,8 +43,9 @@ class Results:
     def series(self) -> Path:
         """The file less a seed number, results/breakout.csv for breakout_seed2.csv, absolute."""
         path = self.path.resolve()
-        whole = re.sub(r"[_-]?seed[_-]?\d+", "", str(path), flags=re.IGNORECASE)
-        return Path(whole) if Path(whole).stem else path
+        whole = re.sub(r"[_-]?seed[_-]?\d+", "", str(path.with_suffix("")), flags=re.IGNORECASE)
+        # results/breakout/seed2.csv takes its folder's name.
+        return Path(whole.rstrip("/") + path.suffix) if whole.strip("/") else path
 
     @property
     def game(self) -> str:
@@ -132,7 +133,7 @@ def listed(names: Iterable[str], limit: int = 30) -> str:
 
 def printable(text: str, limit: int = 60) -> str:
     """The text on one line, strange characters as question marks, cut to `limit` characters."""
-    text = re.sub(r"[^ -\[\]-~\u00a1-\u024f]", "?", text)
+    text = re.sub(r"[^ -\[\]-~\u00a1-\u024f\u0391-\u03a1\u03a3-\u03c9\u0400-\u045f]", "?", text)
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
