@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -23,7 +24,9 @@ SOUND_RATE = 48_000  # 1/s: one that AAC has, and 800 samples for the 512 of a f
 QUALITY = "18"  # x264's crf: no loss to be seen
 BT709 = 1  # how the colours are coded, for players: as in all high definition video
 GIF_RATE = 20  # pictures/s: browsers keep to delays of 5/100 s
-PALETTE_SECONDS = 5  # a palette that stays makes a .gif small, one that changes makes it true
+# A .gif's palette that stays makes it small, one that changes makes it true: it is renewed when it
+# shows more than this share of the pixels wrong by more than this.
+WRONG_SHARE, WRONG = 0.001, 40
 MP4_FLAGS = {
     # Written in pieces of a second, each playable by itself: whatever ends the recording, even the
     # power's failure, leaves a film of what was before. `delay_moov` is for sound and picture to
@@ -54,12 +57,20 @@ def make_film(path: Path, *, size: tuple[int, int], frames_per_second: float, so
         raise UserError(f"{path} is not a film's name: let it end with {', '.join(kinds)}.")
     _check_replaceable(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         path.open("ab").close()
         film: Film = kind(path, size, Fraction(frames_per_second).limit_denominator(1000), sound)
         return film
     except OSError as error:
         raise UserError(f"Cannot write {path}: {error.strerror}.") from None
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and those above it, where there are none. Raises OSError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder) from None
 
 
 def _check_replaceable(path: Path) -> None:
@@ -149,8 +160,9 @@ class Gif:
         self.previous: Picture | None = None
         self.seen: Any = np.empty(0, np.int32)  # colours, red << 16 | green << 8 | blue
         self.numbers: Any = np.zeros(1 << 24, np.uint8)  # of each colour seen, in the palette
-        self.palette = Image.new("P", (1, 1))  # once there are too many colours
-        self.renewal = 0  # the frame from which on a palette is too old
+        self.exact = np.full((256, 4), 255, np.uint8)  # the palette: alpha, red, green, blue
+        self.palette = Image.new("P", (1, 1))  # has it once there are too many colours
+        self.palette.putpalette(bytes(3))
 
     def add(self, picture: Picture, audio: NDArray[np.uint8] | None) -> None:
         """A frame; of those that are left out, sprites shown in every other frame are kept."""
@@ -164,7 +176,6 @@ class Gif:
 
     def _numbered(self, picture: Picture) -> Any:
         """The number of each pixel's colour, and the palette, (256, 4) as ARGB."""
-        argb = np.full((256, 4), 255, np.uint8)
         if len(self.seen) <= 256:
             rgb = picture.astype(np.int32)
             codes = rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
@@ -173,16 +184,20 @@ class Gif:
             if len(self.seen) <= 256:
                 self.numbers[self.seen] = np.arange(len(self.seen))
                 for i in range(3):
-                    argb[: len(self.seen), 1 + i] = self.seen >> (16 - 8 * i) & 255
-                return self.numbers[codes], argb
+                    self.exact[: len(self.seen), 1 + i] = self.seen >> (16 - 8 * i) & 255
+                return self.numbers[codes], self.exact
         image = Image.fromarray(picture)
-        if self.frames >= self.renewal:
+        numbers = self._nearest(image)
+        wrong = np.abs(argb_of(self.palette)[numbers][..., 1:].astype(np.int16) - picture).max(
+            axis=2
+        )
+        if (wrong > WRONG).mean() > WRONG_SHARE:
             self.palette = image.quantize(256, dither=Image.Dither.NONE)
-            self.renewal = self.frames + PALETTE_SECONDS * GIF_RATE * self.every
-        indexed = image.quantize(palette=self.palette, dither=Image.Dither.NONE)
-        colours = np.reshape(self.palette.getpalette() or [], (-1, 3))
-        argb[: len(colours), 1:] = colours
-        return np.asarray(indexed), argb
+            numbers = self._nearest(image)
+        return numbers, argb_of(self.palette)
+
+    def _nearest(self, image: Image.Image) -> NDArray[np.uint8]:
+        return np.asarray(image.quantize(palette=self.palette, dither=Image.Dither.NONE))
 
     def close(self) -> None:
         """Write what is still on its way, and by whom the film is."""
@@ -195,3 +210,11 @@ class Gif:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)  # the comment goes before the last byte
                 file.write(b"\x21\xfe" + bytes([len(MAKER)]) + MAKER + b"\x00;")
+
+
+def argb_of(image: Image.Image) -> NDArray[np.uint8]:
+    """The palette of a picture, (256, 4) as alpha, red, green, blue."""
+    argb = np.full((256, 4), 255, np.uint8)
+    colours = np.reshape(image.getpalette() or [], (-1, 3))
+    argb[: len(colours), 1:] = colours
+    return argb

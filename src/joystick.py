@@ -64,10 +64,11 @@ class Joystick:
             reward = game.act(nearest_action(held, game.action_names))
             return reward
         reward = 0.0
-        for _ in range(game.frame_skip):
-            reward += game.press(game.legal_actions[self.hand() or "NOOP"], 1)
-            if game.is_terminal():
+        for frames_left in reversed(range(game.frame_skip)):
+            reward += game.press(game.legal_actions[held], 1)
+            if not frames_left or game.is_terminal():
                 break
+            held = self.hand() or "NOOP"
         return reward
 
 

@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 from agent import Agent
 from environment import Frame
 from errors import UserError
-from film import MAKER, Film, make_film
+from film import MAKER, Film, make_film, make_folder
 from joystick import attached
 from mind import Mind
 from panel import HEIGHT, WIDTH, Panel
@@ -41,7 +41,7 @@ class FrameFolder:
         self.comment = PngInfo()
         self.comment.add_text("Software", MAKER.decode())
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             old = [file for file in folder.iterdir() if re.fullmatch(r"\d{6,}\.png", file.name)]
             for file in old:
                 with file.open("rb") as png:
@@ -75,7 +75,7 @@ class SoundFile:
     def __init__(self, path: Path) -> None:
         """Begin to write `path`. Raises UserError if it cannot be written."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             self.file = wave.open(str(path), "wb")  # noqa: SIM115 - close() closes it
         except OSError as error:
             raise UserError(f"Cannot write {path}: {error.strerror}.") from None
