@@ -64,8 +64,10 @@ def draw(groups: Sequence[Group], fields: Sequence[str], *, width: float, height
         "lines.markeredgewidth": size / 15,
         "lines.markersize": size / 2.5,
         "xtick.color": GREY,
+        "xtick.major.pad": size / 3,
         "xtick.major.size": 0,
         "ytick.color": GREY,
+        "ytick.major.pad": size / 2,
         "ytick.major.size": 0,
     }
     with matplotlib.rc_context(style):
@@ -121,8 +123,9 @@ def _band(axes: Axes, curves: list[dict[float, float]], *, colour: str, bold: bo
         "zorder": 3.0 if bold else 2.5,
     }
     epochs, values = _common(curves)
-    marker = "o" if axes.viewLim.width <= FEW or len(epochs) == 1 else None
-    axes.plot(epochs, values.mean(axis=0), lw=width, marker=marker, clip_on=False, **line)
+    if len(epochs):
+        marker = "o" if axes.viewLim.width <= FEW or len(epochs) == 1 else None
+        axes.plot(epochs, values.mean(axis=0), lw=width, marker=marker, clip_on=False, **line)
     if len(curves) > 1:
         band = (values.min(axis=0), values.max(axis=0))
         axes.fill_between(epochs, *band, color=colour, alpha=0.16, linewidth=0, zorder=2)
