@@ -65,6 +65,15 @@ class Config:
     num_envs: int = flag(1, "games played side by side, each with its part of the memory", low=1)
     record_screen_path: Path | None = flag(None, "write the frames as PNG files into this folder")
     record_sound_filename: Path | None = flag(None, "write the sound to this .wav file")
+    display: str = flag(
+        "window", "where --display_screen shows the game", choices=("window", "terminal")
+    )
+    volume: float = flag(0.5, "of the sound; [ and ] change it", low=0, high=1)
+    video_file: Path | None = flag(None, "film the game: .mov, .mp4 or .gif")
+    frames: bool = flag(True, "./record.sh keeps the frames as PNG files too")
+    overlay: str = flag(
+        "none", "mind: the film shows the agent's view beside the game", choices=("none", "mind")
+    )
 
     # Replay memory
     replay_size: int = flag(1_000_000, "steps remembered", low=1)
@@ -261,6 +270,11 @@ def check_together(config: Config) -> None:
         raise UserError(
             f"--random_starts {c.random_starts} is too small: the no-op steps fill a state of "
             f"--history_length {c.history_length}; for none at all give --zero_history true."
+        )
+    if c.remember_all and c.zero_history:
+        raise UserError(
+            "--remember_all true remembers no-op steps but --zero_history true has none: "
+            "leave one of them out."
         )
     if c.min_reward > c.max_reward:
         raise UserError("--min_reward is above --max_reward.")
