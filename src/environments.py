@@ -53,5 +53,6 @@ def make_environment(config: Config, rom: Path | None, rng: np.random.Generator)
         minimal_action_set=config.minimal_action_set,
         color_averaging=config.color_averaging,
         frame_maximum=config.frame_maximum,
+        sound=bool(config.display_screen or config.video_file or config.record_sound_filename),
         **common,
     )

@@ -9,13 +9,12 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from agent import Agent
 from checkpoint import Checkpointer, Position, position
 from checkpoint_files import locked
-from config import Config
+from config import ROOT, Config
 from engines import make_network
 from errors import Diverged, UserError
 from files import (
@@ -32,10 +31,10 @@ from machine import random_stream
 from progress import Progress
 from replay_memory import ReplayMemory
 from shared_replay import SharedReplay, make_replay_memory
+from shows import play, plays_alone, shown
 from side_by_side import make_games
 from stats import Statistics
 from verbs import VERBS, Task, parse
-from visualization import StateCollector, visualize
 
 logger = logging.getLogger("simple_dqn")
 
@@ -57,8 +56,11 @@ def main(arguments: list[str]) -> int:
 
     Exit codes: 0 done, 1 training diverged, 2 unusable input, 130 stopped.
     """
+    sys.path.append(str(ROOT))  # nvis/ lies beside src/
     verb = arguments[0] if arguments and arguments[0] in VERBS else "run"
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C, until a run handles them
+        signal.signal(number, signal.default_int_handler)
     try:
         task = parse(verb, arguments[verb != "run" :])
         logging.getLogger().setLevel(task.config.log_level)
@@ -106,11 +108,14 @@ def run_phases(task: Task, parts: Parts) -> None:
 
         profile(parts, lambda: train_and_test(task, parts))
     elif task.verb in ("play", "record", "nvis") or config.play_games:
-        play(task, parts)
-    elif config.test_games:
-        test_games(task, parts)
+        with phase(parts, "play", 0, 0):
+            play(task, parts.agent, parts.network)
     else:
-        train_and_test(task, parts)
+        with shown(task, parts.agent):
+            if config.test_games:
+                test_games(task, parts)
+            else:
+                train_and_test(task, parts)
 
 
 def wire(task: Task, *, storage: str | None) -> Parts:
@@ -125,31 +130,35 @@ def wire(task: Task, *, storage: str | None) -> Parts:
         screen_height=config.screen_height,
         screen_width=config.screen_width,
     )
-    network = make_network(
-        engine=config.engine,
-        num_actions=num_actions,
-        **sizes,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        discount_rate=config.discount_rate,
-        optimizer=config.optimizer,
-        decay_rate=config.decay_rate,
-        clip_error=config.clip_error,
-        min_reward=config.min_reward,
-        max_reward=config.max_reward,
-        batch_norm=config.batch_norm,
-        bias=config.bias,
-        padding=config.padding,
-        init=config.init,
-        sum_gradient=config.sum_gradient,
-        target_network=config.target_steps > 0,
-        backend=config.backend,
-        device_id=config.device_id,
-        datatype=config.datatype,
-        threads=config.threads,
-        stochastic_round=config.stochastic_round,
-        overlap=config.overlap,
-        rng=random_stream(seed, "weights"),
+    network = (
+        None
+        if plays_alone(task)
+        else make_network(
+            engine=config.engine,
+            num_actions=num_actions,
+            **sizes,
+            batch_size=config.batch_size,
+            learning_rate=config.learning_rate,
+            discount_rate=config.discount_rate,
+            optimizer=config.optimizer,
+            decay_rate=config.decay_rate,
+            clip_error=config.clip_error,
+            min_reward=config.min_reward,
+            max_reward=config.max_reward,
+            batch_norm=config.batch_norm,
+            bias=config.bias,
+            padding=config.padding,
+            init=config.init,
+            sum_gradient=config.sum_gradient,
+            target_network=config.target_steps > 0,
+            backend=config.backend,
+            device_id=config.device_id,
+            datatype=config.datatype,
+            threads=config.threads,
+            stochastic_round=config.stochastic_round,
+            overlap=config.overlap,
+            rng=random_stream(seed, "weights"),
+        )
     )
     memory = None
     if storage:
@@ -178,7 +187,7 @@ def wire(task: Task, *, storage: str | None) -> Parts:
         target_clock=config.target_clock,
         random_ties=config.random_ties,
         remember_all=config.remember_all,
-        training_policy=network.predict_target if config.overlap else None,
+        training_policy=network.predict_target if config.overlap and network else None,
     )
     stats = Statistics(agent, network, memory, config.csv_file)
     checkpointer = None
@@ -191,7 +200,9 @@ def wire(task: Task, *, storage: str | None) -> Parts:
             stats=stats,
         )
         agent.callbacks.append(checkpointer)
-    agent.callbacks += [stats, Health(agent, stats), Progress(stats)]
+    agent.callbacks += [stats, Health(agent, stats)]
+    if not (config.display_screen or config.video_file):  # these tell of themselves
+        agent.callbacks.append(Progress(stats))
     agent.total_train_steps = config.start_epoch * config.train_steps
     return Parts(environment, memory, network, agent, stats, checkpointer)
 
@@ -257,27 +268,6 @@ def test_games(task: Task, parts: Parts) -> None:
     with phase(parts, "test", task.config.start_epoch, 0):
         parts.agent.play(task.config.test_games)
     print_summary(task.game, parts.stats.scores)
-
-
-def play(task: Task, parts: Parts) -> None:
-    """Play whole games for somebody to watch, or to see what the filters look for."""
-    config, collector = task.config, None
-    if config.visualization_file:
-        collector = StateCollector(parts.agent)
-        parts.agent.callbacks.append(collector)
-    with phase(parts, "play", 0, 0):
-        parts.agent.play(config.play_games)
-    if collector and config.visualization_file:
-        visualize(
-            parts.network,
-            collector.states(),
-            filters=config.visualization_filters,
-            file=config.visualization_file,
-            game=task.game,
-            snapshot=config.load_weights or Path(task.name),
-            epoch=task.snapshot.epoch if task.snapshot else 0,
-        )
-        logger.info("Wrote %s", config.visualization_file)
 
 
 @contextlib.contextmanager

@@ -203,6 +203,10 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
         defaults["save_weights_prefix"] = path.with_name(name)
         defaults["csv_file"] = ROOT / "results" / f"{name}.csv"
         defaults["checkpoint_path"] = ROOT / "checkpoints" / name
+    if verb == "record":
+        defaults["video_file"] = ROOT / "videos" / f"{path.stem}.mov"
+        if given.get("frames", True):
+            defaults["record_screen_path"] = ROOT / "videos" / name
     if verb == "nvis":
         defaults["visualization_file"] = ROOT / "results" / f"{name}.html"
     trained = _trained(path, snapshot, given)

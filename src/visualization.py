@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from agent import Agent, Callback
-from config import ROOT
 from game import Screen
 
 
@@ -62,7 +60,6 @@ def visualize(
 
     Raises UserError where there is nothing to draw or the file cannot be written.
     """
-    sys.path.insert(0, str(ROOT))  # nvis/ lies beside src/
     from nvis.convolution import convolutions
     from nvis.page import visualize as write_page
 
