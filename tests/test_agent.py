@@ -222,9 +222,9 @@ def test_weights_are_updated_every_train_frequency_steps_train_repeat_times() ->
 
 
 def test_learning_waits_until_there_is_more_than_a_minibatch() -> None:
-    memory = make_memory(batch_size=24)
+    memory = make_memory(batch_size=25)
     events = events_of_training([12], memory, train_frequency=2, target_steps=0)
-    assert [step for step, _ in events] == [4, 6, 8, 10]  # 20 random steps, 25 with step 4's
+    assert [step for step, _ in events] == [6, 8, 10]  # after step 4 there were just 25
 
 
 def test_testing_remembers_nothing() -> None:
@@ -279,6 +279,14 @@ def test_what_is_sampled_happened_in_a_row(zero_history: bool, remember_all: boo
         assert batch.actions[n] == done.get(t[-1], 0)
         seen.add((len(shown), bool(batch.terminals[n])))
     assert len(seen) == (4 if zero_history else 2)  # both kinds of windows, with both ends
+
+
+def test_with_zero_history_the_first_screen_of_an_episode_is_remembered() -> None:
+    memory, clock = make_memory(zero_history=True), Clock(ends=range(10, 500, 10))
+    agent, _ = make_agent(clock, memory=memory, zero_history=True)
+    agent.play_random(50)
+    assert len(clock.restarts) > 4
+    assert memory.count == 50 + len(clock.restarts) == clock.time
 
 
 def test_a_game_cut_short_has_no_terminal_but_is_over() -> None:
