@@ -182,12 +182,12 @@ def names(figure: Figure) -> list[str]:
 def test_different_runs_keep_their_own_curves_and_names(tmp_path: Path, seeds: list[Path]) -> None:
     other = write_run(tmp_path / "pong.csv", 50)
     figure = drawn(ORIGINAL / "pong.csv", other, *seeds)
-    assert names(figure)[:3] == [
+    assert set(names(figure)) >= {
         "original_results/pong",
         f"{tmp_path.name}/pong",
         f"{seeds[0].parent.name}/pong (3 seeds)",
-    ]
-    assert "Mean of seeds, band from lowest to highest" in names(figure)
+        "Mean of seeds, band from lowest to highest",
+    }
     axes = figure.axes[0]
     bold = {each.get_color() for each in axes.lines if each.get_zorder() == 3}
     assert len(bold) == 3
