@@ -25,6 +25,7 @@ from snapshot import write_atomically
 
 FIELDS = "average_reward,meanq,nr_games,meancost"
 FOLLOW_SECONDS = 10.0
+MAX_PIXELS = 20_000  # of a side: 1.6 GB while it is drawn
 
 
 class Parser(argparse.ArgumentParser):
@@ -67,7 +68,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         type=_within(0.1, 86400),
         help=f"look for new results every so often (default {FOLLOW_SECONDS:g}) until Ctrl-C",
     )
-    return parser.parse_intermixed_args(_with_seconds(arguments))
+    options = parser.parse_intermixed_args(_with_seconds(arguments))
+    if options.dpi * max(options.figure_width, options.figure_height) > MAX_PIXELS:
+        parser.error(f"the picture would be more than {MAX_PIXELS:,} pixels long: lower --dpi")
+    return options
 
 
 def read_groups(paths: Sequence[Path], fields: Sequence[str]) -> list[Group]:

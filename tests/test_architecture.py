@@ -41,8 +41,7 @@ def imports_in(node: ast.AST, *, lazy: bool = True) -> Iterator[tuple[str, str]]
         elif isinstance(child, ast.ImportFrom):
             yield from ((child.module or ".", alias.name) for alias in child.names)
         elif isinstance(child, ast.Call) and ast.unparse(child.func).endswith("import_module"):
-            if isinstance(name := child.args[0], ast.Constant):
-                yield str(name.value), ""
+            yield ast.unparse(child.args[0]).strip("'"), ""
         yield from imports_in(child, lazy=lazy)
 
 

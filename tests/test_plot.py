@@ -275,6 +275,7 @@ def test_other_kinds_and_sizes_of_pictures(tmp_path: Path, kind: str) -> None:
         ("pong.csv --fields phase", "no numeric column phase"),
         ("pong.csv --fields ,", f"1 to {MAX_PANELS} columns"),
         ("pong.csv --dpi 0", "from 10 to 1000"),
+        ("pong.csv --dpi 1000 --figure_width 21", "more than 20,000 pixels"),
         ("pong.csv --figure_width nan", "from 3 to 100"),
         ("pong.csv --figure_heigth 3", "--figure_heigth"),
         ("pong.csv --png_file pong.csv", "no picture file"),
