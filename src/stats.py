@@ -61,22 +61,28 @@ class Statistics(Callback):
             return
         try:
             with self.csv_file.open(newline="") as file:
-                rows: list[dict[str, Any]] = list(csv.DictReader(file, strict=True))
-            kept = [row for row in rows if int(row["epoch"]) <= epoch]
-            if any(row.keys() != set(COLUMNS) or None in row.values() for row in kept):
+                reader = csv.DictReader(file, strict=True)
+                names = reader.fieldnames or COLUMNS
+                rows: list[dict[str, Any]] = list(reader)
+            if any(set(columns) != set(COLUMNS) for columns in [names, *rows]):
                 raise ValueError
-        except (OSError, ValueError, KeyError, TypeError, csv.Error):
+            if any(None in row.values() for row in rows):  # a row half-written
+                raise ValueError
+            kept = [row for row in rows if int(row["epoch"]) <= epoch]
+            seconds = float(kept[-1]["total_time"]) if kept else 0.0
+        except (OSError, ValueError, TypeError, csv.Error):
             raise UserError(
                 f"{self.csv_file} is not the CSV of an earlier run: move it away or give another "
                 "--csv_file."
             ) from None
         if len(kept) < len(rows):
             aside = self.csv_file.with_name(f"{self.csv_file.name}.before_epoch_{epoch + 1}")
-            self.csv_file.replace(aside)
+            while aside.exists():
+                aside = aside.with_name(f"{aside.name}_")
+            self.csv_file.rename(aside)
             logger.info("Rows after epoch %d are set aside in %s", epoch, aside)
         self.rows = kept
-        if kept:
-            self.start_time -= float(kept[-1]["total_time"])
+        self.start_time -= seconds
 
     def reset(self) -> None:
         """Forget the phase before."""
