@@ -312,7 +312,7 @@ def _check_side_by_side(c: Config) -> None:
 
 def unknown_flag(name: str) -> UserError:
     """What to say to a flag that there is not."""
-    near = difflib.get_close_matches(name, FIELDS, 3, 0.6)
+    near = difflib.get_close_matches(name, [each for each in FIELDS if each != "game"], 3, 0.6)
     hint = f" Did you mean {' or '.join('--' + n for n in near)}?" if near else ""
     return UserError(f"There is no flag --{name}.{hint} See --help.")
 
@@ -330,8 +330,10 @@ def read_preset(name: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UserError(f"The preset {path} cannot be read: {error}.") from None
     for key in values:
-        if key not in FIELDS or key in ("game", "preset"):
-            raise UserError(f"{path}: {unknown_flag(str(key))}")
+        if key in ("game", "preset"):
+            raise UserError(f"{path}: a preset cannot say what {key} to take; leave it out.")
+        if key not in FIELDS:
+            raise UserError(f"{path}: {unknown_flag(key)}")
     try:
         return {key: check(key, value) for key, value in values.items()}
     except UserError as error:
