@@ -197,7 +197,7 @@ def test_flags_may_stand_anywhere_and_with_an_equals_sign() -> None:
         ("--epoch=3", "no flag --epoch. Did you mean --epochs"),
         ("--learning-rate 1", "Did you mean --learning_rate"),
         ("--qqq", "no flag --qqq. See --help"),
-        ("--game pong", "no flag --game. See --help"),
+        ("--game pong", "no flag --game."),
         ("-x", "no flag --x"),
         ("--epochs", "expected one argument"),
         ("--epochs three", "--epochs takes a whole number, not 'three'"),
