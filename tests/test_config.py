@@ -137,11 +137,11 @@ def test_the_verb_wins_over_snapshot_and_preset() -> None:
 
 
 def test_a_preset_given_wins_over_the_snapshot_and_that_over_the_default_one() -> None:
-    trained = {"padding": 3, "screen_width": 44}
+    trained = {"frame_skip": 2, "padding": 3, "screen_width": 44}
     config = resolve({}, {}, trained)
-    assert (config.padding, config.screen_width) == (3, 44)
+    assert (config.frame_skip, config.padding, config.screen_width) == (2, 3, 44)
     config = resolve({"preset": "nature"}, {}, trained)
-    assert (config.padding, config.screen_width) == (1, 44)
+    assert (config.frame_skip, config.padding, config.screen_width) == (4, 1, 44)
 
 
 def test_of_a_snapshots_flags_those_its_network_needs_are_taken() -> None:
