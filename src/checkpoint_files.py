@@ -134,6 +134,9 @@ def write_checkpoint(
     try:
         name = file_name(number, "screens")
         files[name] = _write(folder / name, screens)
+        if not files[name]["bytes"]:
+            (folder / name).unlink()
+            del files[name]
         packed = io.BytesIO()
         np.savez(packed, allow_pickle=False, **arrays)
         name = file_name(number, "npz")
