@@ -32,23 +32,22 @@ class Mind(Callback):
         self.saliency: Saliency | None = None  # computes `heat`
         self.changes = 0  # grows whenever there is something new to see
         self.games_over = 0
-        self._forget()
-
-    def _forget(self) -> None:
-        self.state: NDArray[np.uint8] | None = None  # (history_length, height, width)
         self.action: int | None = None  # the agent's choice; None while a game is being opened
+        self.state: NDArray[np.uint8] | None = None  # (history_length, height, width)
         self.qvalues: NDArray[np.float32] | None = None  # (num_actions,)
-        self.history: deque[NDArray[np.float32]] = deque(maxlen=HISTORY)
+        self.history: deque[NDArray[np.float32]] = deque(maxlen=HISTORY)  # those of this game
         self.heat: NDArray[np.float32] | None = None  # (height, width): what speaks for the action
 
     def on_restart(self) -> None:
         """A new game begins: `games_over` is ahead of `scores` while it is being opened."""
         self.games_over += self.action is not None
-        self._forget()
+        self.action = self.heat = None
 
     def think(self, action: int) -> int:
         """The agent has chosen `action` and is about to do it. Returns it: Agent.pilot may be."""
         game: Any = self.agent.games[0]
+        if self.action is None:
+            self.history.clear()
         self.state = game.buffer.state().copy()
         self.lives = game.environment.lives()
         self.action = action

@@ -90,10 +90,10 @@ def test_recording_changes_nothing(tmp_path: Path) -> None:
 
 def test_mind_beside_the_game(tmp_path: Path) -> None:
     path = tmp_path / "film.gif"
-    record(make_agent(frames=90), game="breakout", games=1, video_file=path, overlay="mind")
+    record(make_agent(frames=60), game="breakout", games=1, video_file=path, overlay="mind")
     with av.open(str(path)) as file:
         pictures = [f.to_ndarray(format="rgb24") for f in file.decode(video=0)]
-    assert len(pictures) == 30
+    assert len(pictures) == 20
     assert pictures[0].shape == (630, 960 + 392, 3)
     panel = pictures[-1][:, 960:]
     assert len(np.unique(panel.reshape(-1, 3), axis=0)) > 30  # something is drawn there
