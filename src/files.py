@@ -74,19 +74,21 @@ def check_files(task: Task) -> None:
     for path in [*(path.parent for path in wanted if path), *([folder] if folder else [])]:
         check_writable(path)
     remove_leftovers(config)
-    if task.verb != "train" or not config.csv_file or not config.save_weights_prefix:
+    if task.verb == "resume" or config.start_epoch:  # goes on with its files
         return
-    snapshots = earlier_snapshots(config.save_weights_prefix)
-    earlier = [config.csv_file] * config.csv_file.exists() + snapshots
+    snapshots = earlier_snapshots(config.save_weights_prefix) if config.save_weights_prefix else []
     manifests = [folder / file_name(n, "json") for n in numbers(folder)] if folder else []
-    earlier += manifests
+    csvs = [config.csv_file] if config.csv_file and config.csv_file.exists() else []
+    earlier = csvs + snapshots + manifests
     if earlier and not config.overwrite:
-        go_on = f"./resume.sh {task.name}, " if snapshots or manifests else ""
+        ways = ["replace the files with --overwrite"]
+        if task.verb == "train":
+            ways.insert(0, f"give this run a label (./train.sh {config.game} LABEL)")
+        if snapshots or manifests:
+            ways.insert(0, f"go on with ./resume.sh {snapshots[-1] if snapshots else task.name}")
         raise UserError(
             f"An earlier run has written {', '.join(str(p) for p in earlier[:2])}"
-            f"{' ...' if len(earlier) > 2 else ''}: {'go on with ' if go_on else ''}{go_on}give "
-            f"this run a label (./train.sh {config.game} LABEL), or replace the files with "
-            "--overwrite."
+            f"{' ...' if len(earlier) > 2 else ''}: {', or '.join(ways)}."
         )
     for path in earlier:
         path.unlink()
@@ -181,17 +183,20 @@ def load(task: Task, parts: Any) -> None:
     path, agent = task.config.load_weights, parts.agent
     assert path
     snapshot = parts.network.load_weights(path)
-    actions, names = snapshot.info.get("actions"), parts.environment.action_names
-    if actions is not None and list(actions) != list(names):
+    names = list(parts.environment.action_names)
+    actions = snapshot.info.get("actions", names)
+    if actions != names:
+        known = ", ".join(map(str, actions)) if isinstance(actions, list) else repr(actions)
         raise UserError(
-            f"{path} was trained with the actions {', '.join(map(str, actions))} but the game has "
-            f"{', '.join(names)}: check the game and --minimal_action_set."
+            f"{path} was trained with the actions {known} but the game has {', '.join(names)}: "
+            "check the game and --minimal_action_set."
         )
     logger.info("Loaded %s, epoch %d", path, snapshot.epoch)
     if task.config.start_epoch:
-        agent.total_train_steps = int(
-            snapshot.info.get("total_train_steps", agent.total_train_steps)
-        )
+        steps = snapshot.info.get("total_train_steps", agent.total_train_steps)
+        if type(steps) is not int or steps < 0:
+            raise UserError(f"{path} says that it was trained for {steps!r} steps: take another.")
+        agent.total_train_steps = steps
         parts.stats.go_on(task.config.start_epoch)
 
 

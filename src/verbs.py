@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from checkpoint_files import Checkpoint
-from config import ROOT, Config, resolve, trained_with
+from config import FIELDS, ROOT, Config, resolve, trained_with
 from errors import UserError
 from flags import Parser
 from own_environment import environment_name
@@ -198,7 +198,9 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
     defaults["load_weights"] = path
     if verb == "resume":
         flags = flags if isinstance(flags, dict) else {}
-        defaults.update({k: v for k, v in flags.items() if k not in NOT_RESUMED})
+        for unknown in flags.keys() - FIELDS.keys():
+            logger.warning("%s was trained with --%s, which is left out.", path, unknown)
+        defaults.update({k: flags[k] for k in FIELDS if k in flags and k not in NOT_RESUMED})
         defaults["start_epoch"] = snapshot.epoch
         defaults["save_weights_prefix"] = path.with_name(name)
         defaults["csv_file"] = ROOT / "results" / f"{name}.csv"
@@ -217,6 +219,11 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
         game = game_of(path, snapshot)
     rom = _rom_of(game, path) if environment == "ale" else None
     config = _resolve({**given, "game": game}, defaults, trained)
+    if verb == "resume" and config.epochs <= config.start_epoch:
+        raise UserError(
+            f"{path} is of epoch {config.start_epoch} and the run ends with epoch {config.epochs}: "
+            "go on with more --epochs."
+        )
     return Task(verb, config, name, rom, snapshot)
 
 
