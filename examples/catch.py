@@ -1,6 +1,7 @@
-"""Catch: balls fall, a paddle catches them. A whole environment; docs/your_own_environment.md."""
+"""Catch: balls fall, a paddle catches them. docs/your_own_environment.md walks through it."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 ROWS, COLUMNS, CELL = 9, 9, 8  # of the board; CELL pixels each
 BALLS = 10  # in a game
@@ -13,22 +14,22 @@ class Catch:
     action_names = ("NOOP", "RIGHT", "LEFT")
     frames_per_second = 8  # when somebody watches
 
-    def __init__(self, *, random_seed=0):
+    def __init__(self, *, random_seed: int = 0) -> None:
         """The same seed drops the same balls."""
         self.rng = np.random.default_rng(random_seed)
         self.restart()
 
-    def restart(self):
+    def restart(self) -> None:
         """Begin a new game."""
         self.balls = BALLS
         self.paddle = COLUMNS // 2
         self.drop()
 
-    def drop(self):
+    def drop(self) -> None:
         """Let go of a ball somewhere at the top."""
         self.row, self.column = 0, int(self.rng.integers(COLUMNS))
 
-    def act(self, action):
+    def act(self, action: int) -> float:
         """Move the paddle and let the ball fall by a cell; the reward of that."""
         self.paddle = min(max(self.paddle + (0, 1, -1)[action], 1), COLUMNS - 2)
         self.row += 1
@@ -39,13 +40,13 @@ class Catch:
         self.drop()
         return 1.0 if caught else -1.0
 
-    def screen(self):
-        """What the player sees, (72, 72, 3) uint8."""
+    def screen(self) -> NDArray[np.uint8]:
+        """What the player sees, (72, 72, 3)."""
         board = np.zeros((ROWS, COLUMNS, 3), np.uint8)
         board[-1, self.paddle - 1 : self.paddle + 2] = PADDLE
         board[self.row, self.column] = BALL
         return board.repeat(CELL, axis=0).repeat(CELL, axis=1)
 
-    def is_terminal(self):
+    def is_terminal(self) -> bool:
         """Whether the game is over."""
         return self.balls == 0

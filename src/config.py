@@ -48,16 +48,18 @@ class Config:
         "ale", "ale: Atari games; gym: Gymnasium's; my_env.py:MyClass: a class of your own"
     )
     display_screen: bool = flag(False, "show the game in a window while training and testing")
-    frame_skip: int | None = flag(4, "frames for which an action is repeated", low=1)
+    frame_skip: int | None = flag(
+        4, "frames for which an action is repeated; outside of ale as the environment does", low=1
+    )
     repeat_action_probability: float | None = flag(
-        0.0, "probability of a sticky action, per frame", low=0, high=1
+        0.0, "probability of a sticky action, per frame; outside of ale likewise", low=0, high=1
     )
     minimal_action_set: bool = flag(True, "only the game's own actions instead of all 18")
     color_averaging: bool = flag(True, "average the colours of the last two frames, as ALE does")
     frame_maximum: bool = flag(False, "brightest of the last two frames instead (nature)")
     resize: str = flag("bilinear", "how the screen is scaled down", choices=("bilinear", "area"))
-    screen_width: int = flag(84, "pixels", low=1)
-    screen_height: int = flag(84, "pixels", low=1)
+    screen_width: int = flag(84, "pixels; of 36, 44, 52 ... 84 the network sees all", low=1)
+    screen_height: int = flag(84, "pixels, likewise", low=1)
     life_loss_terminal: bool = flag(True, "a lost life ends the episode in training")
     max_episode_frames: int = flag(
         0, "frames after which a game is cut short, 0: never (papers: 18000 or 108000)", low=0
@@ -145,7 +147,7 @@ class Config:
         False, "train from the target network's actions while the network learns beside"
     )
     random_ties: bool = flag(False, "choose at random among equal Q-values (nature)")
-    random_starts: int = flag(30, "no-op steps before an episode, at most", low=0)
+    random_starts: int = flag(30, "no-op steps before an episode, at most; outside of ale 0", low=0)
 
     # Visualization
     visualization_filters: int = flag(4, "filters shown of each convolutional layer", low=1)
