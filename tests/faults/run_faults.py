@@ -132,7 +132,7 @@ class Faults:
         sandbox.clear()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             process = sandbox.start(*sandbox.go_on())
-            phase = self.random.choice(["Replay", "random, 300", "train, 400", "test, 200"])
+            phase = self.random.choice(["Replay memory", "random, ", ": train, ", ": test, "])
             sandbox.wait_for(partial(self.has_said, phase), process)
             time.sleep(self.random.uniform(0, 0.5))
             process.send_signal(number)
