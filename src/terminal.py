@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import select
-import shutil
 import sys
 import termios
 import time
 import tty
 from collections.abc import Mapping, Set
+from typing import TextIO
 
 import cv2
 import numpy as np
@@ -35,16 +35,22 @@ END = "\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l"
 
 
 class Terminal:
-    """Draws with half blocks on the terminal of standard output. UserError if it is none."""
+    """Draws with half blocks. UserError if it is not a terminal that can show them."""
 
-    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
-        """Take the terminal over until `close`."""
-        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    def __init__(
+        self,
+        environ: Mapping[str, str] = os.environ,
+        keyboard: TextIO | None = None,
+        screen: TextIO | None = None,
+    ) -> None:
+        """Take the terminal of standard input and output, or those given, over until `close`."""
+        self.keyboard, self.screen = keyboard or sys.stdin, screen or sys.stdout
+        if not (self.keyboard.isatty() and self.screen.isatty()):
             raise UserError("--display terminal needs a text terminal, and there is none here.")
         if environ.get("TERM", "dumb") == "dumb":
             raise UserError("--display terminal needs a terminal that can move its cursor.")
         self.true_colour = environ.get("COLORTERM", "") in ("truecolor", "24bit")
-        self.fd = sys.stdin.fileno()
+        self.fd = self.keyboard.fileno()
         self.before = termios.tcgetattr(self.fd)
         tty.setcbreak(self.fd)
         mode = termios.tcgetattr(self.fd)
@@ -81,30 +87,17 @@ class Terminal:
         return {name for name, until in self.until.items() if until > now}
 
     def draw(self, scene: Scene) -> None:
-        """The picture in the middle, the agent's mind at its right, notes in the last line."""
-        columns, lines = shutil.get_terminal_size()
+        """Write what differs from the scene before."""
+        columns, lines = os.get_terminal_size(self.screen.fileno())
         if (columns, lines) != self.canvas.size:
             self._write("\x1b[0m\x1b[2J")
-        canvas = Canvas(columns, lines)
-        picture = scene.picture
-        if scene.mind.heat is not None:
-            picture = glowing(picture, scene.mind.heat)
         # Many games show a sprite in every other frame only: of two frames, the brighter pixels.
-        shown = picture
+        picture = scene.picture
         if self.previous is not None and self.previous.shape == picture.shape:
-            shown = np.maximum(self.previous, picture)
-        self.previous = picture
-        panel = PANEL if scene.shows_mind and columns >= 2 * PANEL else 0
-        canvas.picture(shown, 0, 0, columns - panel, lines - 1, size_of(picture))
-        if panel:
-            draw_mind(canvas, scene.mind, columns - PANEL + 2, lines - 1)
-        if scene.shows_keys:
-            left = max((columns - panel - 56) // 2, 0)
-            for row, (keys, what) in enumerate(pair for pair in KEYS if pair[0] != "f"):
-                canvas.text(left, 1 + row, f"  {keys:16}{what:38}", TEXT, BACKGROUND)
-        score = f"{scene.mind.score:g}"
-        canvas.text(0, lines - 1, f" {scene.note or 'h keys  q quit'}".ljust(columns), MUTED)
-        canvas.text(columns - len(score) - 1, lines - 1, score, AMBER)
+            picture = np.maximum(self.previous, picture)
+        self.previous = scene.picture
+        canvas = Canvas(columns, lines)
+        draw_scene(canvas, scene, picture)
         self._write(canvas.changes(self.canvas, self.true_colour))
         self.canvas = canvas
 
@@ -114,8 +107,8 @@ class Terminal:
         self._write(END)
 
     def _write(self, text: str) -> None:
-        sys.stdout.buffer.write(text.encode())
-        sys.stdout.flush()
+        self.screen.buffer.write(text.encode())
+        self.screen.flush()
 
 
 class Canvas:
@@ -152,7 +145,7 @@ class Canvas:
     ) -> None:
         """Write `text` from (x, y) on; what does not fit is left out."""
         columns, lines = self.size
-        text = text[: columns - x]
+        text = text[: max(columns - x, 0)]
         if 0 <= y < lines and text:
             self.characters[y, x : x + len(text)] = list(text)
             self.colours[y, x : x + len(text)] = (colour, behind)
@@ -197,6 +190,24 @@ def _escape(colour: tuple[int, int], true_colour: bool) -> str:
         rgb = f"2;{code >> 16};{code >> 8 & 255};{code & 255}"
         parts.append(f"{ground};{rgb if true_colour else f'5;{code}'}")
     return f"\x1b[{';'.join(parts)}m"
+
+
+def draw_scene(canvas: Canvas, scene: Scene, picture: Picture) -> None:
+    """The picture in the middle, the agent's mind at its right, notes in the last line."""
+    columns, lines = canvas.size
+    if scene.mind.heat is not None:
+        picture = glowing(picture, scene.mind.heat)
+    panel = PANEL if scene.shows_mind and columns >= 2 * PANEL else 0
+    canvas.picture(picture, 0, 0, columns - panel, lines - 1, size_of(picture))
+    if panel:
+        draw_mind(canvas, scene.mind, columns - PANEL + 2, lines - 1)
+    if scene.shows_keys:
+        left = max((columns - panel - 56) // 2, 0)
+        for row, (keys, what) in enumerate(pair for pair in KEYS if pair[0] != "f"):
+            canvas.text(left, 1 + row, f"  {keys:16}{what:38}", TEXT, BACKGROUND)
+    score = f"{scene.mind.score:g} "
+    canvas.text(0, lines - 1, f" {scene.note or 'h keys  q quit'}".ljust(columns), MUTED)
+    canvas.text(max(columns - len(score), 0), lines - 1, score, AMBER)
 
 
 def draw_mind(canvas: Canvas, mind: Mind, x: int, lines: int) -> None:
