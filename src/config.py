@@ -329,7 +329,7 @@ def read_preset(name: str) -> dict[str, Any]:
         raise UserError(f"There is no preset {name}: take one of {known}, or a .toml file.")
     try:
         values = tomllib.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"The preset {path} cannot be read: {error}.") from None
     for key in values:
         if key in ("game", "preset"):
