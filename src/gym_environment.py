@@ -89,12 +89,10 @@ def find_spec(name: str) -> Any:
             f"--environment gym needs Gymnasium, which is not installed: {HOW_TO_INSTALL}"
         ) from None
     package, _, id = name.rpartition(":")
-    for module in (package,) if package else PROVIDERS:
-        if id in gymnasium.registry:
-            break
-        if package and not importlib.util.find_spec(package.partition(".")[0]):
-            raise UserError(f"There is no package {package} that could have {id}: install it.")
-        if package or importlib.util.find_spec(module):
+    if package and not _is_installed(package):
+        raise UserError(f"There is no package {package} that could have {id}: install it.")
+    for module in (package,) if package else filter(_is_installed, PROVIDERS):
+        if package or id not in gymnasium.registry:
             with shown_traceback(module):
                 importlib.import_module(module)
     if id not in gymnasium.registry:
@@ -105,6 +103,11 @@ def find_spec(name: str) -> Any:
             "package:id, and FlappyBird-v0 comes with requirements-gym.txt."
         )
     return gymnasium.registry[id]
+
+
+def _is_installed(package: str) -> bool:
+    top = package.partition(".")[0]
+    return top.isidentifier() and importlib.util.find_spec(top) is not None
 
 
 class GymWorld:
