@@ -217,7 +217,11 @@ def how_to_go_on(task: Task, checkpointer: Checkpointer | None) -> str:
     """What to do with a run that has ended early."""
     at = checkpointer.at() if checkpointer else None
     if not checkpointer or not at:
-        return "There is no checkpoint to go on from."
+        prefix = task.config.save_weights_prefix
+        snapshots = earlier_snapshots(prefix) if prefix else []
+        if not snapshots:
+            return "There is nothing to go on from."
+        return f"There is no checkpoint; ./resume.sh {snapshots[-1]} goes on from that snapshot."
     folder = checkpointer.folder
     place = "" if folder == ROOT / "checkpoints" / task.name else f" --checkpoint_path {folder}"
     return f"./resume.sh {task.name}{place} goes on from {at}."

@@ -189,7 +189,8 @@ def wire(task: Task, *, storage: str | None) -> Parts:
         remember_all=config.remember_all,
         training_policy=network.predict_target if config.overlap and network else None,
     )
-    stats = Statistics(agent, network, memory, config.csv_file)
+    resumable = bool(storage and config.checkpoint_path and config.checkpoint_minutes)
+    stats = Statistics(agent, network, memory, config.csv_file, resumable=resumable)
     checkpointer = None
     if storage and config.checkpoint_path:
         checkpointer = Checkpointer(

@@ -39,13 +39,23 @@ class Statistics(Callback):
     """
 
     def __init__(
-        self, agent: Agent, network: Any, replay_memory: Any, csv_file: Path | None = None
+        self,
+        agent: Agent,
+        network: Any,
+        replay_memory: Any,
+        csv_file: Path | None = None,
+        *,
+        resumable: bool = False,
     ) -> None:
-        """Rows go to `csv_file`, after those of `rows` that a resumed run keeps."""
+        """Rows go to `csv_file`, after those of `rows` that a resumed run keeps.
+
+        `resumable`: the run goes on from where it is interrupted, and a phase has its row then.
+        """
         self.agent = agent
         self.network = network
         self.memory = replay_memory
         self.csv_file = csv_file
+        self.resumable = resumable
         self.rows: list[dict[str, Any]] = []
         self.validation_states: NDArray[np.uint8] | None = None
         self.start_time = time.monotonic()
@@ -118,7 +128,7 @@ class Statistics(Callback):
     def on_phase_end(self, phase: str, epoch: int) -> None:
         """Write the phase's row and log it."""
         row = self.row(phase, epoch)
-        if not self.agent.interrupted:
+        if not (self.agent.interrupted and self.resumable):
             self.rows.append(row)
             self.write()
         logger.info(

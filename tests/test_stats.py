@@ -156,12 +156,16 @@ def test_rows_are_on_the_disk_as_soon_as_their_phase_is_over(tmp_path: Path) -> 
         assert list(tmp_path.iterdir()) == [path]
 
 
-def test_an_interrupted_phase_has_no_row(tmp_path: Path) -> None:
+@pytest.mark.parametrize("resumable", [False, True])
+def test_an_interrupted_phase_has_its_row_now_or_when_it_is_resumed(
+    tmp_path: Path, resumable: bool
+) -> None:
     agent, statistics = make(tmp_path / "run.csv")
+    statistics.resumable = resumable
     agent.stop()
     run(agent, statistics, "test", 1, 5)
-    assert not statistics.rows
-    assert not (tmp_path / "run.csv").exists()
+    assert len(statistics.rows) == (not resumable)
+    assert (tmp_path / "run.csv").exists() is not resumable
 
 
 def test_a_full_disk_keeps_the_old_file_and_the_row_for_the_next_time(

@@ -1,0 +1,406 @@
+"""Whole runs: every verb once on a tiny network and a real game, and what may happen to them."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import logging
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import deepqnetwork
+import snapshot
+import stats
+from agent import Agent
+from deepqnetwork import DeepQNetwork
+from main import main
+from replay_memory import Minibatch
+from snapshot import read_snapshot
+from tests.faults.hostile_pickles import commands
+
+ROOT = Path(__file__).parent.parent
+TINY = """--screen_width 36 --screen_height 36 --batch_size 4 --replay_size 500 --random_starts 6
+    --random_steps 40 --train_steps 40 --test_steps 30 --epochs 1 --backend cpu --threads 1"""
+TIMES = ("total_time", "epoch_time", "steps_per_second")
+
+
+@pytest.fixture(autouse=True)
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What is logged; `main` sets the level, which is set back."""
+    level = logging.getLogger().level
+    caplog.set_level(logging.INFO)
+    yield caplog
+    logging.getLogger().setLevel(level)
+
+
+def run(line: str, *, expect: int = 0) -> None:
+    code = main(line.split())
+    assert code == expect
+
+
+def train(words: str, more: str = "--random_seed 1", *, expect: int = 0) -> None:
+    run(f"train {words} {TINY} {more}", expect=expect)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def untimed(path: Path) -> list[dict[str, str]]:
+    return [{k: v for k, v in row.items() if k not in TIMES} for row in rows(path)]
+
+
+def weights(path: Path) -> list[bytes]:
+    """With the optimizer's states."""
+    layers = read_snapshot(path).layers
+    return [array.tobytes() for x in layers for array in [*x.params.values(), *x.states]]
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def refused(
+    capsys: pytest.CaptureFixture[str], line: str, *sentences: str, verb: str = "train"
+) -> None:
+    """The line ends with exit code 2 and one sentence."""
+    run(line, expect=2)
+    answer = capsys.readouterr().err
+    assert answer.startswith(f"{verb}: ")
+    assert answer.count("\n") == 1
+    assert "Traceback" not in answer
+    for sentence in sentences:
+        assert sentence in answer
+
+
+def test_train_writes_rows_snapshots_and_what_the_run_was(
+    home: Path, log: pytest.LogCaptureFixture
+) -> None:
+    train("roms/breakout.rom mine", "--epochs 2 --random_seed 0")
+    assert "taking the ROM of breakout that comes with ALE" in log.text
+    names = {"results/breakout_mine.csv", "results/breakout_mine.json"}
+    names |= {"snapshots/breakout_mine_1.pkl", "snapshots/breakout_mine_2.pkl"}
+    assert {name for name in files(home) if not name.startswith("checkpoints/")} == names
+    found = rows(home / "results/breakout_mine.csv")
+    assert [(row["epoch"], row["phase"], row["steps"]) for row in found] == [
+        *[("0", "random", "40"), ("1", "train", "40"), ("1", "test", "30")],
+        *[("2", "train", "40"), ("2", "test", "30")],
+    ]
+    assert [row["weight_updates"] for row in found] == ["0", "10", "10", "20", "20"]
+    about = json.loads((home / "results/breakout_mine.json").read_text())
+    assert (about["command"], about["seed"]) == ("train", 0)
+    assert about["rom_md5"] == "f34f08e5eb96e500e851a80be3277a56"
+    assert (about["flags"]["epochs"], about["flags"]["game"]) == (2, "roms/breakout.rom")
+    assert {"python", "torch", "numpy", "ale-py", "commit"} <= about["versions"].keys()
+    info = read_snapshot(home / "snapshots/breakout_mine_2.pkl").info
+    assert (info["game"], info["total_train_steps"], info["weight_updates"]) == ("breakout", 80, 20)
+    assert info["actions"] == ["NOOP", "FIRE", "RIGHT", "LEFT"]
+    assert info["rom_md5"] == about["rom_md5"]
+    assert info["flags"] == about["flags"]
+    assert info["score"] == float(found[3]["average_reward"])
+
+
+@pytest.mark.parametrize("preset", ["simple_dqn", "simple_dqn_2015", "nature"])
+def test_the_same_seed_is_the_same_run_and_another_another(home: Path, preset: str) -> None:
+    for label, seed in (("one", 1), ("again", 1), ("other", 2)):
+        sticky = "--repeat_action_probability 0.25"
+        train(f"pong {label}", f"--random_seed {seed} --preset {preset} {sticky}")
+    found = [untimed(home / f"results/pong_{label}.csv") for label in ("one", "again", "other")]
+    assert found[0] == found[1]
+    assert found[0] != found[2]
+    ends = [weights(home / f"snapshots/pong_{label}_1.pkl") for label in ("one", "again", "other")]
+    assert ends[0] == ends[1]
+    assert ends[0] != ends[2]
+
+
+def test_without_a_seed_every_run_is_another_and_says_which(home: Path) -> None:
+    seeds = set()
+    for label in ("one", "other"):
+        train(f"pong {label}", "--random_steps 0 --train_steps 0 --test_steps 1")
+        seeds.add(json.loads((home / f"results/pong_{label}.json").read_text())["seed"])
+    assert len(seeds) == 2
+
+
+def test_an_earlier_run_is_never_overwritten_silently(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train("pong")
+    before = {name: (home / name).read_bytes() for name in files(home)}
+    refused(
+        capsys,
+        f"train pong {TINY}",
+        "results/pong.csv",
+        "go on with ./resume.sh",
+        "give this run a label (./train.sh pong LABEL)",
+        "--overwrite",
+    )
+    refused(capsys, f"test snapshots/pong_1.pkl {TINY} --csv_file results/pong.csv", verb="test")
+    assert {name: (home / name).read_bytes() for name in before} == before
+    train("pong other")
+    train("pong", "--random_seed 2 --overwrite")
+    assert weights(home / "snapshots/pong_1.pkl") != weights(home / "snapshots/pong_other_1.pkl")
+    (home / "results/pong_csv_alone.csv").touch()
+    refused(capsys, f"train pong csv_alone {TINY}", "An earlier run has written", ": give this run")
+
+
+def test_test_writes_what_it_is_asked_for_and_nothing_else(
+    home: Path, log: pytest.LogCaptureFixture
+) -> None:
+    train("pong")
+    before = files(home)
+    log.clear()
+    run("test snapshots/pong_1.pkl --test_steps 30 --backend cpu")
+    assert files(home) == before
+    assert "Loaded snapshots/pong_1.pkl, epoch 1" in log.text
+    assert "0 games, average score" in log.text
+    run("test snapshots/pong_1.pkl --test_steps 30 --backend cpu --csv_file mine/test.csv")
+    assert files(home) - before == {"mine/test.csv", "mine/test.json"}
+    (row,) = rows(home / "mine/test.csv")
+    assert (row["phase"], row["steps"], row["replay_memory_count"]) == ("test", "30", "0")
+    assert row["weight_updates"] == "10"
+
+
+def test_whole_games_are_summed_up(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train("pong")
+    capsys.readouterr()
+    run("test snapshots/pong_1.pkl --test_games 3 --max_episode_frames 400 --backend cpu")
+    told = capsys.readouterr().out
+    assert told.splitlines()[0] == "pong, 3 games"
+    for name in ("mean", "standard deviation", "median", "minimum", "maximum", "human-normalised"):
+        assert re.search(rf"^  {name} +-?[\d.]+( %)?$", told, re.MULTILINE)
+
+
+def test_a_run_resumes_from_its_checkpoint_as_if_it_had_not_ended(home: Path) -> None:
+    train("pong whole", "--epochs 2 --random_seed 1")
+    train("pong parts")
+    run("resume pong parts --epochs 2")
+    assert untimed(home / "results/pong_parts.csv") == untimed(home / "results/pong_whole.csv")
+    assert weights(home / "snapshots/pong_parts_2.pkl") == weights(
+        home / "snapshots/pong_whole_2.pkl"
+    )
+
+
+def test_or_from_a_snapshot_with_a_new_replay_memory(
+    home: Path, log: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train("pong")
+    shutil.rmtree(home / "checkpoints")
+    refused(capsys, "resume snapshots/pong_1.pkl", "more --epochs", verb="resume")
+    run("resume snapshots/pong_1.pkl --epochs 2")
+    assert "Refilling the replay memory: 40 steps of the loaded policy" in log.text
+    found = rows(home / "results/pong.csv")
+    assert [row["epoch"] for row in found] == ["0", "1", "1", "2", "2"]
+    totals = ("total_train_steps", "weight_updates", "replay_memory_count")
+    assert [found[3][name] for name in totals] == ["80", "20", "80"]
+    assert float(found[3]["last_exploration_rate"]) < float(found[1]["last_exploration_rate"])
+    assert read_snapshot(home / "snapshots/pong_2.pkl").info["total_train_steps"] == 80
+
+
+@pytest.mark.parametrize(
+    ("kind", "part", "calls"),
+    [("random", "prediction", 0), ("test", "prediction", 20), ("train", "weight update", 20)],
+)
+def test_profiles_show_the_costs_apart(
+    home: Path, capsys: pytest.CaptureFixture[str], kind: str, part: str, calls: int
+) -> None:
+    run(f"profile_{kind} --{kind}_steps 20 --batch_size 32 --backend cpu --threads 1")
+    table = capsys.readouterr().out.splitlines()[1:]
+    parts = {line[:16].strip(): line[16:].split() for line in table}
+    assert {"emulation", "screen", "the rest", "all"} <= parts.keys()
+    assert int(parts[part][0]) == calls
+    assert int(parts["emulation"][0]) >= 20
+    assert not files(home)
+
+
+def test_training_goes_on_over_a_full_disk(
+    home: Path, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = snapshot.write_atomically
+
+    def full(path: Path, data: bytes) -> None:
+        if path.name == "pong_1.pkl" or (path.suffix == ".csv" and b"2,test" in data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        whole(path, data)
+
+    monkeypatch.setattr(snapshot, "write_atomically", full)
+    monkeypatch.setattr(stats, "write_atomically", full)
+    train("pong", "--epochs 2")
+    assert "Cannot write" in log.text
+    assert "going on without it" in log.text
+    assert (home / "snapshots").is_dir()
+    assert files(home / "snapshots") == {"pong_2.pkl"}
+    assert [row["epoch"] for row in rows(home / "results/pong.csv")] == ["0", "1", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("brekout", "did you mean breakout"),
+        ("roms/space_invader.bin", "did you mean space_invaders"),
+        ("pong --epoch 3", "Did you mean --epochs"),
+        ("pong --replay_size 4", "does not fit into --replay_size 4"),
+        ("pong --screen_width 35", "too small"),
+        ("pong --replay_size 1e12", "are free: --replay_size"),
+        ("pong --replay_storage array --replay_size 1e10", "are free: --replay_s"),
+        ("pong --csv_file file/run.csv", "Cannot write into file"),
+        ("pong --save_weights_prefix file/pong", "Cannot write into file"),
+        ("pong --stochastic_round true", "--stochastic_round is a feature of Neon"),
+        ("pong --backend gpu --device_id 99", "There is no GPU 99"),
+        ("pong --preset nosuch", "There is no preset nosuch"),
+        ("pong --load_weights none.pkl", "There is no snapshot none.pkl"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_starts(
+    home: Path, capsys: pytest.CaptureFixture[str], line: str, sentence: str
+) -> None:
+    (home / "file").touch()
+    refused(capsys, f"train {line}", sentence)
+    assert not [name for name in files(home) if name.endswith((".csv", ".pkl"))]
+
+
+def test_a_snapshot_of_another_game_is_refused(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train("pong")
+    capsys.readouterr()
+    line = "--load_weights snapshots/pong_1.pkl --backend cpu --replay_size 500"
+    refused(capsys, f"breakout {line}", "6 actions but this game has 4", verb="run")
+    refused(capsys, f"qbert {line}", "LEFTFIRE but the game has NOOP, FIRE, UP", verb="run")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(actions=["NOOP", "FIRE", "UP", "DOWN", "LEFT", "RIGHT"]),
+        dict(actions=5),
+        dict(total_train_steps="many"),
+        dict(total_train_steps=-1),
+    ],
+    ids=str,
+)
+def test_a_snapshot_with_strange_data_is_refused(
+    home: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any]
+) -> None:
+    train("pong")
+    capsys.readouterr()
+    path = home / "snapshots/pong_1.pkl"
+    kept = read_snapshot(path)
+    kept.info |= change
+    snapshot.write_snapshot(path, kept)
+    shutil.rmtree(home / "checkpoints")
+    refused(capsys, "resume snapshots/pong_1.pkl --epochs 2", "pong_1.pkl", verb="resume")
+
+
+@pytest.mark.parametrize("verb", ["test", "resume", "play", "record", "nvis"])
+def test_a_pickle_that_would_run_code_is_refused_and_runs_none(
+    home: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    touched = home / "touched"
+    for name, code in commands(f"touch {touched}").items():
+        (home / "pong_1.pkl").write_bytes(b"\x80\x02" + code + b".")
+        refused(capsys, f"{verb} pong_1.pkl", "cannot be used as a snapshot", verb=verb)
+        assert not touched.exists(), name
+
+
+def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit:
+        main(["test", "--help"])
+    assert exit.value.code == 0
+    assert "./test.sh SNAPSHOT [flags]" in capsys.readouterr().out
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A copy of the program, so that it has a home of its own in another process too."""
+    for name in ("src", "presets"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def start(clone: Path, line: str, **settings: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "src/main.py", *line.split()],
+        cwd=clone,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **settings,
+    )
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(clone: Path) -> None:
+    process = start(clone, f"train pong {TINY} --train_steps 1000000 --random_seed 1")
+    assert process.stderr
+    told = ""
+    for line in process.stderr:
+        told += line
+        if "Epoch 1: train" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    told += process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "Stopping after this step; Ctrl-C again stops at once." in told
+    assert "./resume.sh pong goes on from epoch 1, train, step " in told
+    assert "Traceback" not in told
+    assert [row["phase"] for row in rows(clone / "results/pong.csv")] == ["random"]
+    assert not [name for name in files(clone) if name.endswith(".tmp")]
+
+
+def test_ctrl_c_without_checkpoints_saves_the_row_and_a_snapshot(
+    home: Path, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(DeepQNetwork):
+        def train(self, minibatch: Minibatch) -> None:
+            super().train(minibatch)
+            if self.train_iterations == 5:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(deepqnetwork, "DeepQNetwork", Interrupted)
+    train("pong", "--checkpoint_minutes 0 --epochs 3", expect=130)
+    assert [row["steps"] for row in rows(home / "results/pong.csv")] == ["40", "17"]
+    path = home / "snapshots/pong_1.pkl"
+    assert f"./resume.sh {path} goes on from that snapshot" in log.text
+    assert read_snapshot(path).info["total_train_steps"] == 17
+
+
+def test_a_second_ctrl_c_stops_at_once(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(self: Agent, steps: int, *, start: int = 0) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Agent, "train", interrupted)
+        train("pong", expect=130)
+    assert capsys.readouterr().err.endswith("train: stopped.\n")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_disk_with_room_for_the_csv_alone(clone: Path) -> None:
+    limit = 200_000  # bytes of a file; a snapshot has 1.3 million
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    process = start(clone, f"train pong {TINY}", preexec_fn=limited)
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode == 0
+    assert "Cannot write" in told
+    assert "Traceback" not in told
+    assert len(rows(clone / "results/pong.csv")) == 3
+    assert not files(clone / "snapshots")
+    assert not [name for name in files(clone) if name.endswith(".tmp")]
