@@ -19,7 +19,7 @@ from checkpoint_files import Checkpoint, newest, numbers
 from config import FIELDS, ROOT, Config, check, check_together, to_plain
 from errors import UserError
 from machine import PACKAGES, versions
-from roms import find_rom, game_name, rom_md5
+from roms import file_name, find_rom, game_name, rom_md5
 from trust import trusted_environment, trusted_game
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,8 @@ def find_run(words: Sequence[str], folder: Path | None) -> tuple[str, Checkpoint
     if len(words) == 1 and Path(words[0]).suffix == ".pkl":
         return _of_snapshot(Path(words[0]), folder)
     word = "_".join(words)
-    for name in (word, "_".join([game_name(words[0]), *words[1:]])):
+    for game in (words[0], game_name(words[0]), file_name(words[0])):
+        name = "_".join([game, *words[1:]])
         place = folder or ROOT / "checkpoints" / name
         snapshots = earlier_snapshots(ROOT / "snapshots" / name)
         if numbers(place) or snapshots:

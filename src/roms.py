@@ -30,6 +30,11 @@ def game_name(game: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", stem).lower()
 
 
+def file_name(game: str) -> str:
+    """What files are called by that are of a game which is not ALE's: ALE/Pong-v5 is ALE_Pong-v5."""
+    return re.sub(r"[^\w.-]+", "_", game)
+
+
 def find_rom(game: str) -> Path:
     """The ROM file of a game, which may be given as a file or by its name.
 

@@ -15,7 +15,7 @@ from errors import UserError
 from flags import Parser
 from own_environment import environment_name
 from resume import find_run, resumed_config
-from roms import find_rom, game_name
+from roms import file_name, find_rom, game_name
 from snapshot import Snapshot, game_of, read_snapshot
 from trust import trusted_environment, trusted_game
 
@@ -113,7 +113,7 @@ class Task:
     @property
     def game(self) -> str:
         """The game's name, as snapshots keep it."""
-        return game_name(str(self.rom)) if self.rom else _file_name(self.config.game)
+        return game_name(str(self.rom)) if self.rom else file_name(self.config.game)
 
 
 def parse(verb: str, arguments: Sequence[str]) -> Task:
@@ -152,7 +152,7 @@ def _game_task(
         trained = _trained(weights, snapshot, given)
     config = _resolve({**given, "game": game}, defaults, trained)
     is_ale = config.environment == "ale"
-    name = "_".join([game_name(game) if is_ale else _file_name(game), *label])
+    name = "_".join([game_name(game) if is_ale else file_name(game), *label])
     if verb == "train":
         config = replace(
             config,
@@ -161,11 +161,6 @@ def _game_task(
             checkpoint_path=config.checkpoint_path or ROOT / "checkpoints" / name,
         )
     return Task(verb, config, name, find_rom(game) if is_ale else None, snapshot)
-
-
-def _file_name(game: str) -> str:
-    """A game's name as files can have it: ALE/Pong-v5 is ALE_Pong-v5."""
-    return re.sub(r"[^\w.-]+", "_", game)
 
 
 def _resolve(
