@@ -40,7 +40,7 @@ def find_run(words: Sequence[str], folder: Path | None) -> tuple[str, Checkpoint
     if len(words) == 1 and Path(words[0]).suffix == ".pkl":
         return _of_snapshot(Path(words[0]), folder)
     word = "_".join(words)
-    for game in (words[0], game_name(words[0]), file_name(words[0])):
+    for game in (words[0], file_name(words[0]), game_name(words[0])):
         name = "_".join([game, *words[1:]])
         place = folder or ROOT / "checkpoints" / name
         snapshots = earlier_snapshots(ROOT / "snapshots" / name)

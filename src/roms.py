@@ -31,7 +31,7 @@ def game_name(game: str) -> str:
 
 
 def file_name(game: str) -> str:
-    """What files are called by that are of a game which is not ALE's: ALE/Pong-v5 is ALE_Pong-v5."""
+    """A game that is not ALE's, as file names have it: ALE/Pong-v5 is ALE_Pong-v5."""
     return re.sub(r"[^\w.-]+", "_", game)
 
 
