@@ -1,0 +1,131 @@
+"""The replay memory's two storages: what they hold and what they cost.
+
+    python bench/replay.py [--games breakout,pong] [--size 1000000] [--steps 2000] [flags]
+
+Screens of 20,000 random steps of each game, over and over, fill a memory once and a third round
+again. Prints resident bytes a step, microseconds a step remembered, milliseconds a minibatch, steps
+a second of training in turn (and as processor seconds, which other work on the machine disturbs
+less), and what a checkpoint of all those screens takes in seconds and on disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+
+from checkpoint import Checkpointer, Position
+from environment import ALEEnvironment
+from machine import describe
+from main import Parts, wire
+from roms import find_rom
+from verbs import parse
+
+GAMES = "breakout,pong,seaquest,space_invaders"
+PLAYED = 20_000
+ARRAY_SIZE = 100_000  # of the array that sampling is compared with
+CHUNK = 100  # steps of training in turn
+
+
+def play(game: str, steps: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Screens and terminals of random play."""
+    environment = ALEEnvironment(rom=find_rom(game), random_seed=1)
+    rng = np.random.default_rng(0)
+    screens, terminals = np.empty((steps, 84, 84), np.uint8), np.zeros(steps, np.bool_)
+    environment.restart()
+    for n in range(steps):
+        environment.act(int(rng.integers(len(environment.action_names))))
+        screens[n], terminals[n] = environment.screen(), environment.is_terminal()
+        if terminals[n]:
+            environment.restart()
+    return screens, terminals
+
+
+def fill(memory: Any, screens: NDArray[np.uint8], terminals: NDArray[np.bool_], steps: int) -> None:
+    """Remember `steps` steps."""
+    for n in range(steps):
+        memory.add(0, 0.0, screens[n % PLAYED], bool(terminals[n % PLAYED]))
+
+
+def processor_seconds(work: Callable[[], object]) -> float:
+    """What `work` takes of this process's time."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def training(parts: dict[str, Parts], steps: int) -> dict[str, tuple[float, float]]:
+    """Steps a second of training, by the clock and by processor seconds, in turn."""
+    clock, processor = dict.fromkeys(parts, 0.0), dict.fromkeys(parts, 0.0)
+    for n in range(CHUNK, steps + 2 * CHUNK, CHUNK):
+        for name, each in parts.items():
+            start, begun = time.perf_counter(), time.process_time()
+            each.agent.train(n + CHUNK, start=n)
+            if n > CHUNK:  # the first round warms up
+                clock[name] += time.perf_counter() - start
+                processor[name] += time.process_time() - begun
+    return {name: (steps / clock[name], steps / processor[name]) for name in parts}
+
+
+def main() -> None:
+    """A line a game."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--games", default=GAMES)
+    parser.add_argument("--size", type=int, default=1_000_000)
+    parser.add_argument("--steps", type=int, default=1000)
+    options, flags = parser.parse_known_args()
+    print(describe())
+    for game in options.games.split(","):
+        screens, terminals = play(game, PLAYED)
+        task = parse("run", [game, "--random_seed", "1", "--backend", "cpu", *flags])
+        common: dict[str, Any] = dict(
+            csv_file=None, exploration_rate_start=0.1, exploration_rate_end=0.1
+        )
+        parts = {}
+        sizes = {"compressed": options.size, "array": min(ARRAY_SIZE, options.size)}
+        for storage, size in sizes.items():
+            config = replace(task.config, replay_size=size, **common)
+            parts[storage] = wire(replace(task, config=config), storage=storage)
+            parts[storage].agent.callbacks.clear()
+            memory: Any = parts[storage].replay_memory
+            before = psutil.Process().memory_info().rss
+            seconds = processor_seconds(lambda: fill(memory, screens, terminals, size * 4 // 3))  # noqa: B023
+            resident = (psutil.Process().memory_info().rss - before) / size
+            sample = processor_seconds(lambda: [memory.sample() for _ in range(300)]) / 300  # noqa: B023
+            print(
+                f"{game:<15}{storage:<11}{size:>8} steps: {resident:7.1f} bytes a step resident, "
+                f"remember {seconds / (size * 4 // 3) * 1e6:5.2f} us, "
+                f"sample {sample * 1e3:.3f} ms",
+                flush=True,
+            )
+            with tempfile.TemporaryDirectory() as folder:
+                each = parts[storage]
+                checkpointer = Checkpointer(
+                    folder=Path(folder), minutes=1, about={}, agent=each.agent, stats=each.stats
+                )
+                start = time.perf_counter()
+                busy = processor_seconds(lambda: checkpointer.save(Position(1, "train", 0)))  # noqa: B023
+                disk = sum(path.stat().st_size for path in Path(folder).iterdir())
+                print(
+                    f"    checkpoint: {time.perf_counter() - start:.1f} s, {busy:.1f} of the "
+                    f"processor, {disk / 1e6:.0f} MB on disk",
+                    flush=True,
+                )
+        if options.steps:
+            for storage, (clock, processor) in training(parts, options.steps).items():
+                print(f"    training {storage:<11}{clock:7.1f} steps/s, {processor:7.1f} a CPU s")
+
+
+if __name__ == "__main__":
+    main()
