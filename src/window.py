@@ -39,6 +39,10 @@ class Window:
                 os.environ.get("SDL_VIDEODRIVER")
             ):
                 raise pygame.error("no video device")
+            if pygame.display.get_driver() == "x11":
+                # Pictures made here are faster shown as they are than as textures, which without a
+                # graphics card take ten times as long.
+                os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
             desktop_width, desktop_height = pygame.display.get_desktop_sizes()[0]
             room = min(desktop_width / GAME[0], desktop_height * MOST_OF_DESKTOP / GAME[1])
             scale = max(int(room), 1)
