@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from main import wire
+from parts import wire
 from verbs import Task, parse
 
 JOB = """--replay_size 20000 --random_steps 1000 --exploration_rate_start 0.1

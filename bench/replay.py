@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 from checkpoint import Checkpointer, Position
 from environment import ALEEnvironment
 from machine import describe
-from main import Parts, wire
+from parts import Parts, wire
 from roms import find_rom
 from verbs import parse
 
