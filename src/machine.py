@@ -37,7 +37,7 @@ def free_memory() -> int:
 def versions() -> dict[str, str]:
     """Python, the packages that results depend on, and this project's commit."""
     found = {"python": platform.python_version()}
-    for name in PACKAGES:
+    for name in (*PACKAGES, "gymnasium"):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
