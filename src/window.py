@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Set
 from functools import lru_cache
 
@@ -66,7 +67,9 @@ class Window:
         return screen
 
     def _open(self, width: int, height: int) -> None:
-        pygame.display.set_mode((width, height), pygame.RESIZABLE)
+        with warnings.catch_warnings():  # a window manager may know a better size
+            warnings.simplefilter("ignore", RuntimeWarning)
+            pygame.display.set_mode((width, height), pygame.RESIZABLE)
 
     def pressed(self) -> list[str]:
         """The keys pressed since the last call; `f` and the window's size are seen to here."""
@@ -146,6 +149,7 @@ class Window:
 
     def _toggle_full_screen(self) -> None:
         if pygame.display.is_fullscreen():
+            pygame.display.toggle_fullscreen()  # X keeps the size unless this is done first
             self._open(*self.windowed)
         else:
             self.windowed = self.screen.get_size()
