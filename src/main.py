@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     sys.path.append(str(ROOT))  # nvis/ lies beside src/
     verb = arguments[0] if arguments and arguments[0] in VERBS else "run"
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
-    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C, until a run handles them
+    for number in stop_signals():  # as Ctrl-C, until a run handles them
         signal.signal(number, signal.default_int_handler)
     try:
         task = parse(verb, arguments[verb != "run" :])
@@ -119,7 +119,7 @@ def train_and_test(task: Task, parts: Parts) -> None:
                 agent.play_random(steps, start=start, exploration_rate=rate)
             else:
                 agent.play_random(steps, start=start)
-        if name == "train" and not (agent.interrupted and config.checkpoint_minutes):
+        if name == "train" and not (agent.interrupted and parts.stats.resumable):
             save_snapshot(task, parts, epoch)
         if agent.interrupted:
             return
@@ -171,13 +171,18 @@ def stopping(agent: Agent) -> Iterator[None]:
         print("\nStopping after this step; Ctrl-C again stops at once.", file=sys.stderr)
         agent.stop()
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, stop) for number in numbers]
+    before = {number: signal.signal(number, stop) for number in stop_signals()}
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def stop_signals() -> list[signal.Signals]:
+    """The signals that end a run in order, but for those that nohup or a shell had us ignore."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
 
 
 if __name__ == "__main__":

@@ -31,11 +31,17 @@ class Progress(Callback):
         """A new bar."""
         self.steps = steps
         self.label = f"{phase} {epoch}" if epoch else phase
+        self.begun = self.statistics.num_steps  # before a resumed run was interrupted
         self.started = time.monotonic()
         self.next = self.started + (BAR_SECONDS if self.terminal else LINE_SECONDS)
         if self.terminal:
             self.bar = tqdm(
-                total=steps or None, desc=self.label, unit=" steps", leave=False, dynamic_ncols=True
+                total=steps or None,
+                initial=self.begun,
+                desc=self.label,
+                unit=" steps",
+                leave=False,
+                dynamic_ncols=True,
             )
 
     def on_round(self, step: int) -> None:
@@ -49,7 +55,7 @@ class Progress(Callback):
             self.bar.update(step - self.bar.n)
         else:
             self.next = now + LINE_SECONDS
-            done = self.statistics.num_steps
+            done = self.statistics.num_steps - self.begun
             rate = done / (now - self.started)
             left = f", {(self.steps - step) / rate / 60:.0f} min left" if self.steps else ""
             of = f" of {self.steps}" if self.steps else ""

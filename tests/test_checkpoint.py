@@ -470,3 +470,12 @@ def test_a_checkpoint_of_another_network_is_refused(
     )
     assert run.resume() == 2
     assert "does not fit this run" in said()
+
+
+def test_signals_that_nohup_ignores_stay_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    run = Run(tmp_path, monkeypatch, "--epochs", "1")
+    monkeypatch.setattr(Progress, "on_round", lambda *_: signal.raise_signal(signal.SIGHUP))
+    assert run.train() == 0
