@@ -96,7 +96,7 @@ def test_mind_beside_the_game(tmp_path: Path) -> None:
     assert len(pictures) == 20
     assert pictures[0].shape == (630, 960 + 392, 3)
     panel = pictures[-1][:, 960:]
-    assert len(np.unique(panel.reshape(-1, 3), axis=0)) > 30  # something is drawn there
+    assert len(np.unique(panel.reshape(-1, 3), axis=0)) > 12  # something is drawn there
     assert (np.abs(panel.astype(int) - (255, 176, 0)).sum(axis=2) < 20).sum() > 500  # amber
 
 
