@@ -194,6 +194,30 @@ class Faults:
             self.finish(outcome)
         return outcome
 
+    def other_writers(self, limits: tuple[int, ...] = (1_000, 100_000)) -> Outcome:
+        """Curves, films and filter pages that cannot be written either."""
+        sandbox, outcome = self.sandbox, Outcome("file size limits for plots, films, pages")
+        sandbox.clear()
+        self.finish(outcome)
+        snapshot = f"snapshots/{GAME}_1.pkl"
+        short = ["--max_episode_frames", "200"]
+        for limit in limits:
+            for script, words in (
+                ("plot.py", [f"results/{GAME}.csv"]),
+                ("main.py", ["record", snapshot, *short]),
+                ("main.py", ["record", snapshot, *short, "--record_sound_filename", "a.wav"]),
+                ("main.py", ["nvis", snapshot, *short]),
+            ):
+                code, said = sandbox.run(*words, script=script, preexec_fn=limit_files(limit))
+                outcome.tried += code != 0
+                outcome.wrong += sandbox.clean_end(code, said, (0, REFUSED))
+                outcome.wrong += sandbox.check_saved(self.reference)
+        if sandbox.results() != self.reference:
+            outcome.wrong.append("the run's files have changed")
+        if sandbox.leftovers():
+            outcome.wrong.append(f"left behind: {', '.join(p.name for p in sandbox.leftovers())}")
+        return outcome
+
     def small_disk(self, megabytes: int = 45) -> Outcome:
         """The whole run on a disk that fills up; then it is larger, and the run goes on."""
         sandbox, outcome = self.sandbox, Outcome(f"a disk of {megabytes} MB")
@@ -341,6 +365,7 @@ def main() -> int:
             "signals": faults.signals,
             "two_at_once": faults.two_at_once,
             "full_disk": faults.full_disk,
+            "other_writers": faults.other_writers,
             "small_disk": faults.small_disk,
             "damaged": lambda: faults.damaged(options.damaged),
             "read_only": faults.read_only,
