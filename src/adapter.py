@@ -7,13 +7,10 @@ screens, a lost life, the longest game, frames for those who watch.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import struct
-import traceback
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import cv2
@@ -21,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from environment import Frame, FrameListener, Screen
-from errors import UserError
+from errors import UserError, shown_traceback
 from palette import ALE_LUMA
 
 Picture = NDArray[np.uint8]  # (height, width) grey, or (height, width, 3) red, green, blue
@@ -245,24 +242,3 @@ def is_picture(shape: Sequence[int]) -> bool:
 
 def _without_lone_channel(picture: Picture) -> Picture:
     return picture[..., 0] if picture.shape[2:] == (1,) else picture
-
-
-@contextlib.contextmanager
-def shown_traceback(name: str) -> Iterator[None]:
-    """An error in code that is not ours: its own traceback, then UserError."""
-    try:
-        yield
-    except UserError:
-        raise
-    except (Exception, SystemExit) as error:
-        where = error.__traceback__
-        while where and _is_ours(where.tb_frame.f_code.co_filename):
-            where = where.tb_next
-        if where is None and not isinstance(error, SyntaxError):  # which says where it is itself
-            where = error.__traceback__
-        traceback.print_exception(type(error), error, where)
-        raise UserError(f"{name} stopped with the error above: mend it and try again.") from None
-
-
-def _is_ours(file: str) -> bool:
-    return file.startswith("<frozen") or Path(file).parent == Path(__file__).parent

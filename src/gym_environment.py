@@ -15,8 +15,8 @@ from typing import Any
 import ale_py
 import numpy as np
 
-from adapter import AdaptedEnvironment, Picture, is_picture, shown_traceback
-from errors import UserError
+from adapter import AdaptedEnvironment, Picture, is_picture
+from errors import UserError, shown_traceback
 
 logger = logging.getLogger(__name__)
 
@@ -126,16 +126,16 @@ class GymWorld:
         ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
         self.name = name
         self.random_seed: int | None = random_seed  # of the first reset; later ones go on from it
-        try:
-            creator = spec.entry_point
-            creator = pkgutil.resolve_name(creator) if isinstance(creator, str) else creator
-            modes = getattr(creator, "metadata", {}).get("render_modes") or ()
-            if "rgb_array" in modes:
-                told["render_mode"] = "rgb_array"
-            with shown_traceback(name):
+        with shown_traceback(name):
+            try:
+                creator = spec.entry_point
+                creator = pkgutil.resolve_name(creator) if isinstance(creator, str) else creator
+                modes = getattr(creator, "metadata", {}).get("render_modes") or ()
+                if "rgb_array" in modes:
+                    told["render_mode"] = "rgb_array"
                 self.env: Any = gymnasium.make(spec, disable_env_checker=True, **told)
-        except (gymnasium.error.Error, ImportError) as error:
-            raise UserError(f"{name} cannot be made: {error}") from None
+            except (gymnasium.error.Error, ImportError) as error:
+                raise UserError(f"{name} cannot be made: {error}") from None
         self._action_space()
         self.renders = self.env.render_mode == "rgb_array"
         space = self.env.observation_space

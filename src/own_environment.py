@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from adapter import AdaptedEnvironment, shown_traceback
+from adapter import AdaptedEnvironment
 from config import ROOT
-from errors import UserError
+from errors import UserError, shown_traceback
 
 
 def environment_name(text: str) -> str:

@@ -101,6 +101,11 @@ class Growing(Counter):
         return super().reset(**settings)
 
 
+class Needing(Counter):
+    def __init__(self, **told: Any) -> None:
+        raise gymnasium.error.DependencyNotInstalled("Box2D is not installed")
+
+
 class Failing(Counter):
     def step(self, action: Any) -> Any:
         raise ZeroDivisionError("in step")
@@ -108,7 +113,7 @@ class Failing(Counter):
 
 @pytest.fixture(autouse=True, scope="module")
 def registered() -> Iterator[None]:
-    kinds = (Counter, Blind, Speechless, Shrinking, Growing, Failing)
+    kinds = (Counter, Blind, Speechless, Shrinking, Growing, Needing, Failing)
     for kind in kinds:
         gymnasium.register(f"Test{kind.__name__}-v0", kind)
     gymnasium.register("TestSkipping-v0", Counter, kwargs={"frameskip": 4})
@@ -302,6 +307,7 @@ def test_well_known_actions_have_names() -> None:
         ("TestSpeechless-v0", "TestSpeechless-v0 renders nothing"),
         ("TestShrinking-v0", r"changed the shape of its screens from \(48, 64, 3\) to \(47,"),
         ("TestGrowing-v0", "TestGrowing-v0 has changed its actions"),
+        ("TestNeeding-v0", "TestNeeding-v0 cannot be made: Box2D is not installed"),
         ("TestFailing-v0", "TestFailing-v0 stopped with the error above"),
         ("TestCountr-v0", "no environment TestCountr-v0; did you mean TestCounter-v0"),
         ("CartPole", "did you mean CartPole-v1"),

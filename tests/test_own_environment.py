@@ -92,7 +92,7 @@ def test_catch_is_learned(
     (_, train), (_, test) = commands
     files = f"--csv_file {tmp_path}/catch.csv --save_weights_prefix {tmp_path}/catch"
     files += f" --checkpoint_path {tmp_path}/checkpoints"
-    shorter = "--epochs 3 --random_seed 1 --threads 1"  # of 8
+    shorter = "--epochs 2 --random_seed 1 --threads 1"  # of 8
     monkeypatch.chdir(ROOT)
     assert main.main(["train", *shlex.split(f"{train} {files} {shorter}")]) == 0
     with (tmp_path / "catch.csv").open() as file:
@@ -101,7 +101,7 @@ def test_catch_is_learned(
     assert scores[-1] >= 9, "95 % caught; it was all of them wherever we looked"
 
     monkeypatch.chdir(tmp_path)  # the snapshot finds its environment from anywhere
-    test = test.replace("snapshots/catch_8.pkl", "catch_3.pkl")
+    test = test.replace("snapshots/catch_8.pkl", "catch_2.pkl")
     capsys.readouterr()
     assert main.main(["test", *shlex.split(test), "--threads", "1"]) == 0
     mean = re.search(r"catch, 10 games\n  mean +([-.\d]+)", capsys.readouterr().out)
