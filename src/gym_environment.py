@@ -86,7 +86,8 @@ def find_spec(name: str) -> Any:
         import gymnasium
     except ModuleNotFoundError:
         raise UserError(
-            f"--environment gym needs Gymnasium, which is not installed: {HOW_TO_INSTALL}"
+            "--environment gym needs Gymnasium, which is not installed; in Simple DQN's folder call "
+            f"{HOW_TO_INSTALL}"
         ) from None
     package, _, id = name.rpartition(":")
     if package and not _is_installed(package):
