@@ -11,6 +11,7 @@ set -euo pipefail
 root=${BASH_SOURCE[0]%/src/setup.sh}
 venv=$root/.venv
 python=$venv/bin/python
+export MPLCONFIGDIR=${MPLCONFIGDIR:-$venv/matplotlib} # its font cache, else in the user's home
 
 say() { printf '%s\n' "$*" >&2; }
 
