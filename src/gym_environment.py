@@ -86,8 +86,8 @@ def find_spec(name: str) -> Any:
         import gymnasium
     except ModuleNotFoundError:
         raise UserError(
-            "--environment gym needs Gymnasium, which is not installed; in Simple DQN's folder call "
-            f"{HOW_TO_INSTALL}"
+            "--environment gym needs Gymnasium, which is not installed; in this program's folder "
+            f"call {HOW_TO_INSTALL}"
         ) from None
     package, _, id = name.rpartition(":")
     if package and not _is_installed(package):
