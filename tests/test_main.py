@@ -196,12 +196,23 @@ def test_a_run_resumes_from_its_checkpoint_as_if_it_had_not_ended(home: Path) ->
 
 
 def test_or_from_a_snapshot_with_a_new_replay_memory(
-    home: Path, log: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    home: Path,
+    log: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     train("pong")
     shutil.rmtree(home / "checkpoints")
     refused(capsys, "resume snapshots/pong_1.pkl", "more --epochs", verb="resume")
-    run("resume snapshots/pong_1.pkl --epochs 2 --train_steps 20")
+    rates, play_random = [], Agent.play_random
+
+    def refill(self: Agent, steps: int, **settings: Any) -> None:
+        rates.append(settings["exploration_rate"])
+        play_random(self, steps, **settings)
+
+    monkeypatch.setattr(Agent, "play_random", refill)
+    run("resume snapshots/pong_1.pkl --epochs 2 --train_steps 20 --exploration_decay_steps 80")
+    assert rates == [pytest.approx(0.55)]  # where half of the decay is done
     assert "Refilling the replay memory: 40 steps of the loaded policy" in log.text
     found = rows(home / "results/pong.csv")
     assert [row["epoch"] for row in found] == ["0", "1", "1", "2", "2"]
