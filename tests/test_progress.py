@@ -78,10 +78,12 @@ def test_on_a_terminal_there_is_a_bar_that_goes(
     watch.now = 1
     count(statistics, 1000, reward=0.5)
     listener.on_round(1000)
-    assert listener.bar is not None
-    assert (listener.bar.n, listener.bar.total) == (1000, 10_000)
-    listener.bar.refresh()
+    bar = listener.bar
+    assert bar is not None
+    assert (bar.n, bar.total) == (1000, 10_000)
+    bar.refresh()
     assert "train 3:  10%" in (told := capsys.readouterr().err)
     assert "score 500" in told
     listener.on_phase_end("train", 3)
     assert listener.bar is None
+    assert bar.disable  # closed
