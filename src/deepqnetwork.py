@@ -211,7 +211,7 @@ class DeepQNetwork:
         self.model.refresh()
         self.update_target_network()
         updates = snapshot.info.get("weight_updates", 0)
-        self.optimizer.updates = updates if fits and isinstance(updates, int) else 0
+        self.optimizer.updates = max(updates, 0) if fits and type(updates) is int else 0
         return snapshot
 
     def layers(self) -> list[Layer]:
@@ -219,8 +219,10 @@ class DeepQNetwork:
         return [Layer(x.kind, x.name, x.params, [], x.config) for x in self._layers()]
 
     def get_state(self) -> dict[str, NDArray[Any]]:
-        """All that training goes on from, as arrays by name."""
-        tensors = {name: tensor.detach().cpu().numpy() for name, tensor in self._tensors().items()}
+        """All that training goes on from, as arrays by name: copies, which training leaves alone."""
+        tensors = {
+            name: tensor.detach().cpu().numpy().copy() for name, tensor in self._tensors().items()
+        }
         counts = np.array([self.optimizer.updates, self.cost_count], np.int64)
         return {**tensors, "counts": counts}
 
