@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from agent import Agent
-from environment import ALEEnvironment, FrameListener
+from environment import FrameListener
 from mind import Mind
 
 
@@ -60,7 +60,7 @@ class Joystick:
         if held is None:
             reward: float = game.act(action)
             return reward
-        if not isinstance(game, ALEEnvironment):
+        if not hasattr(game, "press"):
             reward = game.act(nearest_action(held, game.action_names))
             return reward
         reward = 0.0
@@ -81,15 +81,14 @@ def attached(
     `hand` is a Joystick's. Only a game in this process can be seen.
     """
     played: Any = agent.games[0]
-    environment = played.environment
+    environment, pilot = played.environment, agent.pilot
     played.environment = Joystick(environment, hand, mind.on_restart)
     environment.frame_listeners.append(see)
-    agent.pilot = mind.think
+    agent.pilot = (lambda action: mind.think(pilot(action))) if pilot else mind.think
     agent.callbacks.append(mind)
     try:
         yield
     finally:
-        played.environment = environment
+        played.environment, agent.pilot = environment, pilot
         environment.frame_listeners.remove(see)
-        agent.pilot = None
         agent.callbacks.remove(mind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import wave
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from tqdm import tqdm
 
 from agent import Agent
 from environment import Frame
@@ -24,8 +26,8 @@ from panel import HEIGHT, WIDTH, Panel
 from picture import Picture, glowing, scaled, size_of
 from speaker import SAMPLE_RATE
 
-FILM_HEIGHT = 840  # pixels, about: 210 lines four times. NB! An even factor keeps colours sharp,
-# since films have one colour for 2x2 pixels.
+FILM_HEIGHT = 840  # pixels, about: 210 lines four times. Films have one colour for 2x2 pixels
+MIND_HEIGHT = 630  # with the agent's mind beside it: colours glow there anyhow
 
 
 class FrameFolder:
@@ -157,7 +159,8 @@ class Recorder:
         return self.whole
 
 
-def record(
+@contextlib.contextmanager
+def recording(
     agent: Agent,
     *,
     game: str,
@@ -166,11 +169,12 @@ def record(
     overlay: str = "none",
     screen_path: Path | None = None,
     sound_file: Path | None = None,
-) -> Mind:
-    """Play `games` games and record them; returns what was seen of the agent, its scores.
+) -> Iterator[Mind]:
+    """Record what the agent does inside the `with` block; gives what is seen of it, its scores.
 
-    `overlay` mind shows the agent's mind beside the game. Raises UserError if something cannot be
-    written: before the first step, or later, when what was recorded until then is kept.
+    `games`: how many are recorded, 0 all. `overlay` mind shows the agent's mind beside the game.
+    Raises UserError if something cannot be written: before the block, or at its end, when what was
+    recorded until then is kept.
     """
     environment: Any = agent.games[0].environment  # type: ignore[attr-defined]
     picture = environment.frame_rgb()
@@ -178,9 +182,9 @@ def record(
     shows_mind = overlay == "mind"
     if shows_mind:
         mind.show_heat()
-    factor = max(FILM_HEIGHT // picture.shape[0], 1)
-    if video_file and video_file.suffix == ".gif":
-        factor = 3 if shows_mind else 1
+    factor = max((MIND_HEIGHT if shows_mind else FILM_HEIGHT) // picture.shape[0], 1)
+    if video_file and video_file.suffix == ".gif" and not shows_mind:
+        factor = 1
     recorder = Recorder(agent, mind, games=games, factor=factor, shows_mind=shows_mind)
     with contextlib.closing(recorder), attached(agent, mind, recorder.see):
         if video_file:
@@ -194,10 +198,27 @@ def record(
             recorder.others.append(FrameFolder(screen_path))
         if sound_file:
             recorder.others.append(SoundFile(sound_file))
-        agent.play(games)
+        yield mind
     if recorder.error:
         problem = getattr(recorder.error, "strerror", None) or recorder.error
         raise UserError(
             f"The recording ended early ({problem}); its {recorder.frames} frames are kept."
         )
+
+
+def record(agent: Agent, *, game: str, games: int, **files: Any) -> Mind:
+    """Play `games` games and record them: `files` are those of `recording`."""
+    bar = tqdm(desc="Recording", unit=" frames", disable=None, leave=False)
+
+    def tell(frame: Frame) -> None:
+        bar.set_postfix_str(f"score {mind.score:g}", refresh=False)
+        bar.update()
+
+    with recording(agent, game=game, games=games, **files) as mind, bar:
+        environment: Any = agent.games[0].environment  # type: ignore[attr-defined]
+        environment.frame_listeners.append(tell)
+        try:
+            agent.play(games)
+        finally:
+            environment.frame_listeners.remove(tell)
     return mind

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Set
 from functools import lru_cache
@@ -25,6 +26,7 @@ JOYSTICK = {
     pygame.K_SPACE: "fire",
 }
 GAME = (320, 210)  # an Atari picture's size, at scale 1
+DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")  # one of them tells where it is
 SMALLEST_PANEL = 0.65
 MOST_OF_DESKTOP = 0.85  # of its height, that a new window may take
 
@@ -35,11 +37,9 @@ class Window:
     def __init__(self, title: str) -> None:
         """Open it, with Atari's pixels scaled by a whole number."""
         try:
+            if sys.platform == "linux" and not any(map(os.environ.get, DISPLAYS)):
+                raise pygame.error("there is no display")  # SDL would find itself a dummy
             pygame.display.init()
-            if pygame.display.get_driver() in ("dummy", "offscreen") and not (
-                os.environ.get("SDL_VIDEODRIVER")
-            ):
-                raise pygame.error("no video device")
             if pygame.display.get_driver() == "x11":
                 # Pictures made here are faster shown as they are than as textures, which without a
                 # graphics card take ten times as long.

@@ -15,7 +15,9 @@ import recorder
 from agent import Agent
 from environment import Frame
 from errors import UserError
-from recorder import FrameFolder, Recorder, record
+from joystick import attached
+from mind import Mind
+from recorder import FrameFolder, Recorder, record, recording
 from tests.small_agent import make_agent
 
 
@@ -98,6 +100,29 @@ def test_mind_beside_the_game(tmp_path: Path) -> None:
     panel = pictures[-1][:, 960:]
     assert len(np.unique(panel.reshape(-1, 3), axis=0)) > 12  # something is drawn there
     assert (np.abs(panel.astype(int) - (255, 176, 0)).sum(axis=2) < 20).sum() > 500  # amber
+
+
+def test_recorded_while_it_is_watched(tmp_path: Path) -> None:
+    """One may be inside the other: both see every frame, and the hand still holds the joystick."""
+    agent = make_agent(frames=60)
+    frames = listen(agent)
+    environment: Any = agent.games[0]
+    watcher = Mind(agent, game="breakout", action_names=environment.environment.action_names)
+    seen: list[Frame] = []
+    path = tmp_path / "film.mov"
+    with (
+        attached(agent, watcher, seen.append, lambda: "RIGHT"),
+        recording(agent, game="breakout", games=1, video_file=path) as recorded,
+    ):
+        agent.play(1)
+    assert len(watcher.scores) == len(recorded.scores) == 1
+    assert watcher.changes == recorded.changes > 10
+    assert len(seen) == len(frames)
+    with av.open(str(path)) as file:
+        assert len(list(file.decode(video=0))) == 60
+    paddle = np.flatnonzero((frames[59].rgb[190] == (200, 72, 72)).all(axis=1))
+    assert paddle.max() > 140
+    assert agent.pilot is None
 
 
 def test_of_old_frames_only_the_own_ones_go(tmp_path: Path) -> None:
@@ -183,8 +208,6 @@ def test_stopped_recording_is_whole(tmp_path: Path) -> None:
 def test_films_have_even_sizes(
     shape: tuple[int, int], factor: int, size: tuple[int, int], shows_mind: bool
 ) -> None:
-    from mind import Mind
-
     agent = make_agent(frames=40)
     mind = Mind(agent, game="x", action_names=("NOOP", "FIRE", "LEFT", "RIGHT"))
     filming = Recorder(agent, mind, games=1, factor=factor, shows_mind=shows_mind)
