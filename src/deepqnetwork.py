@@ -219,7 +219,7 @@ class DeepQNetwork:
         return [Layer(x.kind, x.name, x.params, [], x.config) for x in self._layers()]
 
     def get_state(self) -> dict[str, NDArray[Any]]:
-        """All that training goes on from, as arrays by name: copies, which training leaves alone."""
+        """All that training goes on from, as arrays by name, copied from it."""
         tensors = {
             name: tensor.detach().cpu().numpy().copy() for name, tensor in self._tensors().items()
         }
