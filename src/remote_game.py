@@ -43,7 +43,6 @@ class Worker:
         """
         self.numbers = numbers
         self.messages: dict[int, tuple[str, Any]] = {}  # to be sent
-        self.waiting = True  # for an answer
         self.answers: dict[int, Any] = {}
         ours, theirs = socket.socketpair()
         with ours, theirs:
@@ -66,23 +65,18 @@ class Worker:
         """Send the messages there are."""
         if self.messages:
             self._send(self.messages)
-            self.messages, self.waiting = {}, True
-
-    def collect(self) -> None:
-        """Wait for the answers to what was sent. Raises UserError if a game cannot go on."""
-        try:
-            answers = self.connection.recv()
-        except (EOFError, ConnectionError):
-            raise self._dead() from None
-        if isinstance(answers, str):
-            raise UserError(answers)
-        self.answers.update(answers)
-        self.waiting = False
+            self.messages = {}
 
     def take(self, number: int) -> Any:
-        """The answer of game `number`."""
-        if self.waiting:
-            self.collect()
+        """The answer of game `number`. Raises UserError if a game cannot go on."""
+        while number not in self.answers:
+            try:
+                answers = self.connection.recv()
+            except (EOFError, ConnectionError):
+                raise self._dead() from None
+            if isinstance(answers, str):
+                raise UserError(answers)
+            self.answers.update(answers)
         return self.answers.pop(number)
 
     def _send(self, message: Any) -> None:

@@ -91,7 +91,8 @@ def start_workers(config: Config, rom: Path | None, count: int) -> list[RemoteGa
     finally:
         os.close(memory)
     for worker in workers:
-        worker.collect()  # it has made its games
+        for number in worker.numbers:
+            worker.take(number)  # it is made
     return [
         RemoteGame(n, workers[n % count], workers, config.history_length, screens[n])
         for n in range(config.num_envs)
