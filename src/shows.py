@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,16 @@ def play(task: Task, agent: Agent, network: Any) -> None:
     collector = StateCollector(agent)
     if config.visualization_file:
         agent.callbacks.append(collector)
-    if config.display_screen:
-        from player import play as show
+    with recorded(task, agent, games) as mind:
+        if config.display_screen:
+            from player import play as show
 
-        show(agent, game=task.game, games=games, display=config.display, volume=config.volume)
-    elif config.video_file or config.record_screen_path or config.record_sound_filename:
-        film(task, agent)
-    else:
-        agent.play(games)
+            show(agent, game=task.game, games=games, display=config.display, volume=config.volume)
+        else:
+            agent.play(games)
+    if mind and not config.display_screen:
+        for number, score in enumerate(mind.scores, 1):
+            print(f"Game {number}: score {score:g}")
     if config.visualization_file:
         visualize(
             network,
@@ -46,39 +49,47 @@ def play(task: Task, agent: Agent, network: Any) -> None:
         logger.info("Wrote %s", config.visualization_file)
 
 
-def film(task: Task, agent: Agent) -> None:
-    """Record the games: a film, its frames, its sound, whichever the flags name."""
-    from recorder import record
-
+@contextlib.contextmanager
+def recorded(task: Task, agent: Agent, games: int) -> Iterator[Any]:
+    """Record `games` games (0: all): a film, its frames, its sound, whichever the flags name."""
     config = task.config
-    mind = record(
+    files = [config.video_file, config.record_screen_path, config.record_sound_filename]
+    if not any(files):
+        yield None
+        return
+    from recorder import recording
+
+    with recording(
         agent,
         game=task.game,
-        games=config.play_games,
+        games=games,
         video_file=config.video_file,
         overlay=config.overlay,
         screen_path=config.record_screen_path,
         sound_file=config.record_sound_filename,
-    )
-    for number, score in enumerate(mind.scores, 1):
-        print(f"Game {number}: score {score:g}")
-    for path in (config.video_file, config.record_screen_path, config.record_sound_filename):
+    ) as mind:
+        yield mind
+    for path in files:
         if path:
             logger.info("Wrote %s", path)
 
 
-def shown(task: Task, agent: Agent) -> contextlib.AbstractContextManager[Any]:
-    """With --display_screen, shows a run in a window as fast as it goes."""
-    if not task.config.display_screen:
-        return contextlib.nullcontext()
-    from player import watching
-
+@contextlib.contextmanager
+def shown(task: Task, agent: Agent) -> Iterator[None]:
+    """A run, recorded or in a window as fast as it goes, if the flags ask for it."""
     config = task.config
-    return watching(
-        agent,
-        game=task.game,
-        games=0,
-        display=config.display,
-        volume=config.volume,
-        speed=float("inf"),
-    )
+    with recorded(task, agent, 0):
+        if not config.display_screen:
+            yield
+            return
+        from player import watching
+
+        with watching(
+            agent,
+            game=task.game,
+            games=0,
+            display=config.display,
+            volume=config.volume,
+            speed=float("inf"),
+        ):
+            yield
