@@ -168,7 +168,7 @@ class Config:
         None, "keep all that the run can go on from exactly in this folder"
     )
     checkpoint_minutes: float = flag(
-        10.0, "time between checkpoints; there is one at each epoch's end too; 0: none", low=0
+        10.0, "time between checkpoints; there is one at each phase's end too; 0: none", low=0
     )
     overwrite: bool = flag(False, "replace the files of an earlier run of the same name")
 

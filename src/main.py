@@ -123,8 +123,10 @@ def train_and_test(task: Task, parts: Parts) -> None:
             save_snapshot(task, parts, epoch)
         if agent.interrupted:
             return
-        if checkpointer and epoch and (name == "test" or not config.test_steps):
-            checkpointer.save(Position(epoch + 1, "train", 0))
+        if checkpointer:
+            next_epoch = Position(max(epoch, config.start_epoch) + 1, "train", 0)
+            tests_next = name == "train" and config.test_steps
+            checkpointer.save(Position(epoch, "test", 0) if tests_next else next_epoch)
 
 
 def phases(config: Config) -> Iterator[tuple[int, str, int]]:

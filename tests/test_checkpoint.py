@@ -147,6 +147,10 @@ def test_a_checkpoint_at_any_time_leaves_the_run_as_it_is(
     assert run.train("--checkpoint_minutes", "0.001") == 0
     assert len(numbers(run.checkpoints)) == 2
     assert numbers(run.checkpoints)[0] > 4
+    needed = {file_name(n, "json") for n in numbers(run.checkpoints)}
+    for n in numbers(run.checkpoints):
+        needed |= set(read_checkpoint(run.checkpoints, n).files)
+    assert {path.name for path in run.checkpoints.iterdir()} == needed
     rows, layers = run.rows(), read_snapshot(tmp_path / "b_2.pkl").layers
     assert rows == expected[0]
     for mine, other in zip(layers, expected[1], strict=True):

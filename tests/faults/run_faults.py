@@ -94,11 +94,11 @@ class Faults:
         sandbox, outcome = self.sandbox, Outcome("kill -9 at random moments")
         sandbox.clear()
         within = 0
-        for n in range(count):
+        while outcome.tried < count:
             known = sandbox.newest()
             process = sandbox.start(*sandbox.go_on())
             try:
-                if n % 2:
+                if outcome.tried % 2:
                     sandbox.wait_for(lambda: "steps" in sandbox.said(), process)
                     for _ in range(self.random.randrange(1, 4)):
                         sandbox.wait_for(lambda: not self.writing(), process)
