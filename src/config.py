@@ -128,7 +128,7 @@ class Config:
         choices=("float16", "bfloat16", "float32", "float64"),
     )
     stochastic_round: bool = flag(False, "round stochastically (Neon only)")
-    threads: int = flag(0, "CPU threads for the network, 0: one a core", low=0)
+    threads: int = flag(0, "CPU threads for the network, 0: as many as learn fastest", low=0)
 
     # Agent
     exploration_rate_start: float = flag(1.0, "share of random actions at first", low=0, high=1)

@@ -49,7 +49,8 @@ class CapturedUpdate:
         self.inputs = tuple(tensor.clone() for tensor in inputs)
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph):
+            # Other threads may go on with work of their own (overlap.py).
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self.update(*self.inputs)
         except RuntimeError as error:
             logger.warning("This GPU cannot capture a weight update (%s): a bit slower.", error)

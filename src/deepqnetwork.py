@@ -7,6 +7,7 @@ error = clip(Q(s_t, a_t) - y), the gradient at the output a_t; it is zero at the
 from __future__ import annotations
 
 import ctypes
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,12 +20,14 @@ from torch import Tensor
 
 from cuda_graph import CapturedUpdate
 from errors import UserError
-from fit import check_fit
-from neon_layers import Layer, batch_norm, bias, convolution, linear, relu
+from neon_layers import Layer
 from network import BLOCK, LayerShape, Network, nature_layers, to_blocks
+from network_snapshot import layers_of, load_layers
 from optimizers import make_optimizer
 from replay_memory import Minibatch
 from snapshot import Snapshot, read_snapshot, write_snapshot
+
+logger = logging.getLogger(__name__)
 
 DATATYPES = {
     "float16": torch.float16,
@@ -35,6 +38,9 @@ DATATYPES = {
 # Gradients of a float16 network are this much larger while they are float16, so that the small ones
 # do not vanish: a power of two, taken out again in the optimizer's float32.
 FLOAT16_SCALE = 128.0
+
+OutOfMemory = torch.OutOfMemoryError  # of a GPU
+Prepared = tuple[Tensor, Tensor, Tensor]  # states as blocks, actions, targets: on the device
 
 
 class DeepQNetwork:
@@ -71,12 +77,14 @@ class DeepQNetwork:
 
         `clip_error` 0 is off. `sum_gradient` sums the gradient over the minibatch (Lua code)
         instead of taking its mean. Without `target_network` the targets come from the network
-        itself. Raises UserError where the device cannot compute in `datatype`.
+        itself. Raises UserError where the device cannot compute in `datatype`, OutOfMemory if a GPU
+        has no room.
         """
         _keep_freed_memory()
         torch.set_flush_denormal(True)
         if threads:
-            torch.set_num_threads(threads)
+            self.use_threads(threads)
+        self.threads = torch.get_num_threads()
         self.num_actions = num_actions
         self.state_shape = (history_length, screen_height, screen_width)
         self.batch_size = batch_size
@@ -86,6 +94,8 @@ class DeepQNetwork:
         self.padding = padding
         self.device = find_device(backend, device_id)
         self.dtype = DATATYPES[datatype]
+        if datatype == "float16" and self.device.type == "cpu":
+            logger.warning("float16 is ten times slower than float32 on a CPU; bfloat16 is not.")
         layers = nature_layers(num_actions, *self.state_shape, padding)
         self.model = self._new_network(layers, batch_norm, bias)
         self.model.initialize(init, rng)
@@ -107,9 +117,16 @@ class DeepQNetwork:
         self.cost_count = 0
         self._check_datatype(datatype)
         self.update: Callable[..., None] = self._update
+        self.second_half: Callable[..., None] = self._learn
         # Adam's step size depends on the count of updates, which a captured one cannot see.
         if self.device.type == "cuda" and optimizer != "adam":
             self.update = CapturedUpdate(self._update)
+            self.second_half = CapturedUpdate(self._learn)
+
+    @staticmethod
+    def use_threads(count: int) -> None:
+        """Divide the work of the calling thread among `count` CPU threads."""
+        torch.set_num_threads(count)
 
     @property
     def train_iterations(self) -> int:
@@ -134,25 +151,47 @@ class DeepQNetwork:
 
     def train(self, minibatch: Minibatch) -> None:
         """One weight update from a minibatch of transitions."""
-        done = self.optimizer.updates
+        self._run(self.update, self._on_device(minibatch))
+
+    def prepare(self, minibatch: Minibatch) -> Prepared:
+        """The first half of `train`: what needs the target network alone."""
+        return self._targets(*self._on_device(minibatch))
+
+    def learn(self, prepared: Prepared) -> None:
+        """The second half of `train`."""
+        self._run(self.second_half, prepared)
+
+    def _on_device(self, minibatch: Minibatch) -> tuple[Tensor, ...]:
+        """Screens (B, 5, H, W), actions (B, 1), clipped rewards (B,), what is not the end (B,)."""
         clipped = np.clip(minibatch.rewards, self.min_reward, self.max_reward)
-        self.update(
+        return (
             torch.from_numpy(minibatch.screens).to(self.device),
             torch.from_numpy(minibatch.actions).to(self.device, torch.int64)[:, None],
             torch.from_numpy(clipped).to(self.device),
             torch.from_numpy(~minibatch.terminals).to(self.device),
         )
+
+    def _run(self, update: Callable[..., None], inputs: tuple[Tensor, ...]) -> None:
+        done = self.optimizer.updates
+        update(*inputs)
         self.optimizer.updates = done + 1  # a captured update cannot count
         self.cost_count += 1
 
     def _update(self, screens: Tensor, a_t: Tensor, r_t: Tensor, goes_on: Tensor) -> None:
-        """A weight update with everything on the device: (B, 5, H, W), (B, 1), (B,), (B,)."""
+        """A weight update with everything on the device."""
+        self._learn(*self._targets(screens, a_t, r_t, goes_on))
+
+    @torch.no_grad()
+    def _targets(self, screens: Tensor, a_t: Tensor, r_t: Tensor, goes_on: Tensor) -> Prepared:
+        """States as blocks (B, H/4, W/4, 4 * 16), their actions (B, 1), what Q should be (B,)."""
         blocks = to_blocks(screens, self.padding)  # (B, H/4, W/4, 5 * 16)
         state = BLOCK * BLOCK * self.state_shape[0]  # channels of a state: 4 screens * 16 pixels
         s_t, s_tp1 = blocks[..., :state], blocks[..., -state:]
-        with torch.no_grad():
-            q_tp1 = self.target_model.forward(s_tp1).amax(dim=1)  # (B,)
-            y = r_t + self.discount_rate * q_tp1 * goes_on
+        q_tp1 = self.target_model.forward(s_tp1).amax(dim=1)  # (B,)
+        return s_t, a_t, r_t + self.discount_rate * q_tp1 * goes_on
+
+    def _learn(self, s_t: Tensor, a_t: Tensor, y: Tensor) -> None:
+        """Move the weights so that Q(s_t, a_t) comes nearer to y."""
         q_t = self.model.forward(s_t, training=True).gather(1, a_t)[:, 0]  # (B,)
         with torch.no_grad():
             error = q_t - y
@@ -177,7 +216,8 @@ class DeepQNetwork:
 
     def save_weights(self, path: Path, *, epoch: int = 0, info: dict[str, Any]) -> None:
         """Write a snapshot, atomically. Raises OSError if that fails; an old file stays whole."""
-        write_snapshot(path, Snapshot(self._layers(), epoch, info, self.state_shape))
+        layers = layers_of(self.model, self.optimizer, keep_states=self.optimizer.updates > 0)
+        write_snapshot(path, Snapshot(layers, epoch, info, self.state_shape))
 
     def load_weights(self, path: Path) -> Snapshot:
         """Read a snapshot into network, target network and optimizer, and return it.
@@ -185,29 +225,7 @@ class DeepQNetwork:
         Optimizer states of another rule are left out. Raises UserError if it does not fit.
         """
         snapshot = read_snapshot(path)
-        given = [layer for layer in snapshot.layers if layer.kind != "Activation"]
-        wanted = [layer for layer in self._layers() if layer.kind != "Activation"]
-        check_fit(path, given, wanted)
-        arrays: list[NDArray[np.float32]] = []
-        states: list[list[NDArray[np.float32]]] = []
-        for layer in given:
-            names = ("beta", "gamma") if layer.kind == "BatchNorm" else ("W",)
-            each = len(layer.states) // len(names)
-            for n, name in enumerate(names):
-                arrays.append(layer.params[name])
-                states.append(layer.states[n * each : (n + 1) * each])
-        fits = all(
-            len(kept) == len(mine) for kept, mine in zip(states, self.optimizer.states, strict=True)
-        )
-        with torch.no_grad():
-            for n, (i, name) in enumerate(self.model.names):
-                self.model.masters[n].copy_(self.model.pack(i, name, arrays[n]))
-                for m, mine in enumerate(self.optimizer.states[n] if fits else ()):
-                    mine.copy_(self.model.pack(i, name, states[n][m]))
-            normalized = [layer for layer in given if layer.kind == "BatchNorm"]
-            for i, layer in zip(self.model.running, normalized, strict=True):
-                for statistic, name in zip(self.model.running[i], ("gmean", "gvar"), strict=True):
-                    statistic.copy_(self.model.pack(i, name, layer.params[name]))
+        fits = load_layers(path, snapshot.layers, self.model, self.optimizer)
         self.model.refresh()
         self.update_target_network()
         updates = snapshot.info.get("weight_updates", 0)
@@ -216,7 +234,7 @@ class DeepQNetwork:
 
     def layers(self) -> list[Layer]:
         """The network as a snapshot has it: weights, no optimizer states."""
-        return [Layer(x.kind, x.name, x.params, [], x.config) for x in self._layers()]
+        return layers_of(self.model, self.optimizer, keep_states=False)
 
     def get_state(self) -> dict[str, NDArray[Any]]:
         """All that training goes on from, as arrays by name, copied from it."""
@@ -251,53 +269,6 @@ class DeepQNetwork:
                 tensors[f"optimizer.{i}.{name}.{n}"] = state
         return tensors
 
-    def _layers(self) -> list[Layer]:
-        """The network as a snapshot has it, optimizer states included once there are any."""
-        model, found = self.model, []
-        tensors = dict(zip(model.names, model.masters, strict=True))
-        states = dict(zip(model.names, self.optimizer.states, strict=True))
-        numbers = {"convolution": 0, "linear": 0}
-
-        def kept(i: int, *names: str) -> list[NDArray[np.float32]]:
-            moved = self.optimizer.updates > 0
-            return [model.unpack(i, n, s) for n in names for s in states[i, n] if moved]
-
-        for i, layer in enumerate(model.layers):
-            name = f"{layer.kind.title()}_{numbers[layer.kind]}"
-            numbers[layer.kind] += 1
-            w = model.unpack(i, "W", tensors[i, "W"])
-            if layer.kind == "convolution":
-                found.append(
-                    convolution(
-                        name,
-                        w,
-                        size=layer.size,
-                        stride=layer.stride,
-                        padding=layer.padding,
-                        states=kept(i, "W"),
-                    )
-                )
-            else:
-                found.append(linear(name, w, states=kept(i, "W")))
-            if model.bias:
-                b = model.unpack(i, "bias", tensors[i, "bias"])
-                found.append(bias(f"{name}_bias", b, states=kept(i, "bias")))
-            if i in model.running:
-                mean, variance = model.running[i]
-                found.append(
-                    batch_norm(
-                        f"{name}_bnorm",
-                        beta=model.unpack(i, "beta", tensors[i, "beta"]),
-                        gamma=model.unpack(i, "gamma", tensors[i, "gamma"]),
-                        gmean=model.unpack(i, "gmean", mean),
-                        gvar=model.unpack(i, "gvar", variance),
-                        states=kept(i, "beta", "gamma"),
-                    )
-                )
-            if layer.relu:
-                found.append(relu(f"{name}_Rectlin"))
-        return found
-
     def _new_network(self, layers: list[LayerShape], batch_norm: bool, bias: bool) -> Network:
         return Network(
             layers, batch_norm=batch_norm, bias=bias, device=self.device, dtype=self.dtype
@@ -305,12 +276,14 @@ class DeepQNetwork:
 
     def _check_datatype(self, datatype: str) -> None:
         """Find out before the work starts whether the device can compute in this datatype."""
-        blocks = to_blocks(
-            torch.zeros((1, *self.state_shape), dtype=torch.uint8, device=self.device), self.padding
+        screens = torch.zeros(
+            (self.batch_size, *self.state_shape), dtype=torch.uint8, device=self.device
         )
         try:
-            q = self.model.forward(blocks)
+            q = self.model.forward(to_blocks(screens, self.padding))
             torch.autograd.grad(q.sum(), self.model.weights)
+        except OutOfMemory:
+            raise
         except RuntimeError as error:
             raise UserError(
                 f"This {self.device.type} cannot compute in {datatype}: take --datatype float32."

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from errors import UserError
 
+logger = logging.getLogger(__name__)
 ENGINES = ("torch", "neon")
 
 
@@ -26,13 +28,22 @@ def make_network(
 
         return NeonNetwork(stochastic_round=stochastic_round, **settings)
     try:
-        from deepqnetwork import DeepQNetwork
+        from deepqnetwork import DeepQNetwork, OutOfMemory
     except ModuleNotFoundError as error:
         raise UserError(
             f"{error.name} is not installed: delete .venv and start a script again, which makes it "
             "anew, or take --engine neon."
         ) from error
-    network = DeepQNetwork(threads=threads, **settings)
+    try:
+        network = DeepQNetwork(threads=threads, **settings)
+    except OutOfMemory as error:
+        if settings["backend"] != "auto":
+            raise UserError(
+                "The GPU has no memory left for the network: end other programs that use it, or "
+                "take --backend cpu."
+            ) from error
+        logger.warning("The GPU has no memory left: the network is computed on the CPU.")
+        network = DeepQNetwork(threads=threads, **{**settings, "backend": "cpu"})
     if not overlap:
         return network
     from overlap import OverlappedNetwork

@@ -26,6 +26,7 @@ from files import (
 from parts import Parts, wire
 from shows import play, shown
 from stats import Statistics
+from threads import choose_threads
 from verbs import VERBS, Task, parse
 
 logger = logging.getLogger("simple_dqn")
@@ -65,6 +66,9 @@ def run(task: Task) -> int:
     storage = choose_storage(config) if learns or config.random_steps else None
     with locked(config.checkpoint_path if storage else None):
         check_files(task)
+        if learns:
+            threads = choose_threads(config)
+            task = replace(task, config=replace(config, threads=threads))
         parts = wire(task, storage=storage)
         if task.checkpoint and parts.checkpointer:
             parts.checkpointer.restore(task.checkpoint)

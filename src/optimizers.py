@@ -1,4 +1,4 @@
-"""The update rules as the papers' code has them, in place and with few passes over memory.
+"""The update rules as the papers' code has them, in place.
 
 Each rule takes parameters and their gradients *summed* over the minibatch; `scale` turns the sum
 into what the rule is meant to see (1/batch for a mean), as Neon's optimizers do. States start at
@@ -14,6 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+import fused
 from errors import UserError
 
 
@@ -43,19 +44,20 @@ class RMSProp:
         self.scale, self.learning_rate, self.decay_rate = scale, learning_rate, decay_rate
         self.epsilon = epsilon
         self.states = [[torch.zeros_like(w)] for w in parameters]
-        self.scratch = [torch.empty_like(w) for w in parameters]
         self.updates = 0
 
     @torch.no_grad()
     def step(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
         """One weight update; gradients may be of lower precision than the parameters."""
         self.updates += 1
-        rest = 1 - self.decay_rate
-        for w, g, (s,), root in zip(parameters, gradients, self.states, self.scratch, strict=True):
+        rest = (1 - self.decay_rate) * self.scale**2
+        rate = self.learning_rate * self.scale
+        for w, g, (s,) in zip(parameters, gradients, self.states, strict=True):
             g = g.to(w.dtype)
-            s.mul_(self.decay_rate).addcmul_(g, g, value=rest * self.scale**2)
-            torch.add(s, self.epsilon, out=root).sqrt_().add_(self.epsilon)
-            w.addcdiv_(g, root, value=-self.learning_rate * self.scale)
+            if fused.run(fused.rmsprop, [w, g, s], self.decay_rate, rest, rate, self.epsilon):
+                continue
+            s.mul_(self.decay_rate).addcmul_(g, g, value=rest)
+            w.addcdiv_(g, (s + self.epsilon).sqrt_().add_(self.epsilon), value=-rate)
 
 
 class CenteredRMSProp:
@@ -74,22 +76,22 @@ class CenteredRMSProp:
         self.scale, self.learning_rate, self.decay_rate = scale, learning_rate, decay_rate
         self.epsilon = epsilon
         self.states = [[torch.zeros_like(w), torch.zeros_like(w)] for w in parameters]
-        self.scratch = [torch.empty_like(w) for w in parameters]
         self.updates = 0
 
     @torch.no_grad()
     def step(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
         """One weight update."""
         self.updates += 1
-        rest = 1 - self.decay_rate
-        for w, g, (s, m), root in zip(
-            parameters, gradients, self.states, self.scratch, strict=True
-        ):
+        decay, mean_rest = self.decay_rate, (1 - self.decay_rate) * self.scale
+        rest, rate = mean_rest * self.scale, self.learning_rate * self.scale
+        constants = (decay, rest, mean_rest, rate, self.epsilon)
+        for w, g, (s, m) in zip(parameters, gradients, self.states, strict=True):
             g = g.to(w.dtype)
-            m.mul_(self.decay_rate).add_(g, alpha=rest * self.scale)
-            s.mul_(self.decay_rate).addcmul_(g, g, value=rest * self.scale**2)
-            torch.add(s, self.epsilon, out=root).addcmul_(m, m, value=-1).sqrt_()
-            w.addcdiv_(g, root, value=-self.learning_rate * self.scale)
+            if fused.run(fused.centered_rmsprop, [w, g, s, m], *constants):
+                continue
+            m.mul_(decay).add_(g, alpha=mean_rest)
+            s.mul_(decay).addcmul_(g, g, value=rest)
+            w.addcdiv_(g, (s + self.epsilon).addcmul_(m, m, value=-1).sqrt_(), value=-rate)
 
 
 class Adam:

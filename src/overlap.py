@@ -20,20 +20,28 @@ from replay_memory import Minibatch
 
 
 class OverlappedNetwork:
-    """A DeepQNetwork whose weight updates run in a thread of their own."""
+    """A DeepQNetwork whose weight updates run in a thread of their own.
+
+    The targets of a minibatch need the target network alone, so they are computed before the update
+    in flight has ended: a third of the work, beside the rest of it.
+    """
 
     def __init__(self, network: Any) -> None:
-        """Take over `network`, which must have a target network."""
+        """Take over `network`, which must have a target network.
+
+        Its CPU threads are divided: one for the agent, the others for the learner.
+        """
         self.network = network
-        self.learner = ThreadPoolExecutor(1, thread_name_prefix="learner")
         self.update: Future[None] | None = None
+        self.learner = ThreadPoolExecutor(1, thread_name_prefix="learner")
+        self.learner.submit(network.use_threads, max(1, network.threads - 1)).result()
+        network.use_threads(1)  # here, since the learner has got its number
 
     def train(self, minibatch: Minibatch) -> None:
         """Begin a weight update, once the one before has ended; its errors are raised here."""
+        prepared = self.network.prepare(minibatch)
         self.wait()
-        # A copy, since the replay memory uses its block again while the update runs.
-        screens = minibatch.screens.copy()
-        self.update = self.learner.submit(self.network.train, minibatch._replace(screens=screens))
+        self.update = self.learner.submit(self.network.learn, prepared)
 
     def predict_target(self, states: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Q-values of the target network, at once: no update changes it."""

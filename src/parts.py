@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from agent import Agent
 from checkpoint import Checkpointer
+from config import Config
 from engines import make_network
 from files import about_run
 from health import Health
@@ -39,48 +42,18 @@ def wire(task: Task, *, storage: str | None) -> Parts:
     games = make_games(config, task.rom)
     environment = games[0].environment
     num_actions = len(environment.action_names)
-    sizes: dict[str, Any] = dict(
-        history_length=config.history_length,
-        screen_height=config.screen_height,
-        screen_width=config.screen_width,
-    )
-    network = (
-        None
-        if plays_alone(task)
-        else make_network(
-            engine=config.engine,
-            num_actions=num_actions,
-            **sizes,
-            batch_size=config.batch_size,
-            learning_rate=config.learning_rate,
-            discount_rate=config.discount_rate,
-            optimizer=config.optimizer,
-            decay_rate=config.decay_rate,
-            clip_error=config.clip_error,
-            min_reward=config.min_reward,
-            max_reward=config.max_reward,
-            batch_norm=config.batch_norm,
-            bias=config.bias,
-            padding=config.padding,
-            init=config.init,
-            sum_gradient=config.sum_gradient,
-            target_network=config.target_steps > 0,
-            backend=config.backend,
-            device_id=config.device_id,
-            datatype=config.datatype,
-            threads=config.threads,
-            stochastic_round=config.stochastic_round,
-            overlap=config.overlap,
-            rng=random_stream(seed, "weights"),
-        )
-    )
+    network = None
+    if not plays_alone(task):
+        network = network_of(config, num_actions, random_stream(seed, "weights"))
     memory = None
     if storage:
         memory = make_replay_memory(
             num_games=config.num_envs,
             storage=storage,
             size=config.replay_size,
-            **sizes,
+            history_length=config.history_length,
+            screen_height=config.screen_height,
+            screen_width=config.screen_width,
             batch_size=config.batch_size,
             zero_history=config.zero_history,
             rng=random_stream(seed, "replay"),
@@ -120,3 +93,35 @@ def wire(task: Task, *, storage: str | None) -> Parts:
         agent.callbacks.append(Progress(stats))
     agent.total_train_steps = config.start_epoch * config.train_steps
     return Parts(environment, memory, network, agent, stats, checkpointer)
+
+
+def network_of(config: Config, num_actions: int, rng: np.random.Generator) -> Any:
+    """A new network as the flags say, its weights drawn from `rng`."""
+    return make_network(
+        engine=config.engine,
+        num_actions=num_actions,
+        history_length=config.history_length,
+        screen_height=config.screen_height,
+        screen_width=config.screen_width,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        discount_rate=config.discount_rate,
+        optimizer=config.optimizer,
+        decay_rate=config.decay_rate,
+        clip_error=config.clip_error,
+        min_reward=config.min_reward,
+        max_reward=config.max_reward,
+        batch_norm=config.batch_norm,
+        bias=config.bias,
+        padding=config.padding,
+        init=config.init,
+        sum_gradient=config.sum_gradient,
+        target_network=config.target_steps > 0,
+        backend=config.backend,
+        device_id=config.device_id,
+        datatype=config.datatype,
+        threads=config.threads,
+        stochastic_round=config.stochastic_round,
+        overlap=config.overlap,
+        rng=rng,
+    )

@@ -16,7 +16,7 @@ FILES = {
     for path in sorted((ROOT / folder).glob("*.py"))
 }
 # The PyTorch engine is deepqnetwork and what it owns: nobody else may import these or torch.
-OWNED_BY_DEEPQNETWORK = {"network", "optimizers", "cuda_graph"}
+OWNED_BY_DEEPQNETWORK = {"network", "network_snapshot", "optimizers", "fused", "cuda_graph"}
 # What crosses from other parts to the agent: plain data, and the buffer of the last screens.
 KNOWN_TO_AGENT = {"Screen", "Step", "Minibatch", "StateBuffer"}
 MAX_LINES_OF_CODE = 300

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+import fused
 from errors import UserError
 from optimizers import make_optimizer
 
@@ -116,6 +118,57 @@ def test_gradients_may_be_of_lower_precision(rule: str) -> None:
         moved.append(w)
     assert torch.equal(*moved)
     assert not torch.equal(moved[0], torch.ones(2))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("rule", ["rmsprop", "centered_rmsprop"])
+def test_one_pass_is_the_plain_rule(
+    rule: str, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = torch.Generator().manual_seed(0)
+    shape = (8, 4, 3, 3)
+    g = [torch.randn(shape, generator=rng).to(memory_format=layout) for _ in range(20)]
+    called = []
+    moved = []
+    for one_pass in (True, False):
+        if not one_pass:
+            monkeypatch.setattr(fused, "compiled", lambda rule: called.append(rule))
+        w = torch.ones(shape).to(memory_format=layout)
+        optimizer = make_optimizer(rule, [w], scale=1 / 32, learning_rate=0.01, decay_rate=0.95)
+        for g_t in g:
+            optimizer.step([w], [g_t])
+        moved.append([w, *optimizer.states[0]])
+    assert len(called) == len(g)  # the second time the plain form
+    for fast, plain in zip(*moved, strict=True):
+        assert torch.allclose(fast, plain, rtol=1e-6, atol=1e-9)
+    assert (moved[0][0] - 1).abs().mean() > 1e-3
+
+
+def test_one_pass_leaves_alone_what_it_cannot_do() -> None:
+    w, double = torch.ones(4, 6), torch.ones(4, 6, dtype=torch.float64)
+    constants = (0.9, 0.1, 0.01, 1e-6)
+    assert not fused.run(fused.rmsprop, [double, double.clone(), double.clone()], *constants)
+    assert not fused.run(fused.rmsprop, [w, torch.ones(6, 4).t(), w.clone()], *constants)
+    assert not fused.run(fused.rmsprop, [w[:, ::2], w[:, ::2], w[:, ::2]], *constants)
+    assert fused.run(fused.rmsprop, [w, w.clone(), torch.zeros(4, 6)], *constants)
+    assert (double == 1).all()
+    assert (w < 1).all()
+
+
+def test_a_missing_compiler_is_told_once_and_done_without(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "numba", None)
+    fused.compiled.cache_clear()
+    try:
+        w = torch.ones(3)
+        optimizer = make_optimizer("rmsprop", [w], scale=1, learning_rate=1, decay_rate=0.9)
+        for _ in range(2):
+            optimizer.step([w], [torch.ones(3)])
+    finally:
+        fused.compiled.cache_clear()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert (w < 0).all()
 
 
 def test_an_unknown_rule_is_refused() -> None:

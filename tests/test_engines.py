@@ -1,0 +1,51 @@
+"""The choice of an engine and of a device that has room."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import deepqnetwork
+from deepqnetwork import DeepQNetwork, OutOfMemory
+from engines import make_network
+from errors import UserError
+
+
+def settings(backend: str) -> dict[str, Any]:
+    small = dict(screen_height=36, screen_width=36, batch_size=2)
+    return dict(num_actions=3, **small, backend=backend, rng=np.random.default_rng(0))
+
+
+@pytest.fixture
+def full_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but the CPU is out of memory."""
+
+    class Full(DeepQNetwork):
+        def __init__(self, **given: Any) -> None:
+            if given["backend"] != "cpu":
+                raise OutOfMemory("CUDA out of memory. Tried to allocate 20.00 MiB.")
+            super().__init__(**given)
+
+    monkeypatch.setattr(deepqnetwork, "DeepQNetwork", Full)
+
+
+@pytest.mark.usefixtures("full_gpu")
+def test_without_room_on_the_gpu_the_cpu_serves(caplog: pytest.LogCaptureFixture) -> None:
+    network = make_network(**settings("auto"))
+    assert network.device.type == "cpu"
+    assert "computed on the CPU" in caplog.text
+
+
+@pytest.mark.usefixtures("full_gpu")
+def test_a_gpu_that_was_asked_for_and_has_no_room_is_an_error() -> None:
+    with pytest.raises(UserError, match="no memory left .* take --backend cpu"):
+        make_network(**settings("gpu"))
+
+
+def test_float16_on_a_cpu_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    make_network(**settings("cpu"), datatype="bfloat16")
+    assert not caplog.records
+    make_network(**settings("cpu"), datatype="float16")
+    assert "ten times slower" in caplog.text
