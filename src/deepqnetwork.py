@@ -127,6 +127,7 @@ class DeepQNetwork:
     def use_threads(count: int) -> None:
         """Divide the work of the calling thread among `count` CPU threads."""
         torch.set_num_threads(count)
+        torch.get_num_threads()  # settles it: a thread's first use would take what was set last
 
     @property
     def train_iterations(self) -> int:

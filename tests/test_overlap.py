@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from deepqnetwork import DeepQNetwork
 from overlap import OverlappedNetwork
@@ -51,6 +52,14 @@ def test_updates_are_those_of_the_plain_network_and_acting_follows_the_target() 
     assert overlapped.read_cost() == plain.read_cost()
     overlapped.update_target_network()
     assert (overlapped.predict_target(states) == plain.predict(states)).all()
+
+
+def test_the_learner_has_all_threads_but_the_agents() -> None:
+    network = make_network()
+    network.threads = 3
+    overlapped = OverlappedNetwork(network)
+    assert torch.get_num_threads() == 1
+    assert overlapped.learner.submit(torch.get_num_threads).result() == 2
 
 
 def test_an_error_in_an_update_is_raised_by_what_waits_for_it() -> None:
