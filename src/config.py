@@ -81,9 +81,10 @@ class Config:
     replay_size: int = flag(1_000_000, "steps remembered", low=1)
     replay_storage: str = flag(
         "auto",
-        "screens as they are; compressed, without loss, to a twentieth or less; as they are if "
-        "half of the free memory is enough",
-        choices=("array", "compressed", "auto"),
+        "screens as they are; compressed, without loss, to a twentieth or less; as they are, on "
+        "the GPU; auto: gpu, array or compressed, the first that half of the free memory is "
+        "enough for",
+        choices=("array", "compressed", "gpu", "auto"),
     )
     history_length: int = flag(4, "screens that form a state", low=1)
     zero_history: bool = flag(

@@ -166,7 +166,7 @@ class DeepQNetwork:
         """Screens (B, 5, H, W), actions (B, 1), clipped rewards (B,), what is not the end (B,)."""
         clipped = np.clip(minibatch.rewards, self.min_reward, self.max_reward)
         return (
-            torch.from_numpy(minibatch.screens).to(self.device),
+            torch.as_tensor(minibatch.screens).to(self.device),
             torch.from_numpy(minibatch.actions).to(self.device, torch.int64)[:, None],
             torch.from_numpy(clipped).to(self.device),
             torch.from_numpy(~minibatch.terminals).to(self.device),
@@ -302,6 +302,12 @@ def find_device(backend: str, device_id: int) -> torch.device:
             "take --backend cpu or another --device_id."
         )
     return torch.device("cuda", device_id)
+
+
+def free_memory(backend: str, device_id: int) -> int:
+    """Bytes free on a GPU; 0 if the device is the CPU."""
+    device = find_device(backend, device_id)
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
 
 
 def _keep_freed_memory() -> None:

@@ -49,3 +49,12 @@ def make_network(
     from overlap import OverlappedNetwork
 
     return OverlappedNetwork(network)
+
+
+def free_gpu_memory(engine: str, backend: str, device_id: int) -> int:
+    """Bytes free on the GPU that PyTorch would compute on; 0 if it is the CPU."""
+    if engine != "torch" or backend == "cpu":
+        return 0
+    from deepqnetwork import free_memory
+
+    return free_memory(backend, device_id)

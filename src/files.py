@@ -15,6 +15,7 @@ from typing import Any
 from checkpoint import Checkpointer
 from checkpoint_files import file_name, numbers, remove_all_but, set_aside
 from config import ROOT, Config, to_plain
+from engines import free_gpu_memory
 from errors import UserError
 from machine import describe, free_memory, versions
 from resume import earlier_snapshots
@@ -31,31 +32,39 @@ PROCESS_BYTES = 600 * 2**20  # what a run takes beside its replay memory
 
 
 def choose_storage(config: Config) -> str:
-    """How the replay memory keeps its screens: `array` or `compressed`.
+    """How the replay memory keeps its screens: `gpu`, `array` or `compressed`.
 
-    Raises UserError if it will not fit into the machine's free memory.
+    Raises UserError if it will not fit into the free memory.
     """
+    storage, kinds = config.replay_storage, ("gpu", "array", "compressed")
     size, pixels = config.replay_size, (config.screen_height, config.screen_width)
-    free = free_memory() - PROCESS_BYTES - games_bytes(config, config.num_envs)
-    needed = {kind: storage_bytes(kind, size, *pixels) for kind in ("array", "compressed")}
-    storage = config.replay_storage
+    main = free_memory() - PROCESS_BYTES - games_bytes(config, config.num_envs)
+    gpu = 0
+    if storage in ("auto", "gpu"):
+        gpu = free_gpu_memory(config.engine, config.backend, config.device_id)
+    free = {"gpu": gpu, "array": main, "compressed": main}
+    needed = {kind: storage_bytes(kind, size, *pixels) for kind in kinds}
     if storage == "auto":
-        storage = "array" if needed["array"] <= free / 2 else "compressed"
-    if needed[storage] > free:
+        comfortable = (kind for kind in kinds if needed[kind] <= free[kind] / 2)
+        storage = next(comfortable, "compressed")
+    if storage == "gpu" and not gpu:
+        raise UserError("--replay_storage gpu needs a GPU that PyTorch can use: leave it out.")
+    if needed[storage] > free[storage]:
         fits = "--replay_storage compressed fits"
-        if needed["compressed"] > free:
-            largest = max(free, 0) // storage_bytes("compressed", 1, *pixels)
+        if needed["compressed"] > main:
+            largest = max(main, 0) // storage_bytes("compressed", 1, *pixels)
             fits = f"--replay_size {largest} fits, compressed"
         raise UserError(
             f"--replay_size {size} takes {needed[storage] / 1e9:.1f} GB ({storage}) but "
-            f"{max(free, 0) / 1e9:.1f} GB are free: {fits}."
+            f"{max(free[storage], 0) / 1e9:.1f} GB are free: {fits}."
         )
+    words = {"gpu": "screens on the GPU", "array": "screens in an array"}
     logger.info(
         "Replay memory: %d steps, %s, at most %.1f of %.1f GB free",
         size,
-        {"array": "screens in an array", "compressed": "screens compressed"}[storage],
+        words.get(storage, "screens compressed"),
         needed[storage] / 1e9,
-        free / 1e9,
+        free[storage] / 1e9,
     )
     return storage
 

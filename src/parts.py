@@ -50,6 +50,7 @@ def wire(task: Task, *, storage: str | None) -> Parts:
         memory = make_replay_memory(
             num_games=config.num_envs,
             storage=storage,
+            device=f"cuda:{config.device_id}",
             size=config.replay_size,
             history_length=config.history_length,
             screen_height=config.screen_height,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ class Minibatch(NamedTuple):
     The two share all screens but one, so there are history + 1; each exists once.
     """
 
-    screens: NDArray[np.uint8]  # (batch, history + 1, height, width)
+    screens: Any  # (batch, history + 1, height, width) uint8: an array, or a tensor on the GPU
     actions: NDArray[np.uint8]  # (batch,)
     rewards: NDArray[np.float32]  # (batch,), unclipped
     terminals: NDArray[np.bool_]  # (batch,)
@@ -28,16 +28,25 @@ class Minibatch(NamedTuple):
     @property
     def prestates(self) -> NDArray[np.uint8]:
         """The states acted in, (batch, history, height, width) uint8."""
-        return self.screens[:, :-1]
+        return _array(self.screens)[:, :-1]
 
     @property
     def poststates(self) -> NDArray[np.uint8]:
         """The states that followed, (batch, history, height, width) uint8."""
-        return self.screens[:, 1:]
+        return _array(self.screens)[:, 1:]
+
+
+def _array(screens: Any) -> NDArray[np.uint8]:
+    """Screens from wherever they are as an array."""
+    return screens if isinstance(screens, np.ndarray) else screens.cpu().numpy()
 
 
 class ScreenStore(Protocol):
     """Where the screens of a ring of slots are kept; slots are written one after the other."""
+
+    joined: bool = (
+        False  # whether `windows` of one game's store takes slots of all games end to end
+    )
 
     def write(self, slot: int, screen: Screen) -> None:
         """Keep `screen` (height, width) in `slot`."""
@@ -45,8 +54,17 @@ class ScreenStore(Protocol):
     def read(self, first: int, last: int, out: NDArray[np.uint8]) -> None:
         """Copy the screens of slots first .. last - 1 into `out` (last - first, height, width)."""
 
+    def windows(self, ends: NDArray[np.int64], out: NDArray[np.uint8]) -> Any:
+        """The screens of the windows that end at the slots `ends` (batch,), that one included.
 
-class ScreenArray:
+        They are `out` (batch, history + 1, height, width), or a tensor of its shape on a GPU.
+        """
+        for screens, end in zip(out, ends.tolist(), strict=True):
+            self.read(end + 1 - len(screens), end + 1, screens)
+        return out
+
+
+class ScreenArray(ScreenStore):
     """Screens as they are: height x width bytes each, taken from the system as they are written."""
 
     def __init__(self, size: int, screen_height: int, screen_width: int) -> None:
@@ -154,13 +172,10 @@ class ReplayMemory:
     def sample(self) -> Minibatch:
         """A minibatch; its arrays are valid until the next `sample`."""
         index = self.draw()
-        for screens, t in zip(self.block, index.tolist(), strict=True):
-            self.screens.read(t - self.history_length, t + 1, screens)
+        screens = self.screens.windows(index, self.block)
         if self.zero_history:
-            blacken(self.block, index, self.begins)
-        return Minibatch(
-            self.block, self.actions[index], self.rewards[index], self.terminals[index]
-        )
+            blacken(screens, index, self.begins)
+        return Minibatch(screens, self.actions[index], self.rewards[index], self.terminals[index])
 
 
 def is_transition(
@@ -179,10 +194,10 @@ def is_transition(
     return ~(cut | broken)
 
 
-def blacken(block: NDArray[np.uint8], index: NDArray[np.int64], begins: NDArray[np.bool_]) -> None:
+def blacken(block: Any, index: NDArray[np.int64], begins: NDArray[np.bool_]) -> None:
     """Make the screens of earlier episodes black in the windows that end at `index`.
 
-    `block` is a minibatch's screens, (batch, history + 1, height, width).
+    `block` is a minibatch's screens, (batch, history + 1, height, width), an array or a tensor.
     """
     history = block.shape[1] - 1
     window = begins[index[:, None] + np.arange(1 - history, 1)]  # does screen 1 .. history begin?

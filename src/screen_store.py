@@ -25,7 +25,7 @@ PLANNED_SHARE = 1 / 8
 Screens = NDArray[np.uint8]  # (n, height, width)
 
 
-class CompressedScreens:
+class CompressedScreens(ScreenStore):
     """Screens of a ring of slots, written one after the other; see ReplayMemory's ScreenStore."""
 
     def __init__(self, size: int, screen_height: int, screen_width: int) -> None:
@@ -111,18 +111,28 @@ def check_segment(segment: bytes, count: int) -> None:
         raise ValueError("a segment of screens is damaged")
 
 
-def make_screens(storage: str, size: int, screen_height: int, screen_width: int) -> ScreenStore:
-    """The `array` or `compressed` store of a replay memory."""
-    if storage == "compressed":
-        return CompressedScreens(size, screen_height, screen_width)
-    return ScreenArray(size, screen_height, screen_width)
+def make_screens(
+    storage: str,
+    size: int,
+    screen_height: int,
+    screen_width: int,
+    games: int = 1,
+    device: str = "cuda",
+) -> Sequence[ScreenStore]:
+    """The `array`, `compressed` or `gpu` stores of `size` screens for each of the games."""
+    if storage == "gpu":
+        from device_screens import make_device_screens
+
+        return make_device_screens(size, games, screen_height, screen_width, device)
+    kind = CompressedScreens if storage == "compressed" else ScreenArray
+    return [kind(size, screen_height, screen_width) for _ in range(games)]
 
 
 def storage_bytes(storage: str, size: int, screen_height: int, screen_width: int) -> int:
     """Bytes to plan for a replay memory of `size` steps."""
     pixels = size * screen_height * screen_width
     whole = replay_bytes(size, screen_height, screen_width)
-    return whole if storage == "array" else whole - pixels + int(pixels * PLANNED_SHARE)
+    return whole if storage != "compressed" else whole - pixels + int(pixels * PLANNED_SHARE)
 
 
 def _compress(screens: Screens) -> bytes:

@@ -27,9 +27,11 @@ class SharedReplay:
         zero_history: bool = False,
         rng: np.random.Generator,
         storage: str = "array",
+        device: str = "cuda",
     ) -> None:
         """Room for `size` steps, divided among the games; `storage` as in screen_store.py."""
         self.part = size // num_games
+        stores = make_screens(storage, self.part, screen_height, screen_width, num_games, device)
         self.history_length = history_length
         self.batch_size = batch_size
         self.zero_history = zero_history
@@ -43,9 +45,9 @@ class SharedReplay:
                 batch_size=0,
                 zero_history=zero_history,
                 rng=rng,
-                screens=make_screens(storage, self.part, screen_height, screen_width),
+                screens=store,
             )
-            for _ in range(num_games)
+            for store in stores
         ]
         # The games' arrays end to end, of which each game writes its own part: slot t of game g is
         # g * part + t here.
@@ -103,21 +105,33 @@ class SharedReplay:
     def sample(self) -> Minibatch:
         """A minibatch; its arrays are valid until the next `sample`."""
         index = self.draw()
+        screens = self._windows(index)
+        if self.zero_history:
+            blacken(screens, index, self.begins)
+        return Minibatch(screens, self.actions[index], self.rewards[index], self.terminals[index])
+
+    def _windows(self, index: NDArray[np.int64]) -> Any:
+        if self.games[0].screens.joined:
+            return self.games[0].screens.windows(index, self.block)
         for screens, slot in zip(self.block, index.tolist(), strict=True):
             game, t = divmod(slot, self.part)
             self.games[game].screens.read(t - self.history_length, t + 1, screens)
-        if self.zero_history:
-            blacken(self.block, index, self.begins)
-        return Minibatch(
-            self.block, self.actions[index], self.rewards[index], self.terminals[index]
-        )
+        return self.block
 
 
 def make_replay_memory(
-    *, num_games: int, storage: str, size: int, screen_height: int, screen_width: int, **rest: Any
+    *,
+    num_games: int,
+    storage: str,
+    device: str = "cuda",
+    size: int,
+    screen_height: int,
+    screen_width: int,
+    **rest: Any,
 ) -> ReplayMemory | SharedReplay:
     """A replay memory for one game or for several; `rest` are the other keywords of both."""
     shape: Any = dict(size=size, screen_height=screen_height, screen_width=screen_width)
     if num_games > 1:
-        return SharedReplay(num_games=num_games, storage=storage, **shape, **rest)
-    return ReplayMemory(**shape, screens=make_screens(storage, **shape), **rest)
+        return SharedReplay(num_games=num_games, storage=storage, device=device, **shape, **rest)
+    (screens,) = make_screens(storage, **shape, device=device)
+    return ReplayMemory(**shape, screens=screens, **rest)

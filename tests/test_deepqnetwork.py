@@ -399,3 +399,12 @@ def test_layers_are_a_snapshots(bias: bool, batch_norm: bool, kinds: str) -> Non
         array.dtype == np.float32
         for array in itertools.chain(*(layer.params.values() for layer in layers))
     )
+
+
+def test_screens_of_a_minibatch_may_be_a_tensor() -> None:
+    one, other = make(), make()
+    batch = draw_batch()
+    one.train(batch)
+    other.train(batch._replace(screens=torch.from_numpy(batch.screens)))
+    states = draw_states()
+    assert (one.predict(states) == other.predict(states)).all()

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ def memory(storage: str, size: int, **keywords: Any) -> ReplayMemory:
         screen_height=HEIGHT,
         screen_width=WIDTH,
         rng=np.random.default_rng(1),
-        screens=make_screens(storage, size, HEIGHT, WIDTH),
+        screens=make_screens(storage, size, HEIGHT, WIDTH, device="cpu")[0],
         **keywords,
     )
 
@@ -73,21 +74,23 @@ def test_every_slot_reads_back_whatever_was_written_last(size: int, steps: int) 
 
 
 @pytest.mark.parametrize("zero_history", [False, True])
-def test_minibatches_are_the_same_in_both_storages(zero_history: bool) -> None:
-    array, compressed = (
-        memory(storage, 700, batch_size=8, zero_history=zero_history)
-        for storage in ("array", "compressed")
+@pytest.mark.parametrize("storage", ["compressed", "gpu"])
+def test_minibatches_are_the_same_in_every_storage(storage: str, zero_history: bool) -> None:
+    array, other_memory = (
+        memory(kind, 700, batch_size=8, zero_history=zero_history) for kind in ("array", storage)
     )
     rng = np.random.default_rng(2)
     for n, screen in enumerate(walk(2500)):
         action, reward, terminal = n % 4, float(rng.integers(-1, 2)), rng.random() < 0.03
-        for each in (array, compressed):
+        for each in (array, other_memory):
             each.add(action, reward, screen, terminal)
             if terminal:
                 each.begin_episode(screen)
         if n > 20 and n % 3 == 0:
-            one, other = array.sample(), compressed.sample()
-            assert (one.screens == other.screens).all()
+            one, other = array.sample(), other_memory.sample()
+            assert (one.screens == np.asarray(other.screens)).all()
+            assert (one.prestates == other.prestates).all()
+            assert (one.poststates == other.poststates).all()
             assert (one.actions == other.actions).all()
             assert (one.rewards == other.rewards).all()
             assert (one.terminals == other.terminals).all()
@@ -152,25 +155,31 @@ def test_real_screens_fit_into_the_room_planned_for_them(game: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("storage", "gigabytes", "taken"),
+    ("storage", "gigabytes", "on_gpu", "taken"),
     [
-        ("auto", 20, "array"),
-        ("auto", 10, "compressed"),
-        ("auto", 2, "compressed"),
-        ("array", 8, "array"),
-        ("compressed", 20, "compressed"),
+        ("auto", 20, 80, "gpu"),
+        ("auto", 20, 8, "array"),
+        ("gpu", 2, 8, "gpu"),
+        ("array", 20, 80, "array"),
+        ("auto", 20, 0, "array"),
+        ("auto", 10, 0, "compressed"),
+        ("auto", 2, 0, "compressed"),
+        ("array", 8, 0, "array"),
+        ("compressed", 20, 0, "compressed"),
     ],
 )
-def test_auto_takes_the_array_where_it_fits_comfortably(
-    storage: str, gigabytes: int, taken: str, monkeypatch: pytest.MonkeyPatch
+def test_auto_takes_what_fits_comfortably(
+    storage: str, gigabytes: int, on_gpu: int, taken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("files.free_memory", lambda: gigabytes * 10**9)
+    monkeypatch.setattr("files.free_gpu_memory", lambda *_: on_gpu * 10**9)
     assert choose_storage(Config(replay_storage=storage)) == taken
 
 
 @pytest.mark.parametrize(
     ("storage", "megabytes", "hint"),
     [
+        ("gpu", 2000, "--replay_storage compressed fits"),
         ("array", 2000, "--replay_storage compressed fits"),
         ("array", 1200, r"--replay_size \d+ fits"),
         ("compressed", 1200, r"--replay_size \d+ fits"),
@@ -180,5 +189,20 @@ def test_a_memory_that_does_not_fit_is_refused(
     storage: str, megabytes: int, hint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("files.free_memory", lambda: megabytes * 10**6)
+    monkeypatch.setattr("files.free_gpu_memory", lambda *_: 2 * 10**9)
     with pytest.raises(UserError, match=hint):
         choose_storage(Config(replay_storage=storage))
+
+
+def test_without_a_gpu_its_memory_cannot_be_used() -> None:
+    with pytest.raises(UserError, match="needs a GPU"):
+        choose_storage(Config(replay_storage="gpu", backend="cpu"))
+
+
+def test_a_gpu_that_fills_up_meanwhile_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(torch, "zeros", full)
+    with pytest.raises(UserError, match="no room for the replay memory"):
+        make_screens("gpu", 8, HEIGHT, WIDTH)

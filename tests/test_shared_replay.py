@@ -27,6 +27,7 @@ def make_shared(size: int, zero_history: bool = False, storage: str = "array") -
         zero_history=zero_history,
         rng=np.random.default_rng(0),
         storage=storage,
+        device="cpu",
     )
 
 
@@ -58,8 +59,8 @@ def transitions(memory: ReplayMemory) -> list[Transition]:
     return found
 
 
-def plain(screens: np.ndarray, action: int, reward: float, terminal: bool) -> Transition:
-    return screens.tobytes(), int(action), float(reward), bool(terminal)
+def plain(screens: Any, action: int, reward: float, terminal: bool) -> Transition:
+    return np.asarray(screens).tobytes(), int(action), float(reward), bool(terminal)
 
 
 steps = st.lists(
@@ -72,7 +73,7 @@ steps = st.lists(
     steps=steps,
     size=st.integers(GAMES * (HISTORY + 1), 60),
     zero_history=st.booleans(),
-    storage=st.sampled_from(["array", "compressed"]),
+    storage=st.sampled_from(["array", "compressed", "gpu"]),
 )
 def test_what_is_drawn_is_what_each_games_own_memory_has(
     steps: list[tuple[int, int]], size: int, zero_history: bool, storage: str
