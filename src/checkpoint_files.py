@@ -18,7 +18,6 @@ import json
 import mmap
 import os
 import re
-import shutil
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -159,13 +158,6 @@ def remove_all_but(folder: Path, kept: Iterable[Checkpoint]) -> None:
         for path in sorted(folder.iterdir()):  # manifests first
             if NAME.fullmatch(path.name) and path.name not in needed:
                 path.unlink()
-
-
-def set_aside(folder: Path, aside: Path) -> None:
-    """Rename `folder`, with all its checkpoints, to `aside`, which is replaced."""
-    if aside.exists():
-        shutil.rmtree(aside)
-    folder.rename(aside)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from checkpoint import Checkpointer
-from checkpoint_files import file_name, numbers, remove_all_but, set_aside
+from checkpoint_files import file_name, numbers, remove_all_but
 from config import ROOT, Config, to_plain
 from engines import free_gpu_memory
 from errors import UserError
@@ -77,7 +77,9 @@ def check_files(task: Task) -> None:
     config, folder = task.config, task.config.checkpoint_path
     if folder and task.verb == "resume" and not task.checkpoint and numbers(folder):
         aside = folder.with_name(f"{folder.name}.before_epoch_{config.start_epoch + 1}")
-        set_aside(folder, aside)
+        while aside.exists():
+            aside = aside.with_name(f"{aside.name}_")
+        folder.rename(aside)
         logger.info("The run's checkpoint is set aside in %s", aside)
     wanted = [config.csv_file, config.save_weights_prefix, config.visualization_file]
     for path in [*(path.parent for path in wanted if path), *([folder] if folder else [])]:

@@ -206,19 +206,18 @@ def recording(
         )
 
 
-def record(agent: Agent, *, game: str, games: int, **files: Any) -> Mind:
-    """Play `games` games and record them: `files` are those of `recording`."""
-    bar = tqdm(desc="Recording", unit=" frames", disable=None, leave=False)
+@contextlib.contextmanager
+def progress(agent: Agent, mind: Mind) -> Iterator[None]:
+    """A bar for as long as games are recorded: frames, frames a second, the score."""
+    environment: Any = agent.games[0].environment  # type: ignore[attr-defined]
 
     def tell(frame: Frame) -> None:
         bar.set_postfix_str(f"score {mind.score:g}", refresh=False)
         bar.update()
 
-    with recording(agent, game=game, games=games, **files) as mind, bar:
-        environment: Any = agent.games[0].environment  # type: ignore[attr-defined]
+    with tqdm(desc="Recording", unit=" frames", disable=None, leave=False) as bar:
         environment.frame_listeners.append(tell)
         try:
-            agent.play(games)
+            yield
         finally:
             environment.frame_listeners.remove(tell)
-    return mind

@@ -31,6 +31,11 @@ def play(task: Task, agent: Agent, network: Any) -> None:
             from player import play as show
 
             show(agent, game=task.game, games=games, display=config.display, volume=config.volume)
+        elif mind:
+            from recorder import progress
+
+            with progress(agent, mind):
+                agent.play(games)
         else:
             agent.play(games)
     if mind and not config.display_screen:

@@ -192,6 +192,11 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
     flags = snapshot.info.get("flags")
     defaults["load_weights"] = path
     if verb == "resume":
+        if "preset" in given:
+            raise UserError(
+                "A resumed run keeps its preset: name single flags that are to change, or begin "
+                f"a new run with ./train.sh GAME LABEL --load_weights {path} --preset ..."
+            )
         flags = flags if isinstance(flags, dict) else {}
         for unknown in flags.keys() - FIELDS.keys():
             logger.warning("%s was trained with --%s, which is left out.", path, unknown)
@@ -202,8 +207,6 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
         defaults["checkpoint_path"] = ROOT / "checkpoints" / name
     if verb == "record":
         defaults["video_file"] = ROOT / "videos" / f"{path.stem}.mov"
-        if given.get("frames", True):
-            defaults["record_screen_path"] = ROOT / "videos" / name
     if verb == "nvis":
         defaults["visualization_file"] = ROOT / "results" / f"{name}.html"
     trained = _trained(path, snapshot, given)
@@ -214,6 +217,8 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
         game = game_of(path, snapshot)
     rom = _rom_of(game, path) if environment == "ale" else None
     config = _resolve({**given, "game": game}, defaults, trained)
+    if verb == "record" and config.frames and not config.record_screen_path:
+        config = replace(config, record_screen_path=ROOT / "videos" / name)
     if verb == "resume" and config.epochs <= config.start_epoch:
         raise UserError(
             f"{path} is of epoch {config.start_epoch} and the run ends with epoch {config.epochs}: "

@@ -289,17 +289,18 @@ def test_a_snapshot_of_an_earlier_epoch_goes_on_alone_and_the_checkpoint_is_set_
     expected = run.results()
     run.rounds, run.stop_at = 0, {ROUNDS + 20}
     assert run.train("--epochs", "3") == 130
-    with monkeypatch.context() as patch:
-        patch.setattr(shutil, "rmtree", None)  # nothing is removed
-        assert main(["resume", str(tmp_path / "b_2.pkl"), *files]) == 0  # the exact way
+    assert main(["resume", str(tmp_path / "b_2.pkl"), *files]) == 0  # the exact way
+    assert not list(tmp_path.glob("checkpoints.before*"))
     assert run.results() == expected
     said()
+    earlier = tmp_path / "checkpoints.before_epoch_2"  # set aside some time before
+    shutil.copytree(tmp_path / "checkpoints", earlier)
     assert main(["resume", str(tmp_path / "b_1.pkl"), *files, "--checkpoint_minutes", "0"]) == 0
     text = said()
     assert "is at epoch 4, train, step 0: going on from" in text
     assert "The run's checkpoint is set aside in" in text
-    aside = tmp_path / "checkpoints.before_epoch_2"
-    found, problems = newest(aside)
+    assert newest(earlier)[0]
+    found, problems = newest(tmp_path / "checkpoints.before_epoch_2_")
     assert found
     assert not problems
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from tqdm import tqdm
 
 import recorder
 from agent import Agent
@@ -17,7 +18,7 @@ from environment import Frame
 from errors import UserError
 from joystick import attached
 from mind import Mind
-from recorder import FrameFolder, Recorder, record, recording
+from recorder import FrameFolder, Recorder, progress, recording
 from tests.small_agent import make_agent
 
 
@@ -33,6 +34,12 @@ def listen(agent: Agent) -> list[Frame]:
     game: Any = agent.games[0]
     game.environment.frame_listeners.append(frames.append)
     return frames
+
+
+def record(agent: Agent, *, games: int, **settings: Any) -> Mind:
+    with recording(agent, games=games, **settings) as mind:
+        agent.play(games)
+    return mind
 
 
 def test_a_recording_is_the_game(tmp_path: Path) -> None:
@@ -217,3 +224,22 @@ def test_films_have_even_sizes(
     assert filming.picture(picture).shape == (height, width, 3)
     if not shows_mind:
         assert (width, height) == size
+
+
+def test_a_bar_counts_frames_and_tells_the_score(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    always = {"disable": False, "mininterval": 0}
+    monkeypatch.setattr("recorder.tqdm", lambda **settings: tqdm(**settings | always))
+    agent = make_agent(frames=40)
+    before = listen(agent)
+    with (
+        recording(agent, game="breakout", games=1, video_file=tmp_path / "film.mov") as mind,
+        progress(agent, mind),
+    ):
+        agent.play(1)
+    bar = capsys.readouterr().err
+    assert f"{len(before)} frames [" in bar
+    assert "score 0" in bar
+    game: Any = agent.games[0]
+    assert game.environment.frame_listeners == [before.append]

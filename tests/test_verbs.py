@@ -166,6 +166,24 @@ def test_a_finished_run_wants_more_epochs(home: Path) -> None:
     assert command("resume", "pong_9.pkl --epochs 10").config.start_epoch == 9
 
 
+def test_a_resumed_run_keeps_its_preset(home: Path) -> None:
+    save_snapshot(home / "pong_3.pkl", game="pong")
+    with pytest.raises(UserError, match="keeps its preset"):
+        command("resume", f"{home}/pong_3.pkl --preset nature")
+
+
+def test_frames_are_kept_unless_a_flag_or_a_preset_says_no(home: Path) -> None:
+    save_snapshot(home / "pong_3.pkl", game="pong")
+    (home / "film.toml").write_text("frames = false\n")
+    kept = command("record", f"{home}/pong_3.pkl").config.record_screen_path
+    assert kept
+    assert kept.parts[-2:] == ("videos", "pong")
+    for words in ("--frames false", f"--preset {home}/film.toml"):
+        assert command("record", f"{home}/pong_3.pkl {words}").config.record_screen_path is None
+    own = f"{home}/pong_3.pkl --record_screen_path {home}/own"
+    assert command("record", own).config.record_screen_path == home / "own"
+
+
 def test_flags_of_other_versions_are_left_out(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     save_snapshot(home / "pong_3.pkl", flags={"learning_rate": 0.5, "warp": 9})
