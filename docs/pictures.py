@@ -1,0 +1,122 @@
+"""Makes the pictures in README.md, with the program's own verbs.
+
+    python docs/pictures.py snapshots/breakout_seed1_3.pkl [--second 20]
+
+Films a game with the agent's mind and takes a frame of it, draws the window of ./play.sh at that
+moment, takes a picture of the filter page in Chromium (playwright must be installed, see
+requirements-dev.txt), and draws the curves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import av
+import pygame
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # nvis/ lies beside src/
+
+from config import ROOT
+from display import Scene
+from environment import Frame
+from joystick import attached
+from mind import Mind
+from parts import wire
+from verbs import parse
+from window import Window
+
+IMAGES = ROOT / "docs" / "images"
+FRAMES_PER_SECOND = 60
+SEED = ["--random_seed", "1"]
+CURVES = {
+    "breakout_2015.png": ["tests/original_results/breakout.csv"],
+    "breakout.png": ["results/breakout_seed1.csv"],
+    "pong.png": ["results/pong_seed1.csv"],
+}
+
+
+def run(verb: str, *words: str | Path) -> None:
+    """A verb, as in a shell."""
+    subprocess.run([ROOT / f"{verb}.sh", *map(str, words)], check=True)
+
+
+def film(snapshot: Path, second: float, file: Path) -> None:
+    """A frame of the film of a game with the agent's mind."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "film.mp4"
+        flags = ["--play_games", "1", "--overlay", "mind", "--frames", "false", *SEED]
+        run("record", snapshot, *flags, "--video_file", path)
+        with av.open(str(path)) as video:
+            for number, picture in enumerate(video.decode(video=0)):  # noqa: B007
+                if number >= second * FRAMES_PER_SECOND:
+                    break
+    image = Image.fromarray(picture.to_ndarray(format="rgb24"))
+    image.quantize(256).save(file, optimize=True)
+
+
+def window(snapshot: Path, second: float, file: Path) -> None:
+    """The window of ./play.sh with the agent's view."""
+    os.environ["SDL_VIDEODRIVER"] = "dummy"  # drawn, not shown
+    task = parse("play", [str(snapshot), *SEED])
+    task = replace(task, config=replace(task.config, display_screen=False))
+    agent = wire(task, storage=None).agent
+    agent.callbacks.clear()
+    environment: Any = agent.games[0].environment  # type: ignore[attr-defined]
+    mind = Mind(agent, game=task.game, action_names=environment.action_names)
+    frames = 0
+
+    def see(frame: Frame) -> None:
+        nonlocal frames
+        frames += 1
+        if frames == round(second * FRAMES_PER_SECOND):
+            shown = Window("Breakout")
+            shown.draw(Scene(frame.rgb, mind, True, False, "h: keys"))
+            pygame.image.save(shown.screen, str(file))
+            agent.stop()
+
+    with attached(agent, mind, see):
+        agent.play(1)
+
+
+def filters(snapshot: Path, file: Path) -> None:
+    """The top of the filter page."""
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        path = Path(folder) / "page.html"
+        run("nvis", snapshot, *SEED, "--visualization_file", path)
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        page = browser.new_page(viewport={"width": 1200, "height": 900})
+        page.goto(path.as_uri())
+        page.wait_for_timeout(3000)
+        page.screenshot(path=str(file))
+        browser.close()
+
+
+def main() -> None:
+    """All pictures of a snapshot."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("snapshot", type=Path)
+    parser.add_argument("--second", type=float, default=20, help="of the game that is shown")
+    options = parser.parse_args()
+    film(options.snapshot, options.second, IMAGES / "record_mind.png")
+    window(options.snapshot, options.second, IMAGES / "play.png")
+    filters(options.snapshot, IMAGES / "nvis.png")
+    for name, files in CURVES.items():
+        if all((ROOT / each).exists() for each in files):
+            run("plot", *(ROOT / each for each in files), "--png_file", IMAGES / name)
+
+
+if __name__ == "__main__":
+    main()
