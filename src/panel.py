@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
@@ -23,6 +24,7 @@ TEXT = (230, 237, 243)
 MUTED = (133, 144, 158)
 BLUE = (84, 132, 196)
 DIM = (58, 84, 120)
+FINE = 4  # letters are drawn so many times as large
 AMBER = (255, 176, 0)  # whatever the agent does
 
 Picture = NDArray[np.uint8]  # (height, width, 3)
@@ -37,10 +39,19 @@ def font(size: int) -> Any:
 @lru_cache(4096)
 def written(text: str, size: int, anchor: str) -> tuple[Image.Image, int, int]:
     """`text` in white on black, and where its corner lies from the anchor: drawing it is slow."""
-    left, top, right, bottom = (int(v) for v in font(size).getbbox(text, anchor=anchor))
-    mask = Image.new("L", (right - left, bottom - top))
-    ImageDraw.Draw(mask).text((-left, -top), text, 255, font(size), anchor=anchor)
-    return mask, left, top
+    # Drawn larger and scaled down: small letters would stand at whole pixels, too close or too far.
+    letters = font(FINE * size)
+    edges = letters.getbbox(text, anchor=anchor)
+    left, top = (math.floor(edge / FINE) for edge in edges[:2])
+    right, bottom = (math.ceil(edge / FINE) for edge in edges[2:])
+    mask = Image.new("L", (FINE * (right - left), FINE * (bottom - top)))
+    ImageDraw.Draw(mask).text((-FINE * left, -FINE * top), text, 255, letters, anchor=anchor)
+    return mask.reduce(FINE), left, top
+
+
+def length(text: str, size: int) -> float:
+    """Pixels that `text` is wide."""
+    return float(font(FINE * size).getlength(text)) / FINE
 
 
 class Panel:
@@ -181,7 +192,7 @@ def _number(value: float) -> str:
 def note_card(text: str, scale: float) -> Picture:
     """A few words on a dark card, (height, width, 4) with transparency."""
     size = round(16 * scale)
-    width = round(font(size).getlength(text) + 28 * scale)
+    width = round(length(text, size) + 28 * scale)
     image = _card(width, round(36 * scale), scale)
     mask, dx, dy = written(text, size, "mm")
     image.paste(TEXT, (width // 2 + dx, image.height // 2 + dy), mask)
@@ -191,7 +202,7 @@ def note_card(text: str, scale: float) -> Picture:
 def key_card(keys: Sequence[tuple[str, str]], scale: float) -> Picture:
     """The keys and what they do on a dark card, (height, width, 4) with transparency."""
     size, row = round(15 * scale), 25 * scale
-    widths = [max(font(size).getlength(pair[i]) for pair in keys) for i in range(2)]
+    widths = [max(length(pair[i], size) for pair in keys) for i in range(2)]
     image = _card(round(sum(widths) + 72 * scale), round(row * len(keys) + 36 * scale), scale)
     for n, pair in enumerate(keys):
         for x, text, fill in zip(
