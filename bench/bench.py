@@ -14,6 +14,7 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -33,7 +34,7 @@ HERE = Path(__file__).resolve().parent
 BATCH = 32
 BFLOAT16 = ["--datatype", "bfloat16"]
 LOOPS = {  # name: flags of bench/loop.py, whole processes
-    "random phase": ["--phase", "random", "--steps", "5000"],
+    "random phase, no-op steps included": "--phase random --steps 5000 --emulated".split(),
     "strict loop, float32": ["--steps", "1200"],
     "strict loop, bfloat16": ["--steps", "1200", *BFLOAT16],
     "overlapped loop, bfloat16": ["--steps", "1200", *BFLOAT16, "--overlap", "true"],
@@ -98,6 +99,18 @@ def loop(flags: list[str]) -> float:
     return float(answer.stdout.split()[-1])
 
 
+def start_of_a_test() -> float:
+    """Seconds from ./test.sh to its end, with a single step: the environment is made already."""
+    with tempfile.TemporaryDirectory() as folder:
+        snapshot = Path(folder) / "breakout_1.pkl"
+        network = DeepQNetwork(num_actions=4, backend="cpu", rng=np.random.default_rng(0))
+        network.save_weights(snapshot, epoch=1, info={"game": "breakout"})
+        command = [str(HERE.parent / "test.sh"), str(snapshot), "--test_steps", "1"]
+        start = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        return time.perf_counter() - start
+
+
 def main() -> None:
     """Measure, print the table, keep it if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -112,20 +125,29 @@ def main() -> None:
         for name, flags in LOOPS.items():
             rate = loop([*flags, "--backend", options.backend])
             figures.setdefault(name, []).append(rate)
-            print(f"{name:<34}{rate:10.1f} steps/s", file=sys.stderr)
+            print(f"{name:<42}{rate:10.1f} steps/s", file=sys.stderr)
     print(describe())
     print(", ".join(f"{name} {version}" for name, version in versions().items()))
-    print(f"\n{'':<34}{'steps/s':>10}")
+    print(f"\n{'':<42}{'steps/s':>10}")
     for name, rates in figures.items():
-        print(f"{name:<34}{statistics.median(rates):10.1f}")
+        print(f"{name:<42}{statistics.median(rates):10.1f}")
+    rest = {
+        "seconds of a ./test.sh of one step": statistics.median(
+            start_of_a_test() for _ in range(3)
+        ),
+        "MB of training beside the replay memory": loop(["--memory", "--steps", "400"]),
+    }
     times = parts(options.backend)
-    print(f"\n{'':<34}{'ms':>10}")
+    print(f"\n{'':<42}{'ms':>10}")
     for name, value in times.items():
-        print(f"{name:<34}{value:10.2f}")
+        print(f"{name:<42}{value:10.2f}")
+    print()
+    for name, value in rest.items():
+        print(f"{name:<42}{value:10.2f}")
     if options.save:
         path = HERE / "results" / time.strftime("bench_%Y-%m-%d_%H%M.json")
         about = {"machine": describe(), "versions": versions()}
-        result = {**about, "steps_per_second": figures, "milliseconds": times}
+        result = {**about, "steps_per_second": figures, "milliseconds": times, "rest": rest}
         path.write_text(json.dumps(result, indent=2) + "\n")
         print(f"kept in {path}")
     if options.peers:

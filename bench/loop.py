@@ -1,10 +1,11 @@
 """A phase of one agent for a while: prints steps a second.
 
     python bench/loop.py [--game breakout] [--phase train|test|random] [--steps 2000]
-                         [flags of train.sh, like --datatype bfloat16 --num_envs 16]
+                         [--emulated] [--memory] [flags of train.sh, like --datatype bfloat16]
 
 The job is the one of bench/peers.py: exploration 0.1, an update every 4 steps, a 20,000-step replay
-memory. Filling and warming up is not counted.
+memory. Filling and warming up is not counted. --emulated counts the no-op steps between episodes
+too, as emulation alone does. --memory prints the process's megabytes beside the replay memory instead.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from parts import wire
+from replay_memory import replay_bytes
 from verbs import Task, parse
 
 JOB = """--replay_size 20000 --random_steps 1000 --exploration_rate_start 0.1
@@ -31,20 +36,48 @@ def make_task(game: str, flags: list[str]) -> Task:
 
 
 def steps_per_second(
-    game: str, flags: list[str], steps: int, *, warm_up: int = 400, phase: str = "train"
+    game: str,
+    flags: list[str],
+    steps: int,
+    *,
+    warm_up: int = 400,
+    phase: str = "train",
+    emulated: bool = False,
 ) -> float:
-    """Steps a second of a phase."""
+    """Steps a second of a phase: the agent's, or those `emulated`, the no-op steps included."""
     task = make_task(game, flags)
     agent = wire(task, storage="array").agent
     agent.callbacks.clear()
+    environment: Any = agent.games[0].environment  # type: ignore[attr-defined]
+    counted, act = 0, environment.act
+
+    def count(action: int) -> float:
+        nonlocal counted
+        counted += 1
+        return float(act(action))
+
+    if emulated:
+        environment.act = count
     if phase == "train":
         agent.play_random(task.config.random_steps)
     run = {"random": agent.play_random, "train": agent.train, "test": agent.test}[phase]
     run(warm_up)
+    warmed_up, counted = agent.phase_step, 0
     start = time.perf_counter()
-    warmed_up = agent.phase_step
     run(warmed_up + steps, start=warmed_up)
-    return (agent.phase_step - warmed_up) / (time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return (counted if emulated else agent.phase_step - warmed_up) / seconds
+
+
+def megabytes_beside_replay(game: str, flags: list[str], steps: int) -> float:
+    """What a training process takes resident, without the screens of its replay memory."""
+    task = make_task(game, flags)
+    agent = wire(task, storage="array").agent
+    agent.play_random(task.config.random_steps)
+    agent.train(steps)
+    assert agent.memory
+    kept = replay_bytes(agent.memory.count, task.config.screen_height, task.config.screen_width)
+    return float(psutil.Process().memory_info().rss - kept) / 1e6
 
 
 if __name__ == "__main__":
@@ -52,5 +85,13 @@ if __name__ == "__main__":
     options.add_argument("--game", default="breakout")
     options.add_argument("--phase", default="train")
     options.add_argument("--steps", type=int, default=2000)
+    options.add_argument("--emulated", action="store_true")
+    options.add_argument("--memory", action="store_true")
     given, flags = options.parse_known_args()
-    print(f"{steps_per_second(given.game, flags, given.steps, phase=given.phase):.1f}")
+    if given.memory:
+        found = megabytes_beside_replay(given.game, flags, given.steps)
+    else:
+        found = steps_per_second(
+            given.game, flags, given.steps, phase=given.phase, emulated=given.emulated
+        )
+    print(f"{found:.1f}")
