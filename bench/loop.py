@@ -5,7 +5,7 @@
 
 The job is the one of bench/peers.py: exploration 0.1, an update every 4 steps, a 20,000-step replay
 memory. Filling and warming up is not counted. --emulated counts the no-op steps between episodes
-too, as emulation alone does. --memory prints the process's megabytes beside the replay memory instead.
+too, as emulation alone does. --memory prints the process's megabytes beside the replay memory.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ def megabytes_beside_replay(game: str, flags: list[str], steps: int) -> float:
     """What a training process takes resident, without the screens of its replay memory."""
     task = make_task(game, flags)
     agent = wire(task, storage="array").agent
+    agent.callbacks.clear()
     agent.play_random(task.config.random_steps)
     agent.train(steps)
     assert agent.memory
