@@ -141,7 +141,7 @@ set_up() {
 
     if [[ -e $venv/unfinished ]] || ! [[ $python -ef $base ]] || ! "$python" -m pip --version &>/dev/null; then
         if [[ -e $venv ]]; then say "Making .venv anew: it was left half-made, or its Python has changed."; fi
-        say "Setting up .venv, once: this takes a few minutes, and 1.5 GB of disk or 5 GB with CUDA."
+        say "Setting up .venv, once: this takes a few minutes, and 1.6 GB of disk or 5 GB with CUDA."
         anew=true
         rm -rf "$venv"
         attempt begin
