@@ -6,9 +6,6 @@ error = clip(Q(s_t, a_t) - y), the gradient at the output a_t; it is zero at the
 
 from __future__ import annotations
 
-import ctypes
-import logging
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cuda_graph import CapturedUpdate
+from device import DATATYPES, OutOfMemory, find_device, keep_freed_memory, warn_of_slow_datatype
 from errors import UserError
 from neon_layers import Layer
 from network import BLOCK, LayerShape, Network, nature_layers, to_blocks
@@ -27,19 +25,10 @@ from optimizers import make_optimizer
 from replay_memory import Minibatch
 from snapshot import Snapshot, read_snapshot, write_snapshot
 
-logger = logging.getLogger(__name__)
-
-DATATYPES = {
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-    "float32": torch.float32,
-    "float64": torch.float64,
-}
 # Gradients of a float16 network are this much larger while they are float16, so that the small ones
 # do not vanish: a power of two, taken out again in the optimizer's float32.
 FLOAT16_SCALE = 128.0
 
-OutOfMemory = torch.OutOfMemoryError  # of a GPU
 Prepared = tuple[Tensor, Tensor, Tensor]  # states as blocks, actions, targets: on the device
 
 
@@ -80,7 +69,7 @@ class DeepQNetwork:
         itself. Raises UserError where the device cannot compute in `datatype`, OutOfMemory if a GPU
         has no room.
         """
-        _keep_freed_memory()
+        keep_freed_memory()
         torch.set_flush_denormal(True)
         if threads:
             self.use_threads(threads)
@@ -94,8 +83,7 @@ class DeepQNetwork:
         self.padding = padding
         self.device = find_device(backend, device_id)
         self.dtype = DATATYPES[datatype]
-        if datatype == "float16" and self.device.type == "cpu":
-            logger.warning("float16 is ten times slower than float32 on a CPU; bfloat16 is not.")
+        warn_of_slow_datatype(self.device, datatype)
         layers = nature_layers(num_actions, *self.state_shape, padding)
         self.model = self._new_network(layers, batch_norm, bias)
         self.model.initialize(init, rng)
@@ -289,32 +277,3 @@ class DeepQNetwork:
             raise UserError(
                 f"This {self.device.type} cannot compute in {datatype}: take --datatype float32."
             ) from error
-
-
-def find_device(backend: str, device_id: int) -> torch.device:
-    """The device of a --backend: `auto` is the GPU where there is one."""
-    gpus = torch.cuda.device_count()
-    if backend == "cpu" or (backend == "auto" and not gpus):
-        return torch.device("cpu")
-    if device_id >= gpus:
-        raise UserError(
-            f"There is no GPU {device_id} that PyTorch can use (it sees {gpus}): "
-            "take --backend cpu or another --device_id."
-        )
-    return torch.device("cuda", device_id)
-
-
-def free_memory(backend: str, device_id: int) -> int:
-    """Bytes free on a GPU; 0 if the device is the CPU."""
-    device = find_device(backend, device_id)
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep what tensors give back: fresh pages cost a third of an eager weight update."""
-    if sys.platform == "linux":
-        trim_threshold, mmap_threshold = -1, -3  # mallopt's parameters, malloc.h
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):
-            libc.mallopt(trim_threshold, 1 << 30)
-            libc.mallopt(mmap_threshold, 1 << 30)

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from device import OutOfMemory
 from errors import UserError
 from replay_memory import ScreenStore
 
@@ -45,7 +46,7 @@ def make_device_screens(
     shape = (parts * size, screen_height, screen_width)
     try:
         screens = torch.zeros(shape, dtype=torch.uint8, device=device)
-    except torch.OutOfMemoryError as error:
+    except OutOfMemory as error:
         raise UserError(
             "The GPU has no room for the replay memory: take --replay_storage compressed."
         ) from error

@@ -28,7 +28,8 @@ def make_network(
 
         return NeonNetwork(stochastic_round=stochastic_round, **settings)
     try:
-        from deepqnetwork import DeepQNetwork, OutOfMemory
+        from deepqnetwork import DeepQNetwork
+        from device import OutOfMemory
     except ModuleNotFoundError as error:
         raise UserError(
             f"{error.name} is not installed: delete .venv and start a script again, which makes it "
@@ -55,6 +56,6 @@ def free_gpu_memory(engine: str, backend: str, device_id: int) -> int:
     """Bytes free on the GPU that PyTorch would compute on; 0 if it is the CPU."""
     if engine != "torch" or backend == "cpu":
         return 0
-    from deepqnetwork import free_memory
+    from device import free_memory
 
     return free_memory(backend, device_id)

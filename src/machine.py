@@ -72,3 +72,14 @@ def processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor has instructions for bfloat16; True where that cannot be told."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return True
+    lines = (line.split() for line in text.lower().splitlines())
+    flags = {word for words in lines if words[:1] in (["flags"], ["features"]) for word in words}
+    return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"}) or not flags

@@ -110,7 +110,7 @@ def test_the_replay_memory_imports_numpy_and_no_engine() -> None:
 
 def test_torch_is_imported_by_deepqnetwork_and_what_it_owns_alone() -> None:
     inside = OWNED_BY_DEEPQNETWORK | {"deepqnetwork"}
-    assert importers("torch") <= inside | {"device_screens"}
+    assert importers("torch") <= inside | {"device", "device_screens"}
     for module in OWNED_BY_DEEPQNETWORK:
         assert importers(module) <= inside, module
 

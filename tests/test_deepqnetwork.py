@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deepqnetwork import DATATYPES, DeepQNetwork
+from deepqnetwork import DeepQNetwork
+from device import DATATYPES
 from errors import UserError
 from replay_memory import Minibatch
 from snapshot import Layer, read_snapshot, write_snapshot

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import deepqnetwork
-from deepqnetwork import DeepQNetwork, OutOfMemory
+from deepqnetwork import DeepQNetwork
+from device import OutOfMemory
 from engines import make_network
 from errors import UserError
 
@@ -44,8 +46,24 @@ def test_a_gpu_that_was_asked_for_and_has_no_room_is_an_error() -> None:
         make_network(**settings("gpu"))
 
 
-def test_float16_on_a_cpu_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("flags", "told"), [("fma avx512_bf16 avx2", False), ("fma avx2", True), ("asimd bf16", False)]
+)
+def test_a_processor_without_bfloat16_is_told(
+    flags: str,
+    told: bool,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nmodel name\t: A bf16\nflags\t\t: {flags}\n")
+    monkeypatch.setattr("machine.Path", lambda _: tmp_path / "cpuinfo")
     make_network(**settings("cpu"), datatype="bfloat16")
+    assert ("no bfloat16 instructions" in caplog.text) == told
+
+
+def test_float16_on_a_cpu_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    make_network(**settings("cpu"))
     assert not caplog.records
     make_network(**settings("cpu"), datatype="float16")
     assert "ten times slower" in caplog.text
