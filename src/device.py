@@ -5,13 +5,15 @@ from __future__ import annotations
 import ctypes
 import logging
 import sys
+from functools import cache
 
 import torch
 
 from errors import UserError
 from machine import has_bfloat16
 
-logger = logging.getLogger(__name__)
+# A network to measure with comes before the one that learns: each thing is told once.
+warn_once = cache(logging.getLogger(__name__).warning)
 
 DATATYPES = {
     "float16": torch.float16,
@@ -56,6 +58,6 @@ def warn_of_slow_datatype(device: torch.device, datatype: str) -> None:
     if device.type != "cpu":
         return
     if datatype == "float16":
-        logger.warning("float16 is ten times slower than float32 on a CPU; bfloat16 is not.")
+        warn_once("float16 is ten times slower than float32 on a CPU; bfloat16 is not.")
     if datatype == "bfloat16" and not has_bfloat16():
-        logger.warning("This processor has no bfloat16 instructions: float32 is faster.")
+        warn_once("This processor has no bfloat16 instructions: float32 is faster.")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from errors import UserError
 
-logger = logging.getLogger(__name__)
 ENGINES = ("torch", "neon")
 
 
@@ -29,7 +27,7 @@ def make_network(
         return NeonNetwork(stochastic_round=stochastic_round, **settings)
     try:
         from deepqnetwork import DeepQNetwork
-        from device import OutOfMemory
+        from device import OutOfMemory, warn_once
     except ModuleNotFoundError as error:
         raise UserError(
             f"{error.name} is not installed: delete .venv and start a script again, which makes it "
@@ -43,7 +41,7 @@ def make_network(
                 "The GPU has no memory left for the network: end other programs that use it, or "
                 "take --backend cpu."
             ) from error
-        logger.warning("The GPU has no memory left: the network is computed on the CPU.")
+        warn_once("The GPU has no memory left: the network is computed on the CPU.")
         network = DeepQNetwork(threads=threads, **{**settings, "backend": "cpu"})
     if not overlap:
         return network
