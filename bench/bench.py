@@ -44,6 +44,9 @@ LOOPS = {  # name: flags of bench/loop.py, whole processes
 }
 
 
+EMULATION = {"ALE alone": False, "ALE alone, its own colour averaging": True}
+
+
 def milliseconds(work: Callable[[], object], repeats: int = 30, warm_up: int = 5) -> float:
     """Median time of `work`."""
     times = []
@@ -55,13 +58,14 @@ def milliseconds(work: Callable[[], object], repeats: int = 30, warm_up: int = 5
     return 1000 * statistics.median(times)
 
 
-def emulation_alone(steps: int = 3000) -> float:
+def emulation_alone(*, color_averaging: bool, steps: int = 3000) -> float:
     """Steps a second of ALE repeating random actions for four frames, nothing else done."""
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
     ale = ale_py.ALEInterface()
     ale.setInt("random_seed", 1)
     ale.setInt("frame_skip", 4)
     ale.setFloat("repeat_action_probability", 0)
+    ale.setBool("color_averaging", color_averaging)
     ale.loadROM(str(ale_py.roms.get_rom_path("breakout")))
     actions = ale.getMinimalActionSet()
     chosen = np.random.default_rng(0).integers(len(actions), size=steps).tolist()
@@ -121,7 +125,9 @@ def main() -> None:
     options = parser.parse_args()
     figures: dict[str, list[float]] = {}
     for _ in range(options.rounds):
-        figures.setdefault("emulation alone (ALE)", []).append(emulation_alone())
+        for name, averaging in EMULATION.items():
+            rate = emulation_alone(color_averaging=averaging)
+            figures.setdefault(name, []).append(rate)
         for name, flags in LOOPS.items():
             rate = loop([*flags, "--backend", options.backend])
             figures.setdefault(name, []).append(rate)

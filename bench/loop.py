@@ -49,14 +49,15 @@ def steps_per_second(
     agent = wire(task, storage="array").agent
     agent.callbacks.clear()
     environment: Any = agent.games[0].environment  # type: ignore[attr-defined]
-    counted, act = 0, environment.act
-
-    def count(action: int) -> float:
-        nonlocal counted
-        counted += 1
-        return float(act(action))
-
+    counted = 0
     if emulated:
+        act = environment.act
+
+        def count(action: int) -> float:
+            nonlocal counted
+            counted += 1
+            return float(act(action))
+
         environment.act = count
     if phase == "train":
         agent.play_random(task.config.random_steps)
