@@ -30,8 +30,12 @@ def choose_threads(config: Config) -> int:
     """
     if config.threads or config.overlap or config.engine != "torch":
         return config.threads
+    from device import find_device
+
+    if find_device(config.backend, config.device_id).type != "cpu":
+        return 0
     network = network_of(config, 4, np.random.default_rng(0))
-    if network.device.type != "cpu" or network.threads == 1:
+    if network.threads == 1:
         return 0
     batch = _minibatch(config)
     times = {count: _milliseconds(network, batch, count) for count in counts(network.threads)}

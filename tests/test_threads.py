@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,8 +16,6 @@ from threads import choose_threads, counts
 
 class Clocked:
     """A network whose weight updates take the seconds given for each number of threads."""
-
-    device = SimpleNamespace(type="cpu")
 
     def __init__(self, seconds: dict[int, float]) -> None:
         self.seconds = seconds
@@ -38,7 +35,7 @@ def choose(seconds: dict[int, float], monkeypatch: pytest.MonkeyPatch, **flags: 
     network = Clocked(seconds)
     monkeypatch.setattr(threads, "network_of", lambda *_: network)
     monkeypatch.setattr("time.perf_counter", lambda: network.now)
-    return choose_threads(Config(**flags))
+    return choose_threads(Config(backend="cpu", **flags))
 
 
 @pytest.mark.parametrize(
