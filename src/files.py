@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import re
 import secrets
 import time
@@ -145,7 +146,7 @@ def snapshot_info(task: Task, actions: Sequence[str], stats: Statistics) -> dict
         "rom_md5": rom_md5(task.rom) if task.rom else "",
         "actions": list(actions),
         "preset": task.config.preset,
-        "flags": to_plain(task.config),
+        "flags": portable_flags(task.config),
         "versions": versions(),
         "total_train_steps": stats.agent.total_train_steps,
         "weight_updates": stats.network.train_iterations,
@@ -163,6 +164,13 @@ def about_run(task: Task) -> dict[str, Any]:
     }
 
 
+def portable_flags(config: Config) -> dict[str, Any]:
+    """Flag values for files that are handed on: paths in this clone are told from its root."""
+    flags = to_plain(config)
+    paths = [name for name in flags if isinstance(getattr(config, name), Path)]
+    return flags | {name: flags[name].removeprefix(f"{ROOT}{os.sep}") for name in paths}
+
+
 def write_description(task: Task) -> None:
     """Write what this run is beside its CSV: flags, versions, ROM, seed, machine."""
     if not task.config.csv_file:
@@ -176,7 +184,7 @@ def write_description(task: Task) -> None:
         "seed": task.config.random_seed,
         "machine": describe(),
         "versions": versions(),
-        "flags": to_plain(task.config),
+        "flags": portable_flags(task.config),
     }
     if task.checkpoint:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):

@@ -109,6 +109,7 @@ def test_train_writes_rows_snapshots_and_what_the_run_was(
     assert info["actions"] == ["NOOP", "FIRE", "RIGHT", "LEFT"]
     assert info["rom_md5"] == about["rom_md5"]
     assert info["flags"] == about["flags"]
+    assert about["flags"]["csv_file"] == "results/breakout_mine.csv"  # it is handed on
     assert info["score"] == float(found[3]["average_reward"])
 
 
