@@ -30,6 +30,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))  # nvis/ lies besid
 from config import ROOT
 from display import Scene
 from environment import Frame
+from files import load
 from joystick import attached
 from mind import Mind
 from parts import wire
@@ -39,11 +40,6 @@ from window import Window
 IMAGES = ROOT / "docs" / "images"
 FRAMES_PER_SECOND = 60
 SEED = ["--random_seed", "1"]
-CURVES = {
-    "breakout_2015.png": ["tests/original_results/breakout.csv"],
-    "breakout.png": ["results/breakout_seed1.csv"],
-    "pong.png": ["results/pong_seed1.csv"],
-}
 
 
 def run(verb: str, *words: str | Path) -> None:
@@ -70,7 +66,9 @@ def window(snapshot: Path, second: float, file: Path) -> None:
     os.environ["SDL_VIDEODRIVER"] = "dummy"  # drawn, not shown
     task = parse("play", [str(snapshot), *SEED])
     task = replace(task, config=replace(task.config, display_screen=False))
-    agent = wire(task, storage=None).agent
+    parts = wire(task, storage=None)
+    load(task, parts)
+    agent = parts.agent
     agent.callbacks.clear()
     environment: Any = agent.games[0].environment  # type: ignore[attr-defined]
     mind = Mind(agent, game=task.game, action_names=environment.action_names)
@@ -113,9 +111,8 @@ def main() -> None:
     film(options.snapshot, options.second, IMAGES / "record_mind.png")
     window(options.snapshot, options.second, IMAGES / "play.png")
     filters(options.snapshot, IMAGES / "nvis.png")
-    for name, files in CURVES.items():
-        if all((ROOT / each).exists() for each in files):
-            run("plot", *(ROOT / each for each in files), "--png_file", IMAGES / name)
+    curves = ROOT / "tests" / "original_results" / "breakout.csv"
+    run("plot", curves, "--png_file", IMAGES / "breakout_2015.png")
 
 
 if __name__ == "__main__":
