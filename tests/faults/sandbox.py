@@ -19,6 +19,7 @@ TINY = """--random_steps 300 --train_steps 400 --test_steps 200 --epochs 3 --rep
 --batch_size 8 --target_steps 100 --random_seed 7 --backend cpu --threads 1""".split()
 OFTEN = ["--checkpoint_minutes", "0.01"]
 TIME_COLUMNS = 3  # the last ones of the CSV
+WRITTEN = ("snapshots", "results", "checkpoints")  # folders that runs write to
 
 
 class Sandbox:
@@ -76,8 +77,22 @@ class Sandbox:
 
     def clear(self) -> None:
         """Remove all that runs have written."""
-        for name in ("snapshots", "results", "checkpoints"):
+        for name in WRITTEN:
             shutil.rmtree(self.root / name, ignore_errors=True)
+
+    def keep(self) -> Path:
+        """A copy of all that runs have written, for `bring_back`."""
+        kept = self.root / "kept"
+        shutil.rmtree(kept, ignore_errors=True)
+        for name in WRITTEN:
+            if (self.root / name).exists():
+                shutil.copytree(self.root / name, kept / name)
+        return kept
+
+    def bring_back(self, kept: Path) -> None:
+        """Put back what `keep` has kept."""
+        self.clear()
+        shutil.copytree(kept, self.root, dirs_exist_ok=True)
 
     def newest(self) -> int:
         """The number of the newest checkpoint, 0 if there is none."""
