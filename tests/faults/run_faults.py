@@ -75,6 +75,14 @@ class Faults:
         if sandbox.leftovers():
             outcome.wrong.append(f"left behind: {', '.join(p.name for p in sandbox.leftovers())}")
 
+    def begin_and_stop(self, *, checkpoints: int) -> None:
+        """Begin the run anew and stop it in order once it has made so many checkpoints."""
+        self.sandbox.clear()
+        process = self.sandbox.start(*self.sandbox.begin())
+        self.sandbox.wait_for(lambda: self.sandbox.newest() >= checkpoints, process)
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
     def writing(self) -> bool:
         """Whether a file is being written at this moment."""
         sandbox = self.sandbox
@@ -175,11 +183,7 @@ class Faults:
         """No file may grow beyond a limit, so that writing one fails at some point of it."""
         sandbox, outcome = self.sandbox, Outcome("file size limits while a run writes")
         for limit in limits:
-            sandbox.clear()
-            process = sandbox.start(*sandbox.begin())
-            sandbox.wait_for(lambda: sandbox.newest() > 1, process)
-            process.send_signal(signal.SIGTERM)
-            process.wait()
+            self.begin_and_stop(checkpoints=2)
             known = sandbox.newest()
             code, said = sandbox.run(*sandbox.go_on(), preexec_fn=limit_files(limit))
             outcome.tried += said.count("Cannot write")
@@ -291,11 +295,7 @@ class Faults:
     def damaged(self, count: int) -> Outcome:
         """Checkpoints whose files are cut or changed at random places, read and then resumed."""
         sandbox, outcome = self.sandbox, Outcome("damaged checkpoint files")
-        sandbox.clear()
-        process = sandbox.start(*sandbox.begin())
-        sandbox.wait_for(lambda: sandbox.newest() > 4, process)
-        process.send_signal(signal.SIGTERM)
-        process.wait()
+        self.begin_and_stop(checkpoints=5)
         kept = sandbox.keep()
         latest, before = numbers(sandbox.checkpoints)[:2]
         names = sorted(path.name for path in sandbox.checkpoints.iterdir())
