@@ -27,7 +27,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from deepqnetwork import DeepQNetwork
-from machine import describe, versions
+from engine.hardware import describe, versions
 from replay_memory import Minibatch, ReplayMemory
 
 HERE = Path(__file__).resolve().parent

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from parts import wire
 from replay_memory import replay_bytes
-from verbs import Task, parse
+from runs.verbs import Task, parse
 
 JOB = """--replay_size 20000 --random_steps 1000 --exploration_rate_start 0.1
 --exploration_rate_end 0.1 --random_seed 1 --backend cpu""".split()

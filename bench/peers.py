@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from machine import describe, versions
+from engine.hardware import describe, versions
 
 HERE = Path(__file__).resolve().parent
 PEER = "stable-baselines3==2.9.2"

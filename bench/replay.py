@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from checkpoint import Checkpointer, Position
+from engine.hardware import describe
 from environment import ALEEnvironment
-from machine import describe
+from envs.roms import find_rom
 from parts import Parts, wire
-from roms import find_rom
-from verbs import parse
+from runs.checkpoint import Checkpointer, Position
+from runs.verbs import parse
 
 GAMES = "breakout,pong,seaquest,space_invaders"
 PLAYED = 20_000

@@ -28,14 +28,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # nvis/ lies beside src/
 
 from config import ROOT
-from display import Scene
 from environment import Frame
-from files import load
-from joystick import attached
-from mind import Mind
 from parts import wire
-from verbs import parse
-from window import Window
+from runs.preflight import load
+from runs.verbs import parse
+from watch.agent_view import Mind
+from watch.joystick import attached
+from watch.scene import Scene
+from watch.window import Window
 
 IMAGES = ROOT / "docs" / "images"
 FRAMES_PER_SECOND = 60

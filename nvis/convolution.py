@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from errors import UserError
-from neon_layers import Layer
+from snapshot.layers import Layer
 
 FloatArray = NDArray[np.float32]
 

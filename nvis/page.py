@@ -25,7 +25,7 @@ from nvis.guided_backpropagation import (
     strongest_activations,
     to_bytes,
 )
-from snapshot import write_atomically
+from snapshot.format import write_atomically
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neon_layers import Layer
 from nvis.convolution import FloatArray, convolutions
 from nvis.guided_backpropagation import floats
+from snapshot.layers import Layer
 
 
 @dataclass

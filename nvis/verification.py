@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from errors import UserError
 from nvis.convolution import convolutions
 from nvis.guided_backpropagation import guided_backpropagation, strongest_activations, to_bytes
-from snapshot import read_snapshot
+from snapshot.format import read_snapshot
 
 ACTIVATION_TOLERANCE = 1e-5
 PICTURE_TOLERANCE = 1  # of 255: Neon cuts its pictures off to bytes, so a last bit can cost one

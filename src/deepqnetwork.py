@@ -15,15 +15,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cuda_graph import CapturedUpdate
-from device import DATATYPES, OutOfMemory, find_device, keep_freed_memory, warn_of_slow_datatype
+from engine.cuda_graph import CapturedUpdate
+from engine.device import (
+    DATATYPES,
+    OutOfMemory,
+    find_device,
+    keep_freed_memory,
+    warn_of_slow_datatype,
+)
 from errors import UserError
-from neon_layers import Layer
 from network import BLOCK, LayerShape, Network, nature_layers, to_blocks
-from network_snapshot import layers_of, load_layers
 from optimizers import make_optimizer
 from replay_memory import Minibatch
-from snapshot import Snapshot, read_snapshot, write_snapshot
+from snapshot.format import Snapshot, read_snapshot, write_snapshot
+from snapshot.layers import Layer
+from snapshot.torch_weights import layers_of, load_layers
 
 # Gradients of a float16 network are this much larger while they are float16, so that the small ones
 # do not vanish: a power of two, taken out again in the optimizer's float32.

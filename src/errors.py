@@ -40,4 +40,4 @@ def shown_traceback(name: str) -> Iterator[None]:
 
 
 def _is_ours(file: str) -> bool:
-    return file.startswith("<frozen") or Path(file).parent == Path(__file__).parent
+    return file.startswith("<frozen") or Path(file).is_relative_to(Path(__file__).parent)

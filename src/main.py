@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from agent import Agent
-from checkpoint import Position, position
-from checkpoint_files import locked
 from config import ROOT, Config
+from engine.threads import choose_threads
 from errors import Diverged, UserError
-from files import (
+from parts import Parts, wire
+from runs.checkpoint import Position, position
+from runs.checkpoint_files import locked
+from runs.preflight import (
     check_files,
     choose_storage,
     how_to_go_on,
@@ -23,11 +25,9 @@ from files import (
     save_snapshot,
     write_description,
 )
-from parts import Parts, wire
-from shows import play, shown
+from runs.verbs import VERBS, Task, parse
 from stats import Statistics
-from threads import choose_threads
-from verbs import VERBS, Task, parse
+from watch.session import play, shown
 
 logger = logging.getLogger("simple_dqn")
 
@@ -88,7 +88,7 @@ def run_phases(task: Task, parts: Parts) -> None:
     """What the verb and the flags ask for."""
     config = task.config
     if task.verb.startswith("profile"):
-        from profiling import profile
+        from runs.profiling import profile
 
         profile(parts, lambda: train_and_test(task, parts))
     elif task.verb in ("play", "record", "nvis") or config.play_games:
@@ -160,7 +160,7 @@ def phase(parts: Parts, name: str, epoch: int, steps: int, row: bool = True) -> 
 
 def test_games(task: Task, parts: Parts) -> None:
     """Play whole games and print the scores' summary."""
-    from summary import print_summary
+    from runs.scores import print_summary
 
     with phase(parts, "test", task.config.start_epoch, 0):
         parts.agent.play(task.config.test_games)

@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-import fused
+from engine import compiled as fused
 from errors import UserError
 
 

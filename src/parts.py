@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 
 from agent import Agent
-from checkpoint import Checkpointer
 from config import Config
-from engines import make_network
-from files import about_run
-from health import Health
-from machine import random_stream
-from progress import Progress
+from engine.hardware import random_stream
+from engine.make import make_network
+from envs.parallel import make_games
 from replay_memory import ReplayMemory
+from runs.checkpoint import Checkpointer
+from runs.divergence import Health
+from runs.preflight import about_run
+from runs.progress import Progress
+from runs.verbs import Task
 from shared_replay import SharedReplay, make_replay_memory
-from shows import plays_alone
-from side_by_side import make_games
 from stats import Statistics
-from verbs import Task
+from watch.session import plays_alone
 
 
 @dataclass

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import UserError
+from replay.compressed import make_screens
 from replay_memory import MAX_DRAWS, Minibatch, ReplayMemory, blacken, is_transition
-from screen_store import make_screens
 
 
 class SharedReplay:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from agent import Agent, Callback
 from errors import UserError
 from game import Screen
-from snapshot import write_atomically
+from snapshot.format import write_atomically
 
 logger = logging.getLogger(__name__)
 

@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from engines import ENGINES, make_network
+from engine.make import ENGINES, make_network
 from errors import UserError
-from neon_layers import Layer
 from replay_memory import Minibatch
-from snapshot import read_snapshot
+from snapshot.format import read_snapshot
+from snapshot.layers import Layer
 
 # What files that are damaged, or something else, make of reading them.
 NOT_A_CASE = (

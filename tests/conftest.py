@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-import files
-import resume
-import verbs
+from runs import preflight as files
+from runs import resume, verbs
 
 try:
     import torch

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from agent import Agent
 from environment import ALEEnvironment
+from envs.roms import find_rom
 from game import Game
-from neon_layers import Layer, convolution, linear, relu
 from replay_memory import Minibatch
-from roms import find_rom
+from snapshot.layers import Layer, convolution, linear, relu
 
 
 class SmallNetwork:

@@ -21,7 +21,7 @@ from config import (
     trained_with,
 )
 from errors import UserError
-from flags import Parser
+from runs.flags import Parser
 
 # Names and defaults of the ancestor's flags.
 ANCESTOR = dict(

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deepqnetwork import DeepQNetwork
-from device import DATATYPES
+from engine.device import DATATYPES
 from errors import UserError
 from replay_memory import Minibatch
-from snapshot import Layer, read_snapshot, write_snapshot
+from snapshot.format import Layer, read_snapshot, write_snapshot
 from tests.naive_network import naive_forward, relative_error
 
 ACTIONS, BATCH, SHAPE = 3, 6, (2, 36, 36)

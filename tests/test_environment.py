@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from environment import ALEEnvironment, Frame
+from envs.roms import find_rom
 from errors import UserError
-from roms import find_rom
 
 # Paddles and joysticks, flicker, frames of 210, 214 and 250 (PAL) lines. All other games that come
 # with ALE give the same bytes too, but four: berzerk and double_dunk, in whose menus ALE at

@@ -20,13 +20,13 @@ from typing import Any
 import pytest
 
 import deepqnetwork
-import snapshot
 import stats
 from agent import Agent
 from deepqnetwork import DeepQNetwork
 from main import main
 from replay_memory import Minibatch
-from snapshot import read_snapshot
+from snapshot import format as snapshot
+from snapshot.format import read_snapshot
 from tests.faults.hostile_pickles import commands
 
 ROOT = Path(__file__).parent.parent

@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-import fused
+from engine import compiled as fused
 from errors import UserError
 from optimizers import make_optimizer
 

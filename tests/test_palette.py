@@ -8,7 +8,7 @@ import pytest
 
 import palette
 from environment import PAL_HEIGHT
-from roms import find_rom
+from envs.roms import find_rom
 
 
 def emulator(game: str, *, averaging: bool) -> ale_py.ALEInterface:

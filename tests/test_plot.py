@@ -23,10 +23,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 import plot
-from captions import number, rounded
 from errors import UserError
-from figure import MAX_GROUPS, MAX_PANELS, draw
-from results import group_runs, read_results
+from plots.captions import number, rounded
+from plots.csv_files import group_runs, read_results
+from plots.curves import MAX_GROUPS, MAX_PANELS, draw
 from stats import COLUMNS
 
 ORIGINAL = Path(__file__).parent / "original_results"

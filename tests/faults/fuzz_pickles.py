@@ -30,7 +30,7 @@ if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from errors import UserError  # noqa: E402
-from snapshot import read_snapshot  # noqa: E402
+from snapshot.format import read_snapshot  # noqa: E402
 from tests.faults.hostile_pickles import bombs, commands, mutations  # noqa: E402
 
 MEMORY = 1 << 30  # bytes of address space

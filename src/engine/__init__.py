@@ -1,0 +1,1 @@
+"""What computes the network: the device, its threads and its compiled pieces."""

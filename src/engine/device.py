@@ -1,0 +1,63 @@
+"""Where the network is computed: the device, its memory, its number formats."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import sys
+from functools import cache
+
+import torch
+
+from engine.hardware import has_bfloat16
+from errors import UserError
+
+# A network to measure with comes before the one that learns: each thing is told once.
+warn_once = cache(logging.getLogger(__name__).warning)
+
+DATATYPES = {
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float32": torch.float32,
+    "float64": torch.float64,
+}
+OutOfMemory = torch.OutOfMemoryError  # of a GPU
+
+
+def find_device(backend: str, device_id: int) -> torch.device:
+    """The device of a --backend: `auto` is the GPU where there is one."""
+    gpus = torch.cuda.device_count()
+    if backend == "cpu" or (backend == "auto" and not gpus):
+        return torch.device("cpu")
+    if device_id >= gpus:
+        raise UserError(
+            f"There is no GPU {device_id} that PyTorch can use (it sees {gpus}): "
+            "take --backend cpu or another --device_id."
+        )
+    return torch.device("cuda", device_id)
+
+
+def free_memory(backend: str, device_id: int) -> int:
+    """Bytes free on a GPU; 0 if the device is the CPU."""
+    device = find_device(backend, device_id)
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what tensors give back: fresh pages cost a third of an eager weight update."""
+    if sys.platform == "linux":
+        trim_threshold, mmap_threshold = -1, -3  # mallopt's parameters, malloc.h
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(trim_threshold, 1 << 30)
+            libc.mallopt(mmap_threshold, 1 << 30)
+
+
+def warn_of_slow_datatype(device: torch.device, datatype: str) -> None:
+    """Tell if a CPU has to take pains with it."""
+    if device.type != "cpu":
+        return
+    if datatype == "float16":
+        warn_once("float16 is ten times slower than float32 on a CPU; bfloat16 is not.")
+    if datatype == "bfloat16" and not has_bfloat16():
+        warn_once("This processor has no bfloat16 instructions: float32 is faster.")

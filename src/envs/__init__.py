@@ -1,0 +1,1 @@
+"""The worlds an agent can play in, and where their games run."""

@@ -1,0 +1,229 @@
+"""Gymnasium's environments: any that has discrete actions and can be seen."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import logging
+import os
+import pkgutil
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import ale_py
+import numpy as np
+
+from envs.preprocessing import AdaptedEnvironment, Picture, is_picture
+from errors import UserError, shown_traceback
+
+logger = logging.getLogger(__name__)
+
+HOW_TO_INSTALL = ".venv/bin/pip install --no-deps -r requirements-gym.txt"
+# Packages whose environments need not be named with their package (minigrid:MiniGrid-Empty-8x8-v0).
+PROVIDERS = ("ale_py", "flappy_bird_gymnasium")
+ATARI_FRAMES_PER_SECOND = 60.0
+# The actions of environments that do not say what they are, in a joystick's words.
+ACTIONS = {
+    "Acrobot": ("LEFT", "NOOP", "RIGHT"),
+    "CartPole": ("LEFT", "RIGHT"),
+    "CliffWalking": ("UP", "RIGHT", "DOWN", "LEFT"),
+    "FlappyBird": ("NOOP", "FIRE"),
+    "FrozenLake": ("LEFT", "DOWN", "RIGHT", "UP"),
+    "LunarLander": ("NOOP", "LEFT", "FIRE", "RIGHT"),
+    "MountainCar": ("LEFT", "NOOP", "RIGHT"),
+}
+
+
+def make_gym_environment(
+    *,
+    name: str,
+    random_seed: int,
+    frame_skip: int | None = None,
+    repeat_action_probability: float | None = None,
+    minimal_action_set: bool = True,
+    max_episode_frames: int = 0,
+    **settings: Any,
+) -> AdaptedEnvironment:
+    """The environment with Gymnasium's id `name`; `settings` are AdaptedEnvironment's.
+
+    What an environment can be told, as Atari's can be to skip frames, it is told; else it is done
+    here. So nothing is done twice, and None leaves an environment as it is.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of packages, to their own developers
+        spec = find_spec(name)
+    told: dict[str, Any] = {}
+    if frame_skip and "frameskip" in spec.kwargs:
+        told["frameskip"], frame_skip = frame_skip, None
+    if max_episode_frames and "max_num_frames_per_episode" in spec.kwargs:
+        told["max_num_frames_per_episode"], max_episode_frames = max_episode_frames, 0
+    if not minimal_action_set and "full_action_space" in spec.kwargs:
+        told["full_action_space"] = True
+    if repeat_action_probability is not None:
+        if "repeat_action_probability" in spec.kwargs:
+            told["repeat_action_probability"] = repeat_action_probability
+        elif repeat_action_probability:
+            raise UserError(f"{name} has no sticky actions: leave --repeat_action_probability out.")
+    world = GymWorld(spec, name=name, random_seed=random_seed, **told)
+    for key in ("frameskip", "repeat_action_probability"):
+        if key in spec.kwargs:
+            logger.info("%s has its own %s: %s", name, key, (spec.kwargs | told)[key])
+    return AdaptedEnvironment(
+        world,
+        name=name,
+        frame_skip=frame_skip or 1,
+        max_episode_frames=max_episode_frames,
+        **settings,
+    )
+
+
+def find_spec(name: str) -> Any:
+    """What Gymnasium's registry has under `name`, an id or package:id. Raises UserError."""
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # it speaks on standard output
+    try:
+        import gymnasium
+    except ModuleNotFoundError:
+        raise UserError(
+            "--environment gym needs Gymnasium, which is not installed; in this program's folder "
+            f"call {HOW_TO_INSTALL}"
+        ) from None
+    package, _, id = name.rpartition(":")
+    if package and not _is_installed(package):
+        raise UserError(f"There is no package {package} that could have {id}: install it.")
+    for module in (package,) if package else filter(_is_installed, PROVIDERS):
+        if package or id not in gymnasium.registry:
+            with shown_traceback(module):
+                importlib.import_module(module)
+    if id not in gymnasium.registry:
+        near = difflib.get_close_matches(id, gymnasium.registry, 3, 0.5)
+        hint = f"; did you mean {' or '.join(near)}?" if near else "."
+        raise UserError(
+            f"Gymnasium has no environment {name}{hint} Those of other packages are called "
+            "package:id, and FlappyBird-v0 comes with requirements-gym.txt."
+        )
+    return gymnasium.registry[id]
+
+
+def _is_installed(package: str) -> bool:
+    top = package.partition(".")[0]
+    return top.isidentifier() and importlib.util.find_spec(top) is not None
+
+
+class GymWorld:
+    """A Gymnasium environment as a World (see adapter.py).
+
+    Its pictures are its observations if they are pictures, else what it renders.
+    """
+
+    def __init__(self, spec: Any, *, name: str, random_seed: int, **told: Any) -> None:
+        """Make the environment of `spec` with the keywords `told`.
+
+        Raises UserError if it cannot be made, seen or played with discrete actions.
+        """
+        import gymnasium
+
+        ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+        self.name = name
+        self.random_seed: int | None = random_seed  # of the first reset; later ones go on from it
+        with shown_traceback(name):
+            try:
+                creator = spec.entry_point
+                creator = pkgutil.resolve_name(creator) if isinstance(creator, str) else creator
+                modes = getattr(creator, "metadata", {}).get("render_modes") or ()
+                if "rgb_array" in modes:
+                    told["render_mode"] = "rgb_array"
+                self.env: Any = gymnasium.make(spec, disable_env_checker=True, **told)
+            except (gymnasium.error.Error, ImportError) as error:
+                raise UserError(f"{name} cannot be made: {error}") from None
+        self._action_space()
+        self.renders = self.env.render_mode == "rgb_array"
+        space = self.env.observation_space
+        self.observes_pictures = (
+            isinstance(space, gymnasium.spaces.Box)
+            and is_picture(space.shape)
+            and space.dtype == np.uint8
+            and bool((space.high == 255).all())
+        )
+        if not self.renders and not self.observes_pictures:
+            raise UserError(
+                f"There is nothing to see in {name}: it neither observes pictures nor renders "
+                "them as rgb_array, and this agent learns from what it sees."
+            )
+        skip = (spec.kwargs | told).get("frameskip")
+        fps = self.env.metadata.get("render_fps") or 30.0
+        # Atari's environments claim 30 whatever they skip, and would be shown too fast.
+        self.frames_per_second = ATARI_FRAMES_PER_SECOND / skip if isinstance(skip, int) else fps
+        self.lives_left = 0
+        self.terminated = self.truncated = False
+        self.seen: Picture | None = None  # the picture of now, once it was asked for
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """What the environment, or else ACTIONS, calls its actions; or `action_0` and so on."""
+        count = int(self._action_space().n)
+        own: Sequence[Any] = getattr(self.env.unwrapped, "get_action_meanings", list)()
+        names = own or ACTIONS.get(self.env.unwrapped.spec.name, ())
+        if len(names) == count:
+            return tuple(str(name) for name in names)
+        return tuple(f"action_{n}" for n in range(count))
+
+    def restart(self) -> None:
+        """Begin a new game; the first one is seeded."""
+        observation, info = self.env.reset(seed=self.random_seed)
+        self.random_seed = None
+        self.terminated = self.truncated = False
+        self._take(observation, info)
+
+    def act(self, action: int) -> float:
+        """Do one step of the environment and return its reward."""
+        start = int(self.env.action_space.start)
+        observation, reward, terminated, truncated, info = self.env.step(start + action)
+        self.terminated, self.truncated = bool(terminated), bool(truncated)
+        self._take(observation, info)
+        return float(reward)
+
+    def screen(self) -> Picture:
+        """The observation, or what the environment renders."""
+        if self.seen is None:
+            self.seen = self.frame_rgb()
+        return self.seen
+
+    def is_terminal(self) -> bool:
+        """Whether the environment has ended the game, by its rules or by a limit."""
+        return self.terminated or self.truncated
+
+    def is_truncated(self) -> bool:
+        """Whether the game was ended by a limit, not by its rules."""
+        return self.truncated and not self.terminated
+
+    def lives(self) -> int:
+        """The lives that the environment tells of, 0 if it tells of none."""
+        return self.lives_left
+
+    def frame_rgb(self) -> Picture:
+        """What is to be shown: the environment's rendering, or its observation."""
+        shape = self.env.observation_space.shape
+        if self.observes_pictures and (shape[2:] == (3,) or not self.renders):
+            return self.screen()
+        rendered = self.env.render()
+        if not isinstance(rendered, np.ndarray):
+            raise UserError(f"{self.name} renders nothing: the agent has nothing to see.")
+        return rendered
+
+    def _take(self, observation: Any, info: dict[str, Any]) -> None:
+        self.seen = observation if self.observes_pictures else None
+        self.lives_left = int(info.get("lives", 0))
+
+    def _action_space(self) -> Any:
+        """The environment's discrete actions. Raises UserError if they are of another kind."""
+        import gymnasium
+
+        space = self.env.action_space
+        if not isinstance(space, gymnasium.spaces.Discrete):
+            raise UserError(
+                f"{self.name} has actions {space}: a deep Q-network needs discrete ones, as "
+                "CartPole-v1 has."
+            )
+        return space

@@ -1,0 +1,110 @@
+"""Games side by side, emulated in processes of their own, about one a core.
+
+ale-py's AtariVectorEnv does the like with threads, but it has a preprocessing of its own: no colour
+averaging, no bilinear resizing, other rules for no-ops. Here the very classes Game and Environment
+run, so that a game gives the same screens, bit for bit, wherever it is played, and Gymnasium's
+environments and one's own can be played side by side as well.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+
+from config import Config
+from engine.hardware import free_memory
+from envs.remote_game import RemoteGame, Worker
+from envs.worker import make_game, map_screens, screens_shape
+from errors import UserError
+from game import Game
+
+logger = logging.getLogger(__name__)
+
+WORKER_BYTES = 40 * 2**20  # of a worker process, measured: 30 MB
+GAME_BYTES = 2 * 2**20  # of an Atari game, measured: 1 MB
+
+
+def make_games(config: Config, rom: Path | None) -> Sequence[Game | RemoteGame]:
+    """The games of a run: in worker processes, or one alone in this process.
+
+    Raises UserError if a game cannot be made.
+    """
+    count = min(config.num_envs, cores())
+    if config.num_envs > 1:
+        _check_memory(config)
+    if count > 1:
+        try:
+            games = start_workers(config, rom, count)
+            # PyTorch's threads, once loaded, are not to wait in a loop on the workers' cores: with
+            # two threads on two busy cores that cost up to nine tenths of the speed.
+            os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+            logger.info("%d games side by side in %d processes", len(games), count)
+            return games
+        except OSError as error:
+            logger.warning(
+                "Cannot start %d processes for the games (%s): playing them in this one, which is "
+                "slower.",
+                count,
+                error.strerror,
+            )
+    return [make_game(config, rom, number) for number in range(config.num_envs)]
+
+
+def games_bytes(config: Config, count: int) -> int:
+    """Bytes to plan for `count` games side by side, beside what a run of one game takes."""
+    if count == 1:
+        return 0
+    return cores() * WORKER_BYTES + count * (GAME_BYTES + prod(screens_shape(config)))
+
+
+def _check_memory(config: Config) -> None:
+    free, count = free_memory(), config.num_envs
+    needed = games_bytes(config, count)
+    if needed > free:
+        raise UserError(
+            f"--num_envs {count} games take {needed / 1e9:.1f} GB but {free / 1e9:.1f} GB are "
+            f"free: at most --num_envs {max(count * free // needed, 1)} fit."
+        )
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def start_workers(config: Config, rom: Path | None, count: int) -> list[RemoteGame]:
+    """The games of a run in `count` worker processes, which end when the games are dropped.
+
+    Raises OSError if the system gives no processes or memory, UserError if a game cannot be made.
+    """
+    memory = _shared_memory(config.num_envs * prod(screens_shape(config)))
+    try:
+        screens = map_screens(config, memory)
+        groups = [range(config.num_envs)[n::count] for n in range(count)]
+        workers = [Worker(config, rom, numbers, memory) for numbers in groups]
+    finally:
+        os.close(memory)
+    for worker in workers:
+        for number in worker.numbers:
+            worker.take(number)  # it is made
+    return [
+        RemoteGame(n, workers[n % count], workers, config.history_length, screens[n])
+        for n in range(config.num_envs)
+    ]
+
+
+def _shared_memory(size: int) -> int:
+    """A file without a name, in memory where the system can, open as the number returned."""
+    if hasattr(os, "memfd_create"):
+        memory = os.memfd_create("simple_dqn_screens")
+    else:
+        with tempfile.TemporaryFile() as file:
+            memory = os.dup(file.fileno())
+    os.ftruncate(memory, size)
+    return memory

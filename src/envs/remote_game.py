@@ -1,0 +1,189 @@
+"""A game in a worker process, as the agent sees it. What the process does is in worker.py.
+
+The actions of all games of a worker go to it in one message and what came of them comes back in
+one; screens are in memory that both processes see.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config import ROOT, Config
+from envs.worker import Opening
+from errors import UserError
+from game import Step
+from state_buffer import StateBuffer
+
+PATIENCE = 2.0  # seconds until a process that should end is killed
+
+
+class Worker:
+    """This process' end of a worker process."""
+
+    def __init__(
+        self, config: Config, rom: Path | None, numbers: Sequence[int], memory: int
+    ) -> None:
+        """Start a process that plays the games `numbers`; the first answer is that they are made.
+
+        It has a process group of its own, out of Ctrl-C's reach.
+        """
+        self.numbers = numbers
+        self.messages: dict[int, tuple[str, Any]] = {}  # to be sent
+        self.answers: dict[int, Any] = {}
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            files = (theirs.fileno(), memory)
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "envs.worker", *map(str, files)],
+                env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+                pass_fds=files,
+                stdin=subprocess.DEVNULL,
+                process_group=0,
+            )
+            self.connection = Connection(ours.detach())
+        self.end = weakref.finalize(self, _end, self.process, self.connection)
+        self._send((config, rom, numbers))
+
+    def put(self, number: int, method: str, argument: Any) -> None:
+        """A message to game `number`, sent with the next `flush`."""
+        self.messages[number] = (method, argument)
+
+    def flush(self) -> None:
+        """Send the messages there are."""
+        if self.messages:
+            self._send(self.messages)
+            self.messages = {}
+
+    def take(self, number: int) -> Any:
+        """The answer of game `number`. Raises UserError if a game cannot go on."""
+        while number not in self.answers:
+            try:
+                answers = self.connection.recv()
+            except (EOFError, ConnectionError):
+                raise self._dead() from None
+            if isinstance(answers, str):
+                raise UserError(answers)
+            self.answers.update(answers)
+        return self.answers.pop(number)
+
+    def _send(self, message: Any) -> None:
+        try:
+            self.connection.send(message)
+        except ConnectionError:
+            raise self._dead() from None
+
+    def _dead(self) -> UserError:
+        """What to say of a process that is gone."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(PATIENCE)
+        code = self.process.returncode
+        how = f"ended with code {code}"
+        if code is not None and code < 0:
+            how = f"was ended by {signal.Signals(-code).name}"
+        if code == -signal.SIGKILL:
+            how += ", as the system does when memory runs out"
+        names = ", ".join(map(str, self.numbers))
+        games = f"game {names}" if len(self.numbers) == 1 else f"games {names}"
+        return UserError(
+            f"The process that played {games} {how}: what was saved is whole, go on from there."
+        )
+
+
+def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:
+    """A worker ends when its connection is closed; one that hangs is killed."""
+    connection.close()
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@dataclass(frozen=True)
+class RemoteEnvironment:
+    """What is known here of an environment in another process."""
+
+    action_names: Sequence[str]
+
+
+class RemoteGame:
+    """A Game in a worker process."""
+
+    def __init__(
+        self,
+        number: int,
+        worker: Worker,
+        workers: Sequence[Worker],
+        history_length: int,
+        screens: NDArray[np.uint8],
+    ) -> None:
+        """Game `number` of those at `worker`, one of `workers`; its `screens` are shared with it.
+
+        `screens` is of worker.screens_shape.
+        """
+        self.number = number
+        self.worker = worker
+        self.workers = workers
+        self.buffer = StateBuffer(
+            history_length=history_length,
+            screen_height=screens.shape[1],
+            screen_width=screens.shape[2],
+        )
+        self.buffer.screens = screens[:history_length]
+        self.screens = screens[history_length:]
+        self.environment = RemoteEnvironment(self._ask("action_names"))
+
+    def set_mode(self, mode: str) -> None:
+        """See Game."""
+        self._ask("set_mode", mode)
+
+    def start(self) -> list[Step]:
+        """See Game."""
+        return self._opening(self._ask("start"))
+
+    def send(self, action: int) -> None:
+        """See Game."""
+        self.worker.put(self.number, "step", action)
+
+    def receive(self) -> Step:
+        """See Game. The first game that is asked has all games' actions sent."""
+        for worker in self.workers:
+            worker.flush()
+        reward, terminal, over, opening = self.worker.take(self.number)
+        return Step(reward, self.screens[0].copy(), terminal, over, self._opening(opening))
+
+    def get_state(self) -> dict[str, Any]:
+        """See Game."""
+        state: dict[str, Any] = self._ask("get_state")
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """See Game."""
+        if problem := self._ask("set_state", state):
+            raise ValueError(problem)
+
+    def _ask(self, method: str, argument: Any = None) -> Any:
+        self.worker.put(self.number, method, argument)
+        self.worker.flush()
+        return self.worker.take(self.number)
+
+    def _opening(self, opening: Opening) -> list[Step]:
+        screens = self.screens[1 : len(opening) + 1].copy()
+        return [
+            Step(reward, screen, terminal, terminal)
+            for (reward, terminal), screen in zip(opening, screens, strict=True)
+        ]

@@ -1,0 +1,1 @@
+"""The network on Neon, the library of 2015."""

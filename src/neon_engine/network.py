@@ -1,0 +1,268 @@
+"""The network on Neon, the engine of 2015, through its own `Model.fprop` and `Model.bprop`.
+
+Neon is not on the package index: see docs/neon.md. Its arrays have the minibatch last, (features,
+N). Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import UserError
+from neon_engine.library import import_neon, new_backend
+from replay_memory import Minibatch
+from snapshot.compatibility import check_fit
+from snapshot.format import Snapshot, read_snapshot, write_snapshot
+from snapshot.layers import Layer, from_neon
+
+PARAMETERS = ("W", "beta", "gamma", "gmean", "gvar")  # of all kinds of layers
+OPTIMIZERS = {"rmsprop": "RMSProp", "adam": "Adam", "adadelta": "Adadelta"}
+STATES = {"rmsprop": 1, "adam": 2, "adadelta": 3}  # arrays kept beside a parameter
+
+
+class NeonNetwork:
+    """What DeepQNetwork is, computed by Neon; one at a time: Neon has one backend a process."""
+
+    def __init__(
+        self,
+        *,
+        num_actions: int,
+        history_length: int = 4,
+        screen_height: int = 84,
+        screen_width: int = 84,
+        batch_size: int = 32,
+        learning_rate: float = 0.00025,
+        discount_rate: float = 0.99,
+        optimizer: str = "rmsprop",
+        decay_rate: float = 0.95,
+        clip_error: float = 1.0,
+        min_reward: float = -1.0,
+        max_reward: float = 1.0,
+        batch_norm: bool = False,
+        bias: bool = False,
+        padding: int = 0,
+        init: str = "uniform",
+        sum_gradient: bool = False,
+        target_network: bool = True,
+        backend: str = "auto",
+        device_id: int = 0,
+        datatype: str = "float32",
+        stochastic_round: bool = False,
+        rng: np.random.Generator,
+    ) -> None:
+        """A network with new weights drawn by Neon, which is seeded from `rng`.
+
+        Raises UserError if Neon is missing or cannot do what the settings ask.
+        """
+        drawn = init in ("uniform", "gaussian")
+        if bias or padding or sum_gradient or not drawn or optimizer not in OPTIMIZERS:
+            raise UserError(
+                "On Neon there is the original's network only (no biases or padding, a mean "
+                f"gradient, --optimizer {', '.join(OPTIMIZERS)}): take --preset simple_dqn or "
+                "--engine torch."
+            )
+        if (datatype, optimizer) == ("float16", "adam"):
+            raise UserError(
+                "Adam's 1e-8 is zero in Neon's float16, so that the first update would lose all "
+                "weights: take --optimizer rmsprop or --datatype float32."
+            )
+        self.num_actions = num_actions
+        self.state_shape = (history_length, screen_height, screen_width)
+        self.batch_size, self.batch_norm, self.init = batch_size, batch_norm, init
+        self.discount_rate, self.clip_error = discount_rate, clip_error
+        self.min_reward, self.max_reward = min_reward, max_reward
+        self.neon = neon = import_neon()
+        self.be = new_backend(
+            neon,
+            backend=backend,
+            device_id=device_id,
+            datatype=datatype,
+            batch_size=batch_size,
+            stochastic_round=stochastic_round,
+            seed=int(rng.integers(2**32)),
+        )
+        self.cost = neon.layers.GeneralizedCost(costfunc=neon.transforms.SumSquared())
+        self.model = self._new_model(batch_size, cost=self.cost)
+        self.target_model = self._new_model(batch_size) if target_network else self.model
+        # Neon fixes the batch size when it makes a model, and acting on one state in a model of the
+        # minibatch's size takes five times as long; its GPU kernels want whole batches, though.
+        self.acting_size = 1 if type(self.be).__name__ == "NervanaCPU" else batch_size
+        self.acting_model = self._new_model(self.acting_size, weights_of=self.model)
+        self.input, self.acting_input = (self._new_input(n) for n in (batch_size, self.acting_size))
+        self.targets = self.be.empty((num_actions, batch_size))
+        rates = {"learning_rate": learning_rate, "decay_rate": decay_rate}
+        settings = {"rmsprop": rates, "adam": {"learning_rate": learning_rate}}
+        self.optimizer = getattr(neon.optimizers, OPTIMIZERS[optimizer])(
+            stochastic_round=stochastic_round, **settings.get(optimizer, {"decay": decay_rate})
+        )
+        self.weighted = [layer for layer in self.model.layers.layers if layer.has_params]
+        self.states: list[list[Any]] = []  # of each of these, in the order of a snapshot
+        for layer in self.weighted:
+            self.states.append([])
+            for (_, gradient), states in neon.optimizers.optimizer.get_param_list([layer]):
+                states.extend(self.be.zeros_like(gradient) for _ in range(STATES[optimizer]))
+                self.states[-1] += states
+        self.update_target_network()
+        self.train_iterations = 0  # weight updates done
+        self.cost_sum, self.cost_count = 0.0, 0
+
+    def predict(self, states: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Q-values (N, num_actions) float32 of states (N, history, height, width) uint8."""
+        if states.shape[1:] != self.state_shape or states.dtype != np.uint8:
+            raise ValueError(
+                f"states are (N, {', '.join(map(str, self.state_shape))}) uint8, "
+                f"not {states.shape} {states.dtype}"
+            )
+        size = self.acting_size
+        q = np.empty((len(states), self.num_actions), np.float32)
+        for first in range(0, len(states), size):
+            some = states[first : first + size]
+            self._set_input(self.acting_input, np.resize(some, (size, *self.state_shape)))
+            out = self.acting_model.fprop(self.acting_input, inference=True)
+            q[first : first + size] = out.get().T[: len(some)]
+        return q
+
+    def train(self, minibatch: Minibatch) -> None:
+        """One weight update from a minibatch of transitions."""
+        history = self.state_shape[0]
+        self._set_input(self.input, minibatch.screens[:, -history:])
+        q_tp1 = self.target_model.fprop(self.input, inference=True).get()  # (num_actions, B)
+        self._set_input(self.input, minibatch.screens[:, :history])
+        q_t = self.model.fprop(self.input, inference=False)  # (num_actions, B)
+        r_t = np.clip(minibatch.rewards, self.min_reward, self.max_reward)
+        y = r_t + self.discount_rate * q_tp1.max(axis=0) * ~minibatch.terminals
+        targets = q_t.get()  # no error but that of the actions taken
+        targets[minibatch.actions, np.arange(self.batch_size)] = y
+        self.targets.set(targets)
+        errors = self.cost.get_errors(q_t, self.targets)
+        self.cost_sum += float(self.cost.get_cost(q_t, self.targets)[0, 0])
+        self.cost_count += 1
+        if self.clip_error:
+            self.be.clip(errors, -self.clip_error, self.clip_error, out=errors)
+        self.model.bprop(errors)
+        self.optimizer.optimize(self.model.layers_to_optimize, epoch=0)
+        self.train_iterations += 1
+
+    def update_target_network(self) -> None:
+        """The target network becomes a copy of the network."""
+        if self.target_model is not self.model:
+            description = self.model.get_description(get_weights=True)
+            self.target_model.deserialize(description, load_states=False)
+
+    def read_cost(self) -> float:
+        """Mean cost of the weight updates since this was last called; 0 if there were none."""
+        cost = self.cost_sum / max(self.cost_count, 1)
+        self.cost_sum, self.cost_count = 0.0, 0
+        return cost
+
+    def save_weights(self, path: Path, *, epoch: int = 0, info: dict[str, Any]) -> None:
+        """Write a snapshot, atomically. Raises OSError if that fails; an old file stays whole."""
+        layers = self._layers(keep_states=self.train_iterations > 0)
+        write_snapshot(path, Snapshot(layers, epoch, info, self.state_shape))
+
+    def load_weights(self, path: Path) -> Snapshot:
+        """Read a snapshot into network, target network and optimizer, and return it.
+
+        Optimizer states of another rule are left out. Raises UserError if it does not fit.
+        """
+        snapshot = read_snapshot(path)
+        given = [layer for layer in snapshot.layers if layer.params]
+        check_fit(path, given, [layer for layer in self.layers() if layer.params])
+        kept = [len(layer.states) for layer in given] == [len(states) for states in self.states]
+        for theirs, layer, states in zip(given, self.weighted, self.states, strict=True):
+            for name, array in theirs.params.items():
+                getattr(layer, name).set(array)
+            for n, state in enumerate(states):
+                state.set(theirs.states[n] if kept else 0)
+        self.update_target_network()
+        self._set_updates(int(snapshot.info.get("weight_updates", 0)) if kept else 0)
+        return snapshot
+
+    def layers(self) -> list[Layer]:
+        """The network as a snapshot has it: weights, no optimizer states."""
+        return self._layers(keep_states=False)
+
+    def get_state(self) -> dict[str, NDArray[Any]]:
+        """All that training goes on from, as arrays by name."""
+        counts = np.array([self.train_iterations, self.cost_count, self.cost_sum], np.float64)
+        return {name: tensor.get() for name, tensor in self._tensors().items()} | {"counts": counts}
+
+    def set_state(self, state: dict[str, NDArray[Any]]) -> None:
+        """Go on where `get_state` was called. Raises ValueError if the network differs."""
+        tensors = self._tensors()
+        shapes = {name: tensor.shape for name, tensor in tensors.items()}
+        if {k: v.shape for k, v in state.items() if k != "counts"} != shapes:
+            raise ValueError("the network's tensors have other names or shapes")
+        for name, tensor in tensors.items():
+            tensor.set(np.asarray(state[name]))
+        updates, count, self.cost_sum = state["counts"].tolist()
+        self.cost_count = int(count)
+        self._set_updates(int(updates))
+
+    def _new_model(self, size: int, cost: Any = None, weights_of: Any = None) -> Any:
+        """A model for batches of `size`, with new weights or sharing those of another."""
+        neon = self.neon
+        conv, affine = (neon.initializers.Xavier(local=local) for local in (True, False))
+        if self.init == "gaussian":
+            conv = affine = neon.initializers.Gaussian(scale=0.01)  # the original until 2015
+        relu = {"activation": neon.transforms.Rectlin(), "batch_norm": self.batch_norm}
+        layers = [
+            neon.layers.Conv((8, 8, 32), conv, strides=4, name="Convolution_0", **relu),
+            neon.layers.Conv((4, 4, 64), conv, strides=2, name="Convolution_1", **relu),
+            neon.layers.Conv((3, 3, 64), conv, strides=1, name="Convolution_2", **relu),
+            neon.layers.Affine(512, affine, name="Linear_0", **relu),
+            neon.layers.Affine(self.num_actions, affine, name="Linear_1"),
+        ]
+        model = neon.models.Model(layers)
+        for n, layer in enumerate(model.layers.layers):
+            layer.parallelism = "Disabled"  # or Neon would share the minibatch out to several GPUs
+            for name in (*PARAMETERS, "allparams") if weights_of else ():
+                if hasattr(layer, name):
+                    setattr(layer, name, getattr(weights_of.layers.layers[n], name))
+        self.be.bsz = size
+        model.initialize(self.state_shape, cost)
+        self.be.bsz = self.batch_size
+        return model
+
+    def _new_input(self, size: int) -> Any:
+        tensor = self.be.empty((*self.state_shape, size))
+        tensor.lshape = tensor.shape  # where convolutions look for it
+        return tensor
+
+    def _set_input(self, tensor: Any, states: NDArray[np.uint8]) -> None:
+        tensor.set(np.ascontiguousarray(states.transpose(1, 2, 3, 0)))  # (history, H, W, N)
+        self.be.divide(tensor, 255, tensor)
+
+    def _set_updates(self, updates: int) -> None:
+        self.train_iterations = updates
+        if hasattr(self.optimizer, "t"):  # Adam's own count, for its bias correction
+            self.optimizer.t = updates
+
+    def _layers(self, keep_states: bool) -> list[Layer]:
+        description = self.model.layers.get_description(get_weights=True, keep_states=keep_states)
+        return from_neon(_float32(description["config"]["layers"]))
+
+    def _tensors(self) -> dict[str, Any]:
+        """The arrays of Neon's that training goes on from."""
+        found: dict[str, Any] = {}
+        for role, model in (("online", self.model), ("target", self.target_model)):
+            for n, layer in enumerate(model.layers.layers):
+                for name in PARAMETERS:
+                    if hasattr(layer, name):
+                        found[f"{role}.{n}.{name}"] = getattr(layer, name)
+        for n, states in enumerate(self.states):
+            found |= {f"optimizer.{n}.{k}": state for k, state in enumerate(states)}
+        return found
+
+
+def _float32(value: Any) -> Any:
+    """The same dicts and lists with all arrays in float32, as in a snapshot."""
+    if isinstance(value, dict):
+        return {key: _float32(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_float32(part) for part in value]
+    return value.astype(np.float32) if isinstance(value, np.ndarray) else value

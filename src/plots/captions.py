@@ -1,0 +1,78 @@
+"""What is written on a picture of results: titles, names, numbers."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from plots.csv_files import Group, common_name, printable
+
+TITLES = {
+    "epoch": "Epoch",
+    "steps": "Steps in the phase",
+    "nr_games": "Games per phase",
+    "average_reward": "Average score per game",
+    "min_game_reward": "Lowest score of a game",
+    "max_game_reward": "Highest score of a game",
+    "last_exploration_rate": "Exploration rate",
+    "total_train_steps": "Training steps so far",
+    "replay_memory_count": "Steps in the replay memory",
+    "meanq": "Mean maximum Q of the validation states",
+    "meancost": "Mean training loss",
+    "weight_updates": "Weight updates so far",
+    "total_time": "Time since the start (seconds)",
+    "epoch_time": "Time of the phase (seconds)",
+    "steps_per_second": "Steps per second",
+}
+PHASE_NAMES = {"random": "Random play", "train": "Training", "test": "Testing"}
+SPREAD = "Mean of seeds, band from lowest to highest"
+
+
+def title(field: str) -> str:
+    """A panel's title: what the column is, or its name if it is a stranger."""
+    return TITLES.get(field, escaped(field))
+
+
+def heading(groups: Sequence[Group]) -> str:
+    """The game, or games."""
+    games = list(dict.fromkeys(run.game for group in groups for run in group.runs))
+    shared = common_name(games)
+    names = [shared] if shared else games if len(games) < 4 else [f"{len(games)} games"]
+    words = " and ".join(names).replace("_", " ").split(" ")
+    return escaped(" ".join(w if w == "and" else w[:1].upper() + w[1:] for w in words), 30)
+
+
+def length(groups: Sequence[Group]) -> str:
+    """50,000 random steps, then 200 epochs of 250,000 training and 125,000 testing steps."""
+    runs = [run for group in groups for run in group.runs]
+    steps = {}
+    for phase in PHASE_NAMES:
+        # The most common length: a run that was interrupted ends with a shorter phase.
+        curves = [list(run.curve(phase, "steps").values()) for run in runs if "steps" in run.fields]
+        modes = {statistics.mode(curve) for curve in curves if curve}
+        if len(modes) == 1:
+            steps[phase] = f"{modes.pop():,.0f}"
+    epochs = sorted({run.last_epoch for run in runs})
+    before = f"{steps['random']} random steps, then " if "random" in steps else ""
+    several = f"{epochs[0]:,} to " if len(epochs) > 1 else ""
+    count = f"{several}{epochs[-1]:,} epoch{'s' * (epochs[-1] != 1)}"
+    per_epoch = [f"{steps[p]} {PHASE_NAMES[p].lower()}" for p in ("train", "test") if p in steps]
+    return before + count + (f" of {' and '.join(per_epoch)} steps" if per_epoch else "")
+
+
+def number(value: float) -> str:
+    """A number for people: 50M, 25k, 2,500, 0.00025, 1e-06."""
+    for unit, letter, least in ((1e9, "G", 1e9), (1e6, "M", 1e6), (1e3, "k", 1e4)):
+        if least <= abs(value) < 1e12:
+            return f"{value / unit:,.5g}{letter}".replace("-", "\u2212")
+    return f"{value:,.5g}".replace("-", "\u2212")
+
+
+def rounded(value: float) -> str:
+    """The same to the four or three figures that are worth reading: 170.5, 0.000375."""
+    return number(float(f"{value:.4g}" if abs(value) >= 1 else f"{value:.3g}"))
+
+
+def escaped(name: str, limit: int = 60) -> str:
+    """A name as matplotlib writes it: printable, no formula where there is a dollar."""
+    return printable(name, limit).replace("$", r"\$")

@@ -1,0 +1,254 @@
+"""The picture of one or more runs: a panel a field, curves over epochs, one legend."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
+from matplotlib.text import Annotation
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
+
+from plots.captions import PHASE_NAMES, SPREAD, escaped, heading, length, number, rounded, title
+from plots.csv_files import PHASES, Group
+
+SCORES = ("average_reward", "min_game_reward", "max_game_reward")  # the best one is marked
+LEARNING = ("meancost",)  # without a meaning in phases that make no weight updates
+
+# Okabe and Ito's palette for every kind of colour vision, less its yellow, too faint on white.
+BLUE, VERMILION, GREEN, PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
+ORANGE, SKY, INK, GREY = "#e69f00", "#56b4e9", "#222222", "#6a6a6a"
+PHASE_COLOURS = {"random": GREY, "train": BLUE, "test": VERMILION}
+GROUP_COLOURS = (BLUE, VERMILION, GREEN, PINK, ORANGE, SKY, INK)
+MAX_GROUPS = len(GROUP_COLOURS)
+MAX_PANELS = 16
+
+DASHES = (0, (5, 3))  # of the random baseline
+FEW = 30  # epochs: curves show their points where no more of them are drawn
+TOO_LARGE = 1e100  # no axis can be computed for values beyond it
+
+
+def draw(groups: Sequence[Group], fields: Sequence[str], *, width: float, height: float) -> Figure:
+    """The figure, `width` x `height` inches. Each run must have every field."""
+    columns = math.ceil(math.sqrt(len(fields)))
+    rows = math.ceil(len(fields) / columns)
+    page = min(width / 16, height / 9)
+    size = 15 * page * math.sqrt(2 / max(columns, 1.5))  # of the letters in a panel, in points
+    line = size / 72 / (0.6 * height / rows)  # of writing, as a part of a panel's height
+    style: dict[Any, Any] = {
+        "font.size": size,
+        "text.color": INK,
+        "axes.edgecolor": GREY,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.labelcolor": GREY,
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlelocation": "left",
+        "axes.titlepad": 0.7 * size,
+        "axes.titlesize": 1.1 * size,
+        "axes.titleweight": "bold",
+        "axes.ymargin": 0.05,
+        "grid.color": "#e4e4e4",
+        "lines.linewidth": size / 7,
+        "lines.markeredgewidth": size / 15,
+        "lines.markersize": size / 2.5,
+        "xtick.color": GREY,
+        "xtick.major.pad": size / 3,
+        "xtick.major.size": 0,
+        "ytick.color": GREY,
+        "ytick.major.pad": size / 2,
+        "ytick.major.size": 0,
+    }
+    with matplotlib.rc_context(style):
+        pad = 0.15 * page
+        layout = ConstrainedLayoutEngine(w_pad=pad, h_pad=pad, wspace=0.03, hspace=0.03)
+        figure = Figure(figsize=(width, height), layout=layout, facecolor="white")
+        figure.suptitle(heading(groups), x=0.012, ha="left", size=24 * page, weight="bold")
+        side: dict[str, Any] = {"ha": "right", "va": "top", "size": 13 * page, "color": GREY}
+        figure.text(0.988, 0.97, length(groups), **side)
+        for place, field in enumerate(fields):
+            axes = figure.add_subplot(rows, columns, place + 1)
+            axes.set_xlim(*_span(groups))
+            _panel(axes, groups, field)
+            low, high = axes.get_ylim()
+            axes.set_ylim(low, high + (high - low) * (1.6 if field in SCORES else 0.6) * line)
+            if place + columns >= len(fields):
+                axes.set_xlabel("Epoch")
+        _legend(figure, groups, fields, size=14 * page)
+        _part_labels(figure)
+    return figure
+
+
+def _panel(axes: Axes, groups: Sequence[Group], field: str) -> None:
+    """The curves of one field: bold for testing, or for training if there is no testing."""
+    axes.set_title(title(field))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    for group, colour in zip(groups, GROUP_COLOURS, strict=False):
+        phases = _phases(group, field)
+        for phase in phases:
+            tint = PHASE_COLOURS[phase] if len(groups) == 1 else colour
+            curves = _curves(group, phase, field)
+            if phase == "random":
+                level = statistics.fmean(v for curve in curves for v in curve.values())
+                width = 0.7 * matplotlib.rcParams["lines.linewidth"]
+                axes.axhline(level, color=tint, linestyle=DASHES, linewidth=width)
+            else:
+                _band(axes, curves, colour=tint, bold=phase == phases[-1])
+                if phase == phases[-1]:
+                    _marks(axes, curves, field, colour=tint, words=len(groups) == 1)
+    if not axes.lines:
+        axes.text(0.5, 0.5, "no values", transform=axes.transAxes, ha="center", color=GREY)
+        axes.set_yticks([])
+
+
+def _band(axes: Axes, curves: list[dict[float, float]], *, colour: str, bold: bool) -> None:
+    """One curve as a line; several as their mean, a band around it and a thin line for each."""
+    width = matplotlib.rcParams["lines.linewidth"] * (1.0 if bold else 0.6)
+    line: dict[str, Any] = {
+        "color": colour,
+        "alpha": 1.0 if bold else 0.6,
+        "zorder": 3.0 if bold else 2.5,
+    }
+    epochs, values = _common(curves)
+    if len(epochs):
+        marker = "o" if axes.viewLim.width <= FEW or len(epochs) == 1 else None
+        axes.plot(epochs, values.mean(axis=0), lw=width, marker=marker, clip_on=False, **line)
+    if len(curves) > 1:
+        band = (values.min(axis=0), values.max(axis=0))
+        axes.fill_between(epochs, *band, color=colour, alpha=0.16, linewidth=0, zorder=2)
+        for curve in curves:
+            thin = {**line, "alpha": 0.35, "linewidth": 0.4 * width}
+            axes.plot(list(curve), list(curve.values()), **thin)
+
+
+def _marks(
+    axes: Axes, curves: list[dict[float, float]], field: str, *, colour: str, words: bool
+) -> None:
+    """The last value in figures at the end of the curve, and a star at the best score."""
+    epochs, values = _common(curves)
+    if not len(epochs):
+        return
+    mean, size = values.mean(axis=0), matplotlib.rcParams["font.size"]
+    note: dict[str, Any] = {
+        "color": colour,
+        "path_effects": [withStroke(linewidth=size / 4, foreground="white")],
+        "weight": "bold",
+        "textcoords": "offset points",
+        "zorder": 5,
+    }
+    end = (float(epochs[-1]), float(mean[-1]))
+    axes.annotate(rounded(end[1]), end, (0.7 * size, 0), va="center", gid="end", **note)
+    if field in SCORES:
+        best = int(mean.argmax())
+        at = (float(epochs[best]), float(mean[best]))
+        star = {"marker": "*", "markersize": 1.2 * size, "markeredgecolor": "white"}
+        axes.plot(*at, color=colour, zorder=4, clip_on=False, **star)
+        if words and best < len(epochs) - 1:
+            side = best / len(epochs)
+            axes.annotate(
+                f"best {rounded(at[1])} at epoch {at[0]:g}",
+                at,
+                (0, 0.8 * size),
+                ha="left" if side < 0.2 else "right" if side > 0.8 else "center",
+                **note,
+            )
+
+
+def _part_labels(figure: Figure) -> None:
+    """Moves the figures at the ends of curves apart, up and then down from the panel's top."""
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        labels = [t for t in axes.texts if isinstance(t, Annotation) and t.get_gid() == "end"]
+        labels.sort(key=lambda label: label.xy[1])
+        boxes = [label.get_window_extent() for label in labels]
+        places = [(box.y0 + box.y1) / 2 for box in boxes]
+        gap, count = max((box.height for box in boxes), default=0.0), len(boxes)
+        beside = [[a.x0 < b.x1 and b.x0 < a.x1 for b in boxes] for a in boxes]
+        for i in range(count):
+            below = [places[j] + gap for j in range(i) if beside[i][j]]
+            places[i] = max([places[i], *below])
+        for i in reversed(range(count)):
+            above = [places[j] - gap for j in range(i + 1, count) if beside[i][j]]
+            places[i] = min([places[i], axes.bbox.y1, *above])
+        for label, box, place in zip(labels, boxes, places, strict=True):
+            lift = place - (box.y0 + box.y1) / 2
+            label.xyann = (label.xyann[0], lift * 72 / figure.dpi)
+
+
+def _legend(figure: Figure, groups: Sequence[Group], fields: Sequence[str], *, size: float) -> None:
+    """One legend below all panels, in as few lines as fit the page."""
+    one = len(groups) == 1
+    entries: list[tuple[object, str]] = []
+    if not one:
+        for group, colour in zip(groups, GROUP_COLOURS, strict=False):
+            seeds = f" ({len(group.runs)} seeds)" if len(group.runs) > 1 else ""
+            entries.append((Line2D([], [], color=colour, lw=size / 4), escaped(group.name) + seeds))
+    drawn = {phase for group in groups for field in fields for phase in _phases(group, field)}
+    for phase in (phase for phase in PHASES if phase in drawn):
+        bold = phase == "test" or drawn.isdisjoint({"test"})
+        handle = Line2D([], [], color=PHASE_COLOURS[phase] if one else GREY, lw=size / 6)
+        if phase == "random":
+            handle.set(linestyle=DASHES, linewidth=size / 9)
+        elif not bold:
+            handle.set(alpha=0.6, linewidth=size / 10)
+        entries.append((handle, PHASE_NAMES[phase]))
+    if any(len(group.runs) > 1 for group in groups):
+        entries.append(((Patch(color=GREY, alpha=0.3, lw=0), Line2D([], [], color=GREY)), SPREAD))
+        entries.append((Line2D([], [], color=GREY, lw=size / 15, alpha=0.6), "Single seeds"))
+    if drawn & {"train", "test"} and set(fields) & set(SCORES):
+        colour = PHASE_COLOURS["test" if "test" in drawn else "train"] if one else GREY
+        star = Line2D([], [], color=colour, marker="*", ls="", ms=size, markeredgecolor="white")
+        entries.append((star, "Best score"))
+    for columns in range(len(entries), 0, -1):
+        # matplotlib fills columns; people read rows
+        by_row = [entry for column in range(columns) for entry in entries[column::columns]]
+        handles, labels = zip(*by_row, strict=True)
+        legend = figure.legend(
+            handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=size
+        )
+        if columns == 1 or legend.get_window_extent().width < 0.97 * figure.bbox.width:
+            return
+        legend.remove()
+
+
+def _phases(group: Group, field: str) -> list[str]:
+    """The phases that have something to draw, the one that counts most last."""
+    phases = ("train",) if field in LEARNING else PHASES
+    return [phase for phase in phases if _curves(group, phase, field)]
+
+
+def _curves(group: Group, phase: str, field: str) -> list[dict[float, float]]:
+    """The group's curves, of each the values that can be drawn: epoch -> value."""
+    curves = [run.curve(phase, field) for run in group.runs]
+    drawable = [{e: v for e, v in curve.items() if abs(v) < TOO_LARGE} for curve in curves]
+    return [curve for curve in drawable if curve]
+
+
+def _common(curves: list[dict[float, float]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The epochs (n,) that all curves have, and the values (curves, n) there."""
+    epochs = sorted(set.intersection(*(set(curve) for curve in curves)))
+    values = np.array([[curve[epoch] for epoch in epochs] for curve in curves], np.float64)
+    return np.array(epochs, np.float64), values
+
+
+def _span(groups: Sequence[Group]) -> tuple[float, float]:
+    """From the start, or the first epoch of a run that began later, to the last epoch."""
+    rows = [row for group in groups for run in group.runs for row in run.rows]
+    epochs = [row["epoch"] for phase, row in rows if phase in PHASES[1:]] or [1.0]
+    first, last = min(epochs), max(epochs)
+    if first == last:
+        return first - 0.5, last + 0.5
+    return (0.0 if first <= 1 else first), last

@@ -1,0 +1,1 @@
+"""Where the replay memory keeps its screens."""

@@ -1,0 +1,1 @@
+"""Snapshots: the network after an epoch, in Neon's file format."""

@@ -1,0 +1,202 @@
+"""Snapshots: the network after an epoch, in the file format of Neon.
+
+Read are all forms in which the original's files come: Neon 1.2 to 2.6 (`model.config.layers`) and
+Neon 1.0 and 1.1 (`layer_params_states`). Written is the form of Neon 2.6, so that its
+`Model.load_params` can load what we train, with one key that Neon does not look at, `simple_dqn`:
+what the snapshot plays and where it comes from. (Source: neon/models/model.py.)
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from errors import UserError
+from snapshot.layers import (
+    Layer,
+    batch_norm,
+    bias,
+    convolution,
+    described,
+    from_neon,
+    from_neon_1_0,
+    get,
+    linear,
+    relu,
+    to_neon,
+)
+from snapshot.pickle_writer import dumps
+from snapshot.safe_pickle import MAX_BYTES, loads
+
+__all__ = ["Layer", "batch_norm", "bias", "convolution", "linear", "relu"]
+__all__ += ["Snapshot", "game_of", "read_snapshot", "write_atomically", "write_snapshot"]
+
+
+def _neon_cpu() -> dict[str, Any]:
+    return {"type": "NervanaCPU", "compat_mode": "neon", "rng_seed": None}
+
+
+def _sum_squared() -> dict[str, Any]:
+    costfunc = described("transforms.cost.SumSquared")
+    return described("layers.layer.GeneralizedCost", name="GeneralizedCost_0", costfunc=costfunc)
+
+
+@dataclass
+class Snapshot:
+    """A network and where it comes from.
+
+    `epoch` counts the epochs trained. `info` holds plain values by name: str, numbers, None, lists
+    and dicts of them. `train_input_shape` is (history, height, width), or () where the file does
+    not say. `backend` and `cost` are Neon's descriptions of what computed the network and its cost.
+    """
+
+    layers: list[Layer]
+    epoch: int
+    info: dict[str, Any] = field(default_factory=dict)
+    train_input_shape: tuple[int, ...] = ()
+    neon_version: str = "2.6.0"
+    backend: dict[str, Any] = field(default_factory=_neon_cpu)
+    cost: dict[str, Any] = field(default_factory=_sum_squared)
+
+
+def read_snapshot(path: Path) -> Snapshot:
+    """Read a snapshot of ours, or of Neon 1.0 to 2.6. Nothing in the file is ever executed.
+
+    Weights need not be finite: whoever uses them decides.
+
+    Raises:
+        UserError: there is no such file, or it is damaged or hostile, or not a network of layers
+            that we know.
+    """
+    try:
+        if not path.is_file():  # nor a folder, nor a device or pipe, which may never end
+            raise UserError(f"There is no snapshot {path}; give the path of a .pkl file.")
+        with path.open("rb") as file:
+            content = loads(file.read(MAX_BYTES + 1))
+        return _snapshot(content, path)
+    except OSError as error:
+        raise UserError(f"The snapshot {path} cannot be read: {error.strerror}.") from error
+    except MemoryError:
+        raise UserError(f"There is not enough memory to read {path}; free some.") from None
+    except ValueError as reason:
+        raise UserError(
+            f"{path} cannot be used as a snapshot: {reason}; give a .pkl file that was written by "
+            "this program or by Neon."
+        ) from None
+
+
+def write_snapshot(path: Path, snapshot: Snapshot) -> None:
+    """Write a snapshot so that `path`, whatever fails, is the old file or the new one, and whole.
+
+    The same snapshot always gives the same bytes.
+
+    Raises:
+        OSError: it could not be written; an earlier file stays, and nothing half-done is left.
+        UserError: it would be larger than what `read_snapshot` reads.
+    """
+    data = dumps(
+        {
+            "neon_version": snapshot.neon_version,
+            "backend": snapshot.backend,
+            "cost": snapshot.cost,
+            "model": described(
+                "layers.container.Sequential", name="Sequential_0", layers=to_neon(snapshot.layers)
+            )
+            | {"container": True},
+            "epoch_index": snapshot.epoch,
+            "train_input_shape": snapshot.train_input_shape,
+            "simple_dqn": snapshot.info,
+        }
+    )
+    if len(data) > MAX_BYTES:
+        raise UserError(
+            f"The snapshot {path} would have {len(data) >> 20} MB and at most {MAX_BYTES >> 20} MB "
+            "can be read again; train a smaller network."
+        )
+    write_atomically(path, data)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Put `data` in place of the file `path` or, if that fails (OSError), leave all as it was."""
+    path = Path(os.path.realpath(path))  # to where a link points, not in place of the link
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:  # Ctrl-C too
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # or a power cut could take the new name back
+    finally:
+        os.close(folder)
+
+
+def game_of(path: Path, snapshot: Snapshot) -> str:
+    """The game that a snapshot plays: as it says itself, or else as its file's name does
+    (space_invaders_200.pkl is of space_invaders). UserError if it says a path."""
+    game = snapshot.info.get("game")
+    if game is None:
+        return _game_and_epoch(path)[0]
+    if not isinstance(game, str) or not re.fullmatch(r"[\w.-]*\w", game):
+        raise UserError(f"{path} says that it plays {game!r:.40}; give the game it is of.")
+    return game
+
+
+def _game_and_epoch(path: Path) -> tuple[str, int | None]:
+    found = re.fullmatch(r"(.+)_([0-9]{1,9})", path.stem)
+    return (found[1], int(found[2])) if found else (path.stem, None)
+
+
+def _snapshot(content: Any, path: Path) -> Snapshot:
+    epoch = get(content, "epoch_index", int)
+    if "simple_dqn" not in content:  # Neon counted its own fits: the original's files all say 1
+        epoch = _game_and_epoch(path)[1] or epoch
+    if "layer_params_states" in content:
+        layers = from_neon_1_0(get(content, "layer_params_states", list))
+    else:
+        model = get(get(content, "model", dict), "config", dict)
+        layers = from_neon(get(model, "layers", list))
+    shape = get({"train_input_shape": ()} | content, "train_input_shape", (tuple, list))
+    if not all(type(extent) is int for extent in shape):
+        raise ValueError("its train_input_shape is not a shape")
+    _check_chain(layers)
+    return Snapshot(
+        layers,
+        epoch,
+        info=get({"simple_dqn": {}} | content, "simple_dqn", dict),
+        train_input_shape=tuple(shape),
+        neon_version=get({"neon_version": "1.0"} | content, "neon_version", str),
+        backend=get({"backend": _neon_cpu()} | content, "backend", dict),
+        cost=get({"cost": _sum_squared()} | content, "cost", dict),
+    )
+
+
+def _check_chain(layers: list[Layer]) -> None:
+    """ValueError unless each layer takes what the one before gives and the last gives Q-values."""
+    outputs, is_flat = 0, False
+    for layer in layers:
+        match layer.kind:
+            case "Convolution":
+                fits = not is_flat and outputs in (0, layer.config["channels"])
+                outputs = layer.config["filters"]
+            case "Linear":
+                # Neon's files do not say how many pixels the last convolution leaves
+                fits = layer.config["inputs"] % (outputs or 1) == 0
+                fits &= not is_flat or layer.config["inputs"] == outputs
+                outputs, is_flat = layer.config["outputs"], True
+            case "Activation":
+                fits = outputs > 0
+            case _:
+                fits = all(len(array) == outputs for array in layer.params.values())
+        if not fits:
+            raise ValueError(f"its layer {layer.name} does not take what the one before gives")
+    if not is_flat:
+        raise ValueError("it has no linear layer to give the value of each action")

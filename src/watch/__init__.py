@@ -1,0 +1,1 @@
+"""Watching an agent play: window, terminal, joystick, film."""

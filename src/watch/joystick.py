@@ -1,0 +1,94 @@
+"""A person's hand on the joystick: what is held, and how it reaches the game."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
+
+from agent import Agent
+from environment import FrameListener
+from watch.agent_view import Mind
+
+
+def action_name(held: Collection[str]) -> str:
+    """ALE's name of the action of holding some of `up down left right fire`."""
+    vertical = ("up" in held) - ("down" in held)
+    horizontal = ("right" in held) - ("left" in held)
+    direction = ("", "UP", "DOWN")[vertical] + ("", "RIGHT", "LEFT")[horizontal]
+    return direction + ("FIRE" if "fire" in held else "") or "NOOP"
+
+
+def nearest_action(name: str, action_names: Sequence[str]) -> int:
+    """The action that does most of what `name` says and nothing else; 0 if there is none."""
+
+    def parts(name: str) -> set[str]:
+        return set(re.findall("UP|DOWN|LEFT|RIGHT|FIRE", name.upper()))
+
+    wanted = parts(name)
+    fits = [len(parts(known)) if parts(known) <= wanted else 0 for known in action_names]
+    return fits.index(max(fits)) if any(fits) else 0
+
+
+class Joystick:
+    """An environment whose joystick a person can take: everything else passes through.
+
+    In ALE's games every legal action can be pressed and the hand is asked before each frame, since
+    a step is long for a person; in other environments it is asked before each step.
+    """
+
+    def __init__(
+        self, environment: Any, hand: Callable[[], str | None], on_restart: Callable[[], None]
+    ) -> None:
+        """`hand` gives the name of the action that is held, None while the agent plays."""
+        self.environment = environment
+        self.hand = hand
+        self.on_restart = on_restart
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.environment, name)
+
+    def restart(self) -> None:
+        """Begin a new game."""
+        self.on_restart()
+        self.environment.restart()
+
+    def act(self, action: int) -> float:
+        """Do the agent's `action`, or what the hand holds."""
+        game, held = self.environment, self.hand()
+        if held is None:
+            reward: float = game.act(action)
+            return reward
+        if not hasattr(game, "press"):
+            reward = game.act(nearest_action(held, game.action_names))
+            return reward
+        reward = 0.0
+        for frames_left in reversed(range(game.frame_skip)):
+            reward += game.press(game.legal_actions[held], 1)
+            if not frames_left or game.is_terminal():
+                break
+            held = self.hand() or "NOOP"
+        return reward
+
+
+@contextlib.contextmanager
+def attached(
+    agent: Agent, mind: Mind, see: FrameListener, hand: Callable[[], str | None] = lambda: None
+) -> Iterator[None]:
+    """Let `see` see every frame of the agent's game, and `mind` every thought, in the `with` block.
+
+    `hand` is a Joystick's. Only a game in this process can be seen.
+    """
+    played: Any = agent.games[0]
+    environment, pilot = played.environment, agent.pilot
+    played.environment = Joystick(environment, hand, mind.on_restart)
+    environment.frame_listeners.append(see)
+    agent.pilot = (lambda action: mind.think(pilot(action))) if pilot else mind.think
+    agent.callbacks.append(mind)
+    try:
+        yield
+    finally:
+        played.environment, agent.pilot = environment, pilot
+        environment.frame_listeners.remove(see)
+        agent.callbacks.remove(mind)

@@ -1,0 +1,253 @@
+"""Watch an agent play at the game's own pace, and take the joystick over from it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent import Agent, Callback
+from environment import Frame
+from errors import UserError
+from watch.agent_view import Mind
+from watch.joystick import action_name, attached
+from watch.scene import Display, Scene
+from watch.speaker import Speaker
+
+logger = logging.getLogger(__name__)
+
+SPEEDS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0, float("inf"))
+HEARD = (0.25, 4.0)  # speeds at which there is sound
+NOTE_SECONDS = 2.0
+LATE_SECONDS = 0.1  # a delay that is not caught up with
+SLEEP_SECONDS = 1 / 60  # between looks at the keys while nothing moves
+LAST_SECONDS = 3.0  # for which the end of the last game is shown
+
+
+class Player(Callback):
+    """Shows each frame when it is due and sees to the keys; in between the agent plays."""
+
+    def __init__(
+        self,
+        *,
+        agent: Agent,
+        mind: Mind,
+        display: Display,
+        speaker: Speaker,
+        frames_per_second: float,
+        games: int,
+        speed: float,
+    ) -> None:
+        """`games`: how many are shown, 0 all. `speed` is one of SPEEDS; 1 is the game's own."""
+        self.agent = agent
+        self.mind = mind
+        self.display = display
+        self.speaker = speaker
+        self.frames_per_second = frames_per_second
+        self.games = games
+        self.speed = SPEEDS.index(speed)
+        self.frame: Frame | None = None
+        self.frames = 0
+        self.due = time.perf_counter()  # when the next frame is to be shown
+        self.drawn = 0.0  # when the last one was
+        self.paused = self.stepping = self.quit = False
+        self.shows_mind = self.shows_keys = False
+        mind.taken = mind.network is None
+        self.note, self.note_until = "", 0.0
+        self._say("h: keys", NOTE_SECONDS)
+
+    def see(self, frame: Frame) -> None:
+        """Show a frame and wait until the next one is due. Listens to the environment."""
+        if self.agent.stopped or (self.games and self.mind.games_over >= self.games):
+            return  # what comes now is the opening of a game that nobody will play
+        self.frame = frame
+        self.frames += 1
+        speed = SPEEDS[self.speed]
+        if frame.audio is not None and HEARD[0] <= speed <= HEARD[1]:
+            self.speaker.hear(frame.audio, speed)
+        now, pause = time.perf_counter(), 1 / (self.frames_per_second * speed)
+        late, waited = now > self.due + pause, now - self.drawn
+        often = self.frames % max(1, int(min(speed, 8))) == 0  # no display shows 480 frames/s
+        if (often and not late) or waited > LATE_SECONDS:
+            self._draw()
+        self.due = max(self.due + pause, now - LATE_SECONDS)
+        self._wait()
+
+    def hand(self) -> str | None:
+        """What a person holds the joystick to, None while the agent has it."""
+        return action_name(self.display.held()) if self.mind.taken else None
+
+    def on_step(
+        self,
+        action: int,
+        reward: float,
+        terminal: bool,
+        screen: NDArray[np.uint8],
+        exploration_rate: float,
+        game: int,
+    ) -> None:
+        """Stop after a single step; tell the score at a game's end."""
+        if terminal:
+            self._say(f"Game over: {self.mind.scores[-1]:g}", NOTE_SECONDS)
+        if self.stepping:
+            self.stepping, self.paused = False, True
+            self._wait()
+
+    def show_end(self) -> None:
+        """Leave the last game's end to be seen for a moment, or until a key is pressed."""
+        if not self.mind.scores:
+            return
+        end = time.perf_counter() + LAST_SECONDS
+        self._say(f"Game over: {self.mind.scores[-1]:g}", LAST_SECONDS)
+        while time.perf_counter() < end and not self.agent.stopped and not self.display.pressed():
+            self._draw()
+            time.sleep(SLEEP_SECONDS)
+
+    def _wait(self) -> None:
+        while not self.agent.stopped:
+            for key in self.display.pressed():
+                self._press(key)
+            left = self.due - time.perf_counter()
+            if self.paused:
+                self._draw()
+                self.due = time.perf_counter()
+                left = SLEEP_SECONDS
+            elif left <= 0:
+                return
+            time.sleep(min(left, SLEEP_SECONDS))
+
+    def _draw(self) -> None:
+        assert self.frame
+        self.drawn = time.perf_counter()
+        note = self.note if self.drawn < self.note_until else ""
+        if self.paused:
+            note = "paused   p: go on   n: one step"
+        scene = Scene(self.frame.rgb, self.mind, self.shows_mind, self.shows_keys, note)
+        self.display.draw(scene)
+
+    def _say(self, note: str, seconds: float = NOTE_SECONDS) -> None:
+        self.note, self.note_until = note, time.perf_counter() + seconds
+
+    def _press(self, key: str) -> None:
+        """What each key does; `display.KEYS` tells the user."""
+        match key:
+            case "q" | "quit":
+                self.quit = True
+                self.agent.stop()
+            case "a" | "s":
+                change = 1 if key == "s" else -1
+                self.speed = min(max(self.speed + change, 0), len(SPEEDS) - 1)
+                speed = SPEEDS[self.speed]
+                self._say("as fast as it goes" if speed == float("inf") else f"speed {speed:g}")
+            case "[" | "]":
+                louder = 0.1 if key == "]" else -0.1
+                self.speaker.volume = round(min(max(self.speaker.volume + louder, 0), 1), 1)
+                silent = "" if self.speaker.channel else " (there is no sound device)"
+                self._say(f"volume {self.speaker.volume:.0%}{silent}")
+            case "m" if self.mind.network is None:
+                self._say("there is no agent to play: give a snapshot")
+            case "m":
+                self.mind.taken = not self.mind.taken
+                self._say("you play" if self.mind.taken else "the agent plays")
+            case "p":
+                self.paused, self.stepping = not self.paused, False
+            case "n":
+                self.paused, self.stepping = False, True
+            case "v":
+                self.shows_mind = not self.shows_mind
+            case "g":
+                self._toggle_heat()
+            case "h":
+                self.shows_keys = not self.shows_keys
+
+    def _toggle_heat(self) -> None:
+        if self.mind.saliency:
+            self.mind.saliency = self.mind.heat = None
+            return
+        try:
+            self.mind.show_heat()
+        except UserError as error:
+            self._say(str(error))
+
+
+@contextlib.contextmanager
+def watching(
+    agent: Agent, *, game: str, games: int, display: str, volume: float, speed: float = 1.0
+) -> Iterator[Mind]:
+    """Show what the agent does inside the `with` block; gives the Mind that is shown.
+
+    `games`: how many are shown, 0 all. `display` is window or terminal; where there is none, the
+    next best is taken, which is said. Raises UserError if a person is to play and there is none.
+    """
+    environment: Any = agent.games[0].environment  # type: ignore[attr-defined]
+    mind = Mind(agent, game=game, action_names=environment.action_names)
+    shown = open_display(display, game, alone=agent.network is None)
+    if shown is None:
+        with attached(agent, mind, lambda frame: None):
+            yield mind
+        return
+    speaker = Speaker(volume)
+    player = Player(
+        agent=agent,
+        mind=mind,
+        display=shown,
+        speaker=speaker,
+        frames_per_second=environment.frames_per_second,
+        games=games,
+        speed=speed,
+    )
+    try:
+        with attached(agent, mind, player.see, player.hand):
+            agent.callbacks.append(player)
+            yield mind
+            player.show_end()
+    finally:
+        agent.callbacks.remove(player)
+        shown.close()
+        speaker.close()
+        if player.quit:
+            agent.stopped = False  # to quit is no mishap
+
+
+def play(agent: Agent, *, game: str, games: int, display: str, volume: float) -> None:
+    """Play `games` games for somebody to watch, or to play, and print the scores."""
+    with watching(agent, game=game, games=games, display=display, volume=volume) as mind:
+        agent.play(games)
+    for number, score in enumerate(mind.scores, 1):
+        print(f"Game {number}: score {score:g}")
+    if len(mind.scores) < games:
+        print(f"Stopped in game {len(mind.scores) + 1} at score {mind.score:g}.")
+
+
+def open_display(name: str, game: str, *, alone: bool) -> Display | None:
+    """The display called `name`; the terminal where there is no window, else None.
+
+    Raises UserError if neither can be had and a person is to play `alone`.
+    """
+    from watch.terminal import Terminal
+
+    problem = ""
+    if name == "window":
+        from watch.window import Window
+
+        try:
+            return Window(f"{game.replace('_', ' ').title()} - Simple DQN")
+        except UserError as error:
+            problem = str(error)
+    try:
+        if problem and sys.stdin.isatty() and sys.stdout.isatty():
+            logger.warning("%s Playing in the terminal, as with --display terminal.", problem)
+        return Terminal()
+    except UserError as error:
+        problem = problem or str(error)
+    hint = "In a text terminal, --display terminal shows the game."
+    if alone:
+        raise UserError(f"{problem} Nobody can play without seeing. {hint}")
+    logger.warning("%s The agent plays unseen. %s", problem, hint)
+    return None

@@ -1,0 +1,223 @@
+"""Film a game: what is seen and heard, frame by frame, as fast as it can be written."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from tqdm import tqdm
+
+from agent import Agent
+from environment import Frame
+from errors import UserError
+from watch.agent_view import Mind
+from watch.film import MAKER, Film, make_film, make_folder
+from watch.joystick import attached
+from watch.picture import Picture, glowing, scaled, size_of
+from watch.speaker import SAMPLE_RATE
+from watch.view_panel import HEIGHT, WIDTH, Panel
+
+FILM_HEIGHT = 840  # pixels, about: 210 lines four times. Films have one colour for 2x2 pixels
+MIND_HEIGHT = 630  # with the agent's mind beside it: colours glow there anyhow
+
+
+class FrameFolder:
+    """A folder of frames 000000.png, 000001.png, … of 320x210 pixels, if they are Atari's."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make `folder`, or delete the frames of an earlier recording in it, and nothing else.
+
+        Raises UserError if it cannot be written or has such files of somebody else.
+        """
+        self.folder = folder
+        self.frames = 0
+        self.comment = PngInfo()
+        self.comment.add_text("Software", MAKER.decode())
+        try:
+            make_folder(folder)
+            old = [file for file in folder.iterdir() if re.fullmatch(r"\d{6,}\.png", file.name)]
+            for file in old:
+                with file.open("rb") as png:
+                    if MAKER not in png.read(200):
+                        raise UserError(
+                            f"{file} was not made by record.sh: move it away, give another "
+                            "--record_screen_path, or --frames false."
+                        )
+            for file in old:
+                file.unlink()
+            (folder / "000000.png").touch()
+        except OSError as error:
+            raise UserError(f"Cannot write {error.filename}: {error.strerror}.") from None
+
+    def add(self, picture: Picture, audio: NDArray[np.uint8] | None) -> None:
+        """Write a frame; its sound is not kept."""
+        image = Image.fromarray(scaled(picture, *size_of(picture)))
+        file = self.folder / f"{self.frames:06}.png"
+        image.save(file, pnginfo=self.comment, compress_level=1)
+        self.frames += 1
+
+    def close(self) -> None:
+        """Nothing is left to do."""
+        if not self.frames:
+            (self.folder / "000000.png").unlink()
+
+
+class SoundFile:
+    """The sound as a .wav file, 8 bits, 30,720 samples/s."""
+
+    def __init__(self, path: Path) -> None:
+        """Begin to write `path`. Raises UserError if it cannot be written."""
+        try:
+            make_folder(path.parent)
+            self.file = wave.open(str(path), "wb")  # noqa: SIM115 - close() closes it
+        except OSError as error:
+            raise UserError(f"Cannot write {path}: {error.strerror}.") from None
+        self.file.setnchannels(1)
+        self.file.setsampwidth(1)
+        self.file.setframerate(SAMPLE_RATE)
+
+    def add(self, picture: Picture, audio: NDArray[np.uint8] | None) -> None:
+        """Write a frame's samples."""
+        if audio is not None:
+            self.file.writeframes(audio.tobytes())
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+
+class Recorder:
+    """Hands each frame to the film, with the agent's mind if wanted, and to what else records."""
+
+    def __init__(
+        self, agent: Agent, mind: Mind, *, games: int, factor: int, shows_mind: bool
+    ) -> None:
+        """`games` are recorded, 0: all. The film shows pixels `factor` times as large."""
+        self.agent = agent
+        self.mind = mind
+        self.games = games
+        self.factor = factor
+        self.shows_mind = shows_mind
+        self.film: Film | None = None
+        self.others: list[Film] = []  # they get the game's own picture
+        self.frames = 0
+        self.error: Exception | None = None
+        self.whole = np.empty((0, 0, 3), np.uint8)  # the film's picture of last time
+        self.panel_shows = -1  # mind.changes
+
+    def see(self, frame: Frame) -> None:
+        """Record a frame. What cannot be written ends the game, and `error` tells why."""
+        if self.error or (self.games and self.mind.games_over >= self.games):
+            return
+        try:
+            if self.film:
+                self.film.add(self.picture(frame.rgb), frame.audio)
+            for other in self.others:
+                other.add(frame.rgb, frame.audio)
+            self.frames += 1
+        except (OSError, av.FFmpegError) as error:
+            self.error = error
+            self.agent.stop()
+
+    def close(self) -> None:
+        """End every file, as well as it can be done."""
+        for writer in filter(None, [self.film, *self.others]):
+            try:
+                writer.close()
+            except (OSError, av.FFmpegError) as error:
+                self.error = self.error or error
+
+    def size(self, picture: Picture) -> tuple[int, int]:
+        """Width and height of the film of such pictures: even, as films must be."""
+        width, height = (length * self.factor // 2 * 2 for length in size_of(picture))
+        return width + self.shows_mind * (WIDTH * height // HEIGHT // 2 * 2), height
+
+    def picture(self, game: Picture) -> Picture:
+        """A frame as the film shows it."""
+        mind, (width, height) = self.mind, self.size(game)
+        if mind.heat is not None:
+            game = glowing(game, mind.heat)
+        if not self.shows_mind:
+            return scaled(game, width, height)
+        left = size_of(game)[0] * self.factor // 2 * 2
+        if self.whole.shape[:2] != (height, width):
+            self.whole = np.zeros((height, width, 3), np.uint8)
+        if self.panel_shows != mind.changes:
+            panel = Panel(height / HEIGHT).draw(mind)[:height, : width - left]
+            self.whole[: panel.shape[0], left : left + panel.shape[1]] = panel
+            self.panel_shows = mind.changes
+        self.whole[:, :left] = scaled(game, left, height)
+        return self.whole
+
+
+@contextlib.contextmanager
+def recording(
+    agent: Agent,
+    *,
+    game: str,
+    games: int,
+    video_file: Path | None,
+    overlay: str = "none",
+    screen_path: Path | None = None,
+    sound_file: Path | None = None,
+) -> Iterator[Mind]:
+    """Record what the agent does inside the `with` block; gives what is seen of it, its scores.
+
+    `games`: how many are recorded, 0 all. `overlay` mind shows the agent's mind beside the game.
+    Raises UserError if something cannot be written: before the block, or at its end, when what was
+    recorded until then is kept.
+    """
+    environment: Any = agent.games[0].environment  # type: ignore[attr-defined]
+    picture = environment.frame_rgb()
+    mind = Mind(agent, game=game, action_names=environment.action_names)
+    shows_mind = overlay == "mind"
+    if shows_mind:
+        mind.show_heat()
+    factor = max((MIND_HEIGHT if shows_mind else FILM_HEIGHT) // picture.shape[0], 1)
+    if video_file and video_file.suffix == ".gif" and not shows_mind:
+        factor = 1
+    recorder = Recorder(agent, mind, games=games, factor=factor, shows_mind=shows_mind)
+    with contextlib.closing(recorder), attached(agent, mind, recorder.see):
+        if video_file:
+            recorder.film = make_film(
+                video_file,
+                size=recorder.size(picture),
+                frames_per_second=environment.frames_per_second,
+                sound=getattr(environment, "sound", False),
+            )
+        if screen_path:
+            recorder.others.append(FrameFolder(screen_path))
+        if sound_file:
+            recorder.others.append(SoundFile(sound_file))
+        yield mind
+    if recorder.error:
+        problem = getattr(recorder.error, "strerror", None) or recorder.error
+        raise UserError(
+            f"The recording ended early ({problem}); its {recorder.frames} frames are kept."
+        )
+
+
+@contextlib.contextmanager
+def progress(agent: Agent, mind: Mind) -> Iterator[None]:
+    """A bar for as long as games are recorded: frames, frames a second, the score."""
+    environment: Any = agent.games[0].environment  # type: ignore[attr-defined]
+
+    def tell(frame: Frame) -> None:
+        bar.set_postfix_str(f"score {mind.score:g}", refresh=False)
+        bar.update()
+
+    with tqdm(desc="Recording", unit=" frames", disable=None, leave=False) as bar:
+        environment.frame_listeners.append(tell)
+        try:
+            yield
+        finally:
+            environment.frame_listeners.remove(tell)

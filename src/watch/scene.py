@@ -1,0 +1,51 @@
+"""What a window and a terminal have in common: the scene they show, the keys they give."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+from typing import Protocol
+
+from watch.agent_view import Mind
+from watch.picture import Picture
+
+KEYS = (
+    ("m", "take the joystick over, give it back"),
+    ("arrows, space", "steer and fire"),
+    ("a  s", "slower, faster"),
+    ("p", "pause"),
+    ("n", "one step"),
+    ("[  ]", "softer, louder"),
+    ("v", "the agent's view"),
+    ("g", "glow: what speaks for its choice"),
+    ("f", "full screen"),
+    ("h", "these keys"),
+    ("q  Esc", "quit"),
+)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything there is to see at one moment."""
+
+    picture: Picture
+    mind: Mind
+    shows_mind: bool
+    shows_keys: bool
+    note: str  # a few words over the picture, or none
+
+
+class Display(Protocol):
+    """Where a game is watched."""
+
+    def pressed(self) -> list[str]:
+        """The keys pressed since the last call: their characters, `quit` for Esc."""
+
+    def held(self) -> Set[str]:
+        """Of `up down left right fire`, what is held down now."""
+
+    def draw(self, scene: Scene) -> None:
+        """Show it."""
+
+    def close(self) -> None:
+        """Leave everything as it was found."""

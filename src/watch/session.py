@@ -1,0 +1,100 @@
+"""Games played for somebody: in a window, on film, for the filter page."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from agent import Agent
+from runs.verbs import Task
+from watch.states import StateCollector, visualize
+
+logger = logging.getLogger(__name__)
+
+
+def plays_alone(task: Task) -> bool:
+    """Whether a person plays without an agent: ./play.sh GAME."""
+    return task.verb == "play" and not task.config.load_weights
+
+
+def play(task: Task, agent: Agent, network: Any) -> None:
+    """Play `--play_games` games as the flags ask: seen, recorded, looked into, or just played."""
+    config, games = task.config, task.config.play_games
+    collector = StateCollector(agent)
+    if config.visualization_file:
+        agent.callbacks.append(collector)
+    with recorded(task, agent, games) as mind:
+        if config.display_screen:
+            from watch.player import play as show
+
+            show(agent, game=task.game, games=games, display=config.display, volume=config.volume)
+        elif mind:
+            from watch.recorder import progress
+
+            with progress(agent, mind):
+                agent.play(games)
+        else:
+            agent.play(games)
+    if mind and not config.display_screen:
+        for number, score in enumerate(mind.scores, 1):
+            print(f"Game {number}: score {score:g}")
+    if config.visualization_file:
+        visualize(
+            network,
+            collector.states(),
+            filters=config.visualization_filters,
+            file=config.visualization_file,
+            game=task.game,
+            snapshot=config.load_weights or Path(task.name),
+            epoch=task.snapshot.epoch if task.snapshot else 0,
+        )
+        logger.info("Wrote %s", config.visualization_file)
+
+
+@contextlib.contextmanager
+def recorded(task: Task, agent: Agent, games: int) -> Iterator[Any]:
+    """Record `games` games (0: all): a film, its frames, its sound, whichever the flags name."""
+    config = task.config
+    files = [config.video_file, config.record_screen_path, config.record_sound_filename]
+    if not any(files):
+        yield None
+        return
+    from watch.recorder import recording
+
+    with recording(
+        agent,
+        game=task.game,
+        games=games,
+        video_file=config.video_file,
+        overlay=config.overlay,
+        screen_path=config.record_screen_path,
+        sound_file=config.record_sound_filename,
+    ) as mind:
+        yield mind
+    for path in files:
+        if path:
+            logger.info("Wrote %s", path)
+
+
+@contextlib.contextmanager
+def shown(task: Task, agent: Agent) -> Iterator[None]:
+    """A run, recorded or in a window as fast as it goes, if the flags ask for it."""
+    config = task.config
+    with recorded(task, agent, 0):
+        if not config.display_screen:
+            yield
+            return
+        from watch.player import watching
+
+        with watching(
+            agent,
+            game=task.game,
+            games=0,
+            display=config.display,
+            volume=config.volume,
+            speed=float("inf"),
+        ):
+            yield

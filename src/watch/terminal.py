@@ -1,0 +1,238 @@
+"""The game in a text terminal: two pixels a character, in colour."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import sys
+import termios
+import time
+import tty
+from collections.abc import Mapping, Set
+from typing import TextIO
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import UserError
+from watch.agent_view import Mind
+from watch.picture import Picture, glowing, size_of
+from watch.scene import KEYS, Scene
+from watch.view_panel import AMBER, BACKGROUND, BLUE, MUTED, TEXT
+
+# A terminal tells when a key goes down and repeats it, not when it goes up: so long is it held.
+HELD_SECONDS = 0.3
+ESCAPE_SECONDS = 0.03  # after which a lone Esc is not the beginning of an arrow key
+KEY = re.compile(r"\x1b[\[O](?:[0-9;]*)([A-Za-z~])|(\x1b)|(.)", re.DOTALL)
+JOYSTICK = {"A": "up", "B": "down", "C": "right", "D": "left"}  # the last letter of an arrow key
+OPPOSITE = {"up": "down", "down": "up", "left": "right", "right": "left"}
+PANEL = 34  # columns
+SCREENS = (15, 7)  # columns and rows of each of the agent's screens
+BEGIN = "\x1b[?1049h\x1b[?25l\x1b[?7l"  # another screen, no cursor, no wrapping
+END = "\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l"
+
+
+class Terminal:
+    """Draws with half blocks. UserError if it is not a terminal that can show them."""
+
+    def __init__(
+        self,
+        environ: Mapping[str, str] = os.environ,
+        keyboard: TextIO | None = None,
+        screen: TextIO | None = None,
+    ) -> None:
+        """Take the terminal of standard input and output, or those given, over until `close`."""
+        self.keyboard, self.screen = keyboard or sys.stdin, screen or sys.stdout
+        if not (self.keyboard.isatty() and self.screen.isatty()):
+            raise UserError("--display terminal needs a text terminal, and there is none here.")
+        if environ.get("TERM", "dumb") == "dumb":
+            raise UserError("--display terminal needs a terminal that can move its cursor.")
+        self.true_colour = environ.get("COLORTERM", "") in ("truecolor", "24bit")
+        self.fd = self.keyboard.fileno()
+        self.before = termios.tcgetattr(self.fd)
+        tty.setcbreak(self.fd)
+        mode = termios.tcgetattr(self.fd)
+        mode[6][termios.VSUSP] = b"\0"  # stopped by Ctrl-Z, it would leave the shell unreadable
+        termios.tcsetattr(self.fd, termios.TCSANOW, mode)
+        self.until: dict[str, float] = {}  # what is held, and until when
+        self.previous: Picture | None = None
+        self.canvas = Canvas(0, 0)
+        self._write(BEGIN)
+
+    def pressed(self) -> list[str]:
+        """The keys pressed since the last call."""
+        text = ""
+        while select.select([self.fd], [], [], ESCAPE_SECONDS if text.endswith("\x1b") else 0)[0]:
+            if not (read := os.read(self.fd, 1024)):
+                return ["quit"]  # the terminal is gone
+            text += read.decode("utf-8", "replace")
+        found = []
+        for arrow, escape, character in KEY.findall(text):
+            if arrow in JOYSTICK or character == " ":
+                self._hold(JOYSTICK.get(arrow, "fire"))
+            elif escape or character:
+                found.append("quit" if escape else character)
+        return found
+
+    def _hold(self, name: str) -> None:
+        until = time.monotonic() + HELD_SECONDS
+        # Only the key pressed last repeats: with it, what was held before goes on.
+        self.until = {key: until for key in [*self.held(), name] if key != OPPOSITE.get(name)}
+
+    def held(self) -> Set[str]:
+        """What was pressed a moment ago."""
+        now = time.monotonic()
+        return {name for name, until in self.until.items() if until > now}
+
+    def draw(self, scene: Scene) -> None:
+        """Write what differs from the scene before."""
+        columns, lines = os.get_terminal_size(self.screen.fileno())
+        if (columns, lines) != self.canvas.size:
+            self._write("\x1b[0m\x1b[2J")
+        # Many games show a sprite in every other frame only: of two frames, the brighter pixels.
+        picture = scene.picture
+        if self.previous is not None and self.previous.shape == picture.shape:
+            picture = np.maximum(self.previous, picture)
+        self.previous = scene.picture
+        canvas = Canvas(columns, lines)
+        draw_scene(canvas, scene, picture)
+        self._write(canvas.changes(self.canvas, self.true_colour))
+        self.canvas = canvas
+
+    def close(self) -> None:
+        """The terminal as it was."""
+        termios.tcsetattr(self.fd, termios.TCSAFLUSH, self.before)
+        self._write(END)
+
+    def _write(self, text: str) -> None:
+        self.screen.buffer.write(text.encode())
+        self.screen.flush()
+
+
+class Canvas:
+    """Characters and their two colours."""
+
+    def __init__(self, columns: int, lines: int) -> None:
+        """All black."""
+        self.size = (columns, lines)
+        self.characters = np.full((lines, columns), " ")
+        self.colours = np.zeros((lines, columns, 2, 3), np.uint8)  # of the character, behind it
+
+    def picture(
+        self, picture: Picture, x: int, y: int, columns: int, lines: int, shape: tuple[int, int]
+    ) -> None:
+        """Draw `picture` with the proportions of `shape` into the middle of a box, two pixels a
+        character: the upper one is the character's colour, the lower one is behind it."""
+        if columns < 1 or lines < 1:
+            return
+        scale = min(columns / shape[0], 2 * lines / shape[1])
+        width, height = max(int(shape[0] * scale), 1), max(int(shape[1] * scale / 2), 1)
+        small = cv2.resize(picture, (width, 2 * height), interpolation=cv2.INTER_AREA)
+        x, y = x + (columns - width) // 2, y + (lines - height) // 2
+        self.characters[y : y + height, x : x + width] = "▀"
+        halves = small.reshape(height, 2, width, 3).transpose(0, 2, 1, 3)
+        self.colours[y : y + height, x : x + width] = halves
+
+    def text(
+        self,
+        x: int,
+        y: int,
+        text: str,
+        colour: tuple[int, int, int],
+        behind: tuple[int, int, int] = (0, 0, 0),
+    ) -> None:
+        """Write `text` from (x, y) on; what does not fit is left out."""
+        columns, lines = self.size
+        text = text[: max(columns - x, 0)]
+        if 0 <= y < lines and text:
+            self.characters[y, x : x + len(text)] = list(text)
+            self.colours[y, x : x + len(text)] = (colour, behind)
+
+    def changes(self, before: Canvas, true_colour: bool) -> str:
+        """What to write to a terminal that shows `before`."""
+        colours = codes(self.colours, true_colour)
+        differs = np.ones(self.characters.shape, bool)
+        if before.size == self.size:
+            differs = self.characters != before.characters
+            differs |= (colours != codes(before.colours, true_colour)).any(axis=2)
+        out, position, pen = [], (-1, -1), None
+        for y, x in np.argwhere(differs).tolist():
+            if position != (y, x):
+                out.append(f"\x1b[{y + 1};{x + 1}H")
+            colour = (int(colours[y, x, 0]), int(colours[y, x, 1]))
+            if colour != pen:
+                out.append(_escape(colour, true_colour))
+                pen = colour
+            out.append(str(self.characters[y, x]))
+            position = (y, x + 1)
+        return "".join(out)
+
+
+def codes(colours: NDArray[np.uint8], true_colour: bool) -> NDArray[np.int32]:
+    """(..., 3) red, green, blue as one number: all 24 bits, or the nearest of xterm's 256."""
+    c = colours.astype(np.int32)
+    if true_colour:
+        return c[..., 0] << 16 | c[..., 1] << 8 | c[..., 2]
+    levels = np.array([0, 95, 135, 175, 215, 255])
+    cube = np.abs(c[..., None] - levels).argmin(axis=-1)  # (..., 3)
+    grey = np.clip((c.mean(axis=-1) - 3) // 10, 0, 23).astype(np.int32)
+    from_cube = np.abs(levels[cube] - c).sum(axis=-1)
+    from_grey = np.abs(8 + 10 * grey[..., None] - c).sum(axis=-1)
+    in_cube = 16 + 36 * cube[..., 0] + 6 * cube[..., 1] + cube[..., 2]
+    return np.asarray(np.where(from_grey < from_cube, 232 + grey, in_cube), np.int32)
+
+
+def _escape(colour: tuple[int, int], true_colour: bool) -> str:
+    parts = []
+    for ground, code in zip((38, 48), colour, strict=True):
+        rgb = f"2;{code >> 16};{code >> 8 & 255};{code & 255}"
+        parts.append(f"{ground};{rgb if true_colour else f'5;{code}'}")
+    return f"\x1b[{';'.join(parts)}m"
+
+
+def draw_scene(canvas: Canvas, scene: Scene, picture: Picture) -> None:
+    """The picture in the middle, the agent's mind at its right, notes in the last line."""
+    columns, lines = canvas.size
+    if scene.mind.heat is not None:
+        picture = glowing(picture, scene.mind.heat)
+    panel = PANEL if scene.shows_mind and columns >= 2 * PANEL else 0
+    canvas.picture(picture, 0, 0, columns - panel, lines - 1, size_of(picture))
+    if panel:
+        draw_mind(canvas, scene.mind, columns - PANEL + 2, lines - 1)
+    if scene.shows_keys:
+        left = max((columns - panel - 56) // 2, 0)
+        for row, (keys, what) in enumerate(pair for pair in KEYS if pair[0] != "f"):
+            canvas.text(left, 1 + row, f"  {keys:16}{what:38}", TEXT, BACKGROUND)
+    score = f"{scene.mind.score:g} "
+    canvas.text(0, lines - 1, f" {scene.note or 'h keys  q quit'}".ljust(columns), MUTED)
+    canvas.text(max(columns - len(score), 0), lines - 1, score, AMBER)
+
+
+def draw_mind(canvas: Canvas, mind: Mind, x: int, lines: int) -> None:
+    """The agent's view in text, its screens below as far as there is room."""
+    who = "you play" if mind.taken else "the agent plays"
+    canvas.text(x, 0, mind.game.replace("_", " ").title(), TEXT)
+    canvas.text(x, 1, who, AMBER if mind.taken else MUTED)
+    numbers = f"score {mind.score:g}  lives {mind.lives}  expl. {mind.exploration_rate:.0%}"
+    canvas.text(x, 2, numbers, TEXT)
+    row = 4
+    if mind.qvalues is not None:
+        low, high = np.min(mind.history), np.max(mind.history)
+        for i, (name, q) in enumerate(zip(mind.action_names, mind.qvalues, strict=True)):
+            length = round(float((q - low) / max(high - low, 1e-6)) * 10)
+            colour = AMBER if i == mind.action else MUTED
+            canvas.text(x, row, f"{name:14.14}", colour)
+            canvas.text(x + 14, row, "█" * length, AMBER if i == mind.action else BLUE)
+            canvas.text(x + 25, row, f"{q:7.3f}", colour)
+            row += 1
+        row += 1
+    if mind.state is None:
+        return
+    columns, height = SCREENS
+    for i, screen in enumerate(mind.state):
+        top = row + i // 2 * (height + 1)
+        if top + height <= lines:
+            picture = np.repeat(screen[..., None], 3, axis=2)
+            canvas.picture(picture, x + i % 2 * (columns + 1), top, columns, height, (1, 1))

@@ -1,0 +1,220 @@
+"""The agent's mind as a picture: what it sees, what it expects of each action, what it chose."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from watch.agent_view import HISTORY, Mind
+
+WIDTH, HEIGHT = 392, 630  # pixels, at scale 1: as high as a game's 210 lines three times
+MARGIN = 16
+INNER = WIDTH - 2 * MARGIN
+BACKGROUND = (13, 17, 23)
+CARD = (24, 30, 39)
+TRACK = (33, 40, 51)
+TEXT = (230, 237, 243)
+MUTED = (133, 144, 158)
+BLUE = (84, 132, 196)
+DIM = (58, 84, 120)
+FINE = 4  # letters are drawn so many times as large
+AMBER = (255, 176, 0)  # whatever the agent does
+
+Picture = NDArray[np.uint8]  # (height, width, 3)
+
+
+@cache
+def font(size: int) -> Any:
+    """Pillow's own font, `size` pixels high."""
+    return ImageFont.load_default(size)
+
+
+@lru_cache(4096)
+def written(text: str, size: int, anchor: str) -> tuple[Image.Image, int, int]:
+    """`text` in white on black, and where its corner lies from the anchor: drawing it is slow."""
+    # Drawn larger and scaled down: small letters would stand at whole pixels, too close or too far.
+    letters = font(FINE * size)
+    edges = letters.getbbox(text, anchor=anchor)
+    left, top = (math.floor(edge / FINE) for edge in edges[:2])
+    right, bottom = (math.ceil(edge / FINE) for edge in edges[2:])
+    mask = Image.new("L", (FINE * (right - left), FINE * (bottom - top)))
+    ImageDraw.Draw(mask).text((-FINE * left, -FINE * top), text, 255, letters, anchor=anchor)
+    return mask.reduce(FINE), left, top
+
+
+def length(text: str, size: int) -> float:
+    """Pixels that `text` is wide."""
+    return float(font(FINE * size).getlength(text)) / FINE
+
+
+class Panel:
+    """Draws a Mind, (630, 392, 3) uint8 times `scale`."""
+
+    def __init__(self, scale: float = 1.0) -> None:
+        """A scale for the screen it is shown on: text is drawn in that size, not blown up."""
+        self.scale = scale
+
+    def draw(self, mind: Mind) -> Picture:
+        """The picture of what `mind` holds now."""
+        self.image = Image.new("RGB", (self._px(WIDTH), self._px(HEIGHT)), BACKGROUND)
+        self.canvas = ImageDraw.Draw(self.image)
+        self._header(mind)
+        self._label(134, "State: the last screens it has seen, the newest at the right")
+        bottom = self._qvalues(mind, 264)
+        chart = (MARGIN, bottom + 38, WIDTH - MARGIN, HEIGHT - MARGIN)
+        if mind.network:
+            self._label(bottom + 26, "Q-values of the last 10 seconds, the best one in amber")
+            self._box(chart, CARD, 6)
+        picture = np.array(self.image)
+        if mind.state is not None:
+            self._screens(picture, mind.state)
+        if len(mind.history) > 1:
+            self._chart(picture, mind, chart)
+        return picture
+
+    def _px(self, length: float) -> int:
+        return round(length * self.scale)
+
+    def _text(
+        self, x: float, y: float, text: str, size: int, fill: tuple[int, int, int], anchor: str
+    ) -> None:
+        mask, dx, dy = written(text, self._px(size), anchor)
+        self.image.paste(fill, (self._px(x) + dx, self._px(y) + dy), mask)
+
+    def _label(self, y: float, text: str) -> None:
+        self._text(MARGIN, y, text, 12, MUTED, "ls")
+
+    def _box(
+        self, box: tuple[float, float, float, float], fill: tuple[int, int, int], radius: int
+    ) -> None:
+        self.canvas.rounded_rectangle([self._px(v) for v in box], self._px(radius), fill)
+
+    def _header(self, mind: Mind) -> None:
+        title = mind.game.replace("_", " ").title()
+        self._text(MARGIN, 36, title, 24 if len(title) < 18 else 17, TEXT, "ls")
+        who = "you play" if mind.taken else "exploring" if _explores(mind) else "the agent plays"
+        self._text(WIDTH - MARGIN, 36, who, 14, AMBER if mind.taken else MUTED, "rs")
+        tiles = (
+            ("Score", f"{mind.score:,.0f}" if mind.score % 1 == 0 else f"{mind.score:,.1f}"),
+            ("Lives", str(mind.lives)),
+            ("Exploration", f"{mind.exploration_rate:.0%}"),
+        )
+        width = (INNER - 16) / 3
+        for i, (label, value) in enumerate(tiles):
+            x = MARGIN + i * (width + 8)
+            self._box((x, 50, x + width, 110), CARD, 6)
+            self._text(x + 10, 68, label, 12, MUTED, "ls")
+            self._text(x + 10, 99, value, 24, TEXT, "ls")
+
+    def _screens(self, picture: Picture, state: NDArray[np.uint8]) -> None:
+        """The screens side by side, oldest first; 84x84 ones are shown pixel by pixel."""
+        width = (INNER - 8 * (len(state) - 1)) / len(state)
+        size = min(self._px(width), self._px(92))
+        for i, screen in enumerate(state):
+            grey = cv2.resize(screen, (size, size), interpolation=cv2.INTER_AREA)
+            x, y = self._px(MARGIN + i * (width + 8)), self._px(144)
+            picture[y : y + size, x : x + size] = grey[..., None]
+
+    def _qvalues(self, mind: Mind, y: float) -> float:
+        """A bar an action, longer for a higher Q-value; returns where they end."""
+        if not mind.network:
+            self._label(y, "There is no network: this game is yours")
+            return y
+        self._label(y, "Q-value of each action, and its choice")
+        names, q = mind.action_names, mind.qvalues
+        row = min(26.0, 240 / len(names))
+        size = min(13, int(row) - 2)
+        low, high = _range(mind)
+        for i, name in enumerate(names):
+            top = y + 10 + i * row
+            middle, thickness = top + row / 2, row * 0.55
+            colour = AMBER if i == mind.action else BLUE
+            self._text(MARGIN, middle, name, size, TEXT if i == mind.action else MUTED, "lm")
+            bar = (128, middle - thickness / 2, 312, middle + thickness / 2)
+            self._box(bar, TRACK, 3)
+            if q is not None:
+                length = max(float((q[i] - low) / (high - low)) * 184, 5)
+                self._box((128, bar[1], 128 + length, bar[3]), colour, 3)
+                value = TEXT if i == mind.action else MUTED
+                self._text(WIDTH - MARGIN, middle, _number(float(q[i])), size, value, "rm")
+        return y + 10 + len(names) * row
+
+    def _chart(self, picture: Picture, mind: Mind, box: tuple[float, float, float, float]) -> None:
+        """A line an action, and the highest of them."""
+        left, top, right, bottom = (self._px(v) for v in box)
+        pad = self._px(8)
+        q = np.stack(mind.history)  # (steps, num_actions)
+        low, high = _range(mind)
+        x = (
+            right
+            - pad
+            - (len(q) - 1 - np.arange(len(q))) * (right - left - 2 * pad) / (HISTORY - 1)
+        )
+        lines = [(values, DIM, 1) for values in q.T] + [(q.max(axis=1), AMBER, 2)]
+        for values, colour, thickness in lines:
+            y = bottom - pad - (values - low) / (high - low) * (bottom - top - 2 * pad)
+            points = np.stack([x, y], axis=1)
+            fixed = np.round(points * 16).astype(np.int32)  # in sixteenths of a pixel
+            width = max(self._px(thickness), 1)
+            cv2.polylines(picture, [fixed], False, colour, width, cv2.LINE_AA, shift=4)
+
+
+def _explores(mind: Mind) -> bool:
+    q = mind.qvalues
+    return q is not None and mind.action is not None and q[mind.action] < q.max()
+
+
+def _range(mind: Mind) -> tuple[float, float]:
+    """The lowest and highest Q-value remembered: their differences are what matters."""
+    if not mind.history:
+        return 0.0, 1.0
+    low, high = float(np.min(mind.history)), float(np.max(mind.history))
+    return low, max(high, low + 1e-6)
+
+
+def _number(value: float) -> str:
+    return (
+        f"{value:.3f}"
+        if abs(value) < 10
+        else f"{value:.2f}"
+        if abs(value) < 100
+        else f"{value:.1f}"
+    )
+
+
+def note_card(text: str, scale: float) -> Picture:
+    """A few words on a dark card, (height, width, 4) with transparency."""
+    size = round(16 * scale)
+    width = round(length(text, size) + 28 * scale)
+    image = _card(width, round(36 * scale), scale)
+    mask, dx, dy = written(text, size, "mm")
+    image.paste(TEXT, (width // 2 + dx, image.height // 2 + dy), mask)
+    return np.array(image)
+
+
+def key_card(keys: Sequence[tuple[str, str]], scale: float) -> Picture:
+    """The keys and what they do on a dark card, (height, width, 4) with transparency."""
+    size, row = round(15 * scale), 25 * scale
+    widths = [max(length(pair[i], size) for pair in keys) for i in range(2)]
+    image = _card(round(sum(widths) + 72 * scale), round(row * len(keys) + 36 * scale), scale)
+    for n, pair in enumerate(keys):
+        for x, text, fill in zip(
+            (24 * scale, widths[0] + 48 * scale), pair, (AMBER, TEXT), strict=True
+        ):
+            mask, dx, dy = written(text, size, "lm")
+            image.paste(fill, (round(x) + dx, round(18 * scale + row * (n + 0.5)) + dy), mask)
+    return np.array(image)
+
+
+def _card(width: int, height: int, scale: float) -> Image.Image:
+    image = Image.new("RGBA", (width, height))
+    corners = (0, 0, width - 1, height - 1)
+    ImageDraw.Draw(image).rounded_rectangle(corners, round(8 * scale), (*BACKGROUND, 225))
+    return image

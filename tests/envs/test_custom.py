@@ -1,0 +1,472 @@
+"""Environments of one's own: the walk-through of docs/, what may be left out, what is refused."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shlex
+import shutil
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+import main
+from environment import Environment, Frame
+from envs.custom import environment_name, make_own_environment
+from envs.preprocessing import TRIAL_STEPS, AdaptedEnvironment
+from envs.trust import trusted_environment, trusted_game
+from errors import UserError
+from palette import ALE_LUMA
+from runs.verbs import parse
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = (ROOT / "docs" / "your_own_environment.md").read_text()
+CATCH = "examples/catch.py:Catch"
+
+
+class Corridor:
+    """A walk of `length` steps; the screen's brightness is where one is. Optional parts by need."""
+
+    def __init__(self, length: int = 5, shape: tuple[int, ...] = (40, 30)) -> None:
+        self.action_names: Any = ["NOOP", "RIGHT"]
+        self.length = length
+        self.picture = np.zeros(shape, np.uint8)
+        self.games = 0
+
+    def restart(self) -> None:
+        self.position = 0
+        self.games += 1
+
+    def act(self, action: int) -> float:
+        self.position += 1
+        return float(action)
+
+    def screen(self) -> Any:
+        return self.picture + np.uint8(self.position)
+
+    def is_terminal(self) -> bool:
+        return self.position >= self.length
+
+
+def adapt(world: Any, **settings: Any) -> AdaptedEnvironment:
+    adapted = AdaptedEnvironment(world, name="corridor", **settings)
+    world.games = 0
+    return adapted
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., str]:
+    """Writes an environment's file and gives its name."""
+
+    def write(body: str, name: str = "World", folder: Path = tmp_path) -> str:
+        (folder / "world.py").write_text(textwrap.dedent(body))
+        return environment_name(f"{folder / 'world.py'}:{name}")
+
+    return write
+
+
+def make(name: str, random_seed: int = 1, **settings: Any) -> AdaptedEnvironment:
+    return make_own_environment(name=name, game="g", random_seed=random_seed, **settings)
+
+
+# The walk-through of docs/your_own_environment.md
+
+
+def test_the_page_shows_the_files_as_they_are() -> None:
+    example = (ROOT / "examples" / "catch.py").read_text()
+    assert f"```python\n{example}```" in DOCS
+    assert f"```toml\n{(ROOT / 'examples' / 'catch.toml').read_text()}```" in DOCS
+    assert f"{len(example.splitlines())} lines" in DOCS
+    assert len(example.splitlines()) < 60
+
+
+def test_catch_is_learned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands = re.findall(r"^\./(train|test)\.sh (.*)$", DOCS, re.MULTILINE)
+    (_, train), (_, test) = commands
+    files = f"--csv_file {tmp_path}/catch.csv --save_weights_prefix {tmp_path}/catch"
+    files += f" --checkpoint_path {tmp_path}/checkpoints"
+    shorter = "--epochs 2 --random_seed 1 --threads 1"  # of 8
+    monkeypatch.chdir(ROOT)
+    assert main.main(["train", *shlex.split(f"{train} {files} {shorter}")]) == 0
+    with (tmp_path / "catch.csv").open() as file:
+        scores = [float(row["average_reward"]) for row in csv.DictReader(file)]
+    assert scores[0] < 2, "at random, of -10 to 10"
+    assert scores[-1] >= 9, "95 % caught; it was all of them wherever we looked"
+
+    monkeypatch.chdir(tmp_path)  # the snapshot finds its environment from anywhere
+    test = test.replace("snapshots/catch_8.pkl", "catch_2.pkl")
+    capsys.readouterr()
+    assert main.main(["test", *shlex.split(test), "--threads", "1"]) == 0
+    mean = re.search(r"catch, 10 games\n  mean +([-.\d]+)", capsys.readouterr().out)
+    assert mean
+    assert float(mean[1]) >= 9
+
+
+# What the adapter adds
+
+
+def test_five_names_are_enough() -> None:
+    environment: Environment = adapt(Corridor(3))
+    assert environment.action_names == ("NOOP", "RIGHT")
+    environment.set_mode("test")
+    environment.restart()
+    assert [environment.act(a) for a in (0, 1)] == [0.0, 1.0]
+    assert (environment.is_terminal(), environment.is_truncated()) == (False, False)
+    environment.act(0)
+    assert (environment.is_terminal(), environment.is_truncated()) == (True, False)
+
+
+@pytest.mark.parametrize("resize", ["bilinear", "area"])
+def test_screens_are_ales_grey_in_the_agents_size(resize: str) -> None:
+    rng = np.random.default_rng(1)
+    rgb = rng.integers(0, 256, (21, 16, 3), np.uint8)
+    flags = {"bilinear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
+    grey = np.round(rgb @ ALE_LUMA).astype(np.uint8)
+    expected = cv2.resize(grey, (12, 14), interpolation=flags[resize])
+    size: dict[str, Any] = dict(screen_width=12, screen_height=14, resize=resize)
+    for picture in (rgb, rgb[::-1][::-1], grey, grey[..., None]):
+        world: Any = Corridor()
+        world.screen = lambda picture=picture: picture
+        environment = adapt(world, **size)
+        assert environment.screen().dtype == np.uint8
+        np.testing.assert_array_equal(environment.screen(), expected)
+        assert environment.frame_rgb().shape == (21, 16, 3)
+    world.screen = lambda: grey
+    np.testing.assert_array_equal(adapt(world, screen_width=16, screen_height=21).screen(), grey)
+
+
+def test_actions_are_repeated_until_the_end() -> None:
+    environment = adapt(Corridor(5), frame_skip=3)
+    assert environment.act(1) == 3.0
+    assert environment.act(1) == 2.0
+    assert environment.is_terminal()
+
+
+def test_a_limit_cuts_games_short() -> None:
+    environment = adapt(Corridor(5), max_episode_frames=4, frame_skip=3)
+    environment.act(0)
+    assert not environment.is_terminal()
+    environment.act(0)
+    assert (environment.is_terminal(), environment.is_truncated()) == (True, True)
+    environment.restart()
+    assert not environment.is_terminal()
+    exact = adapt(Corridor(4), max_episode_frames=4, frame_skip=4)
+    exact.act(0)
+    assert (exact.is_terminal(), exact.is_truncated()) == (True, False), "the game's own end"
+
+
+def test_a_world_may_tell_its_limit() -> None:
+    world: Any = Corridor(2)
+    world.is_truncated = lambda: True
+    environment = adapt(world)
+    environment.act(0)
+    assert not environment.is_truncated()
+    environment.act(0)
+    assert environment.is_truncated()
+
+
+def test_a_lost_life_ends_the_episode_in_training_only() -> None:
+    world: Any = Corridor(5)
+    world.lives = lambda: 3 - world.position // 2
+    environment = adapt(world)
+
+    def lost() -> list[bool]:
+        environment.restart()
+        return [bool(environment.act(0)) or environment.is_terminal() for _ in range(2)]
+
+    environment.set_mode("train")
+    assert lost() == [False, True]
+    assert not environment.is_truncated()
+    games = world.games
+    assert lost() == [False, True]
+    assert (world.games, world.position) == (games, 4), "the game went on"
+    environment.restart()
+    assert environment.act(0) == 0.0
+    assert environment.is_terminal(), "the game is over"
+    environment.restart()
+    assert world.games == games + 1
+    environment.set_mode("test")
+    assert lost() == [False, False]
+    assert lost() == [False, False]
+    assert world.position == 2, "in testing each restart begins a game"
+    assert not adapt_and_lose(life_loss_terminal=False)
+
+
+def adapt_and_lose(**settings: Any) -> bool:
+    world: Any = Corridor(5)
+    world.lives = lambda: 3 - world.position
+    environment = adapt(world, **settings)
+    environment.act(0)
+    return environment.is_terminal()
+
+
+def test_frames_are_shown_to_listeners() -> None:
+    frames: list[Frame] = []
+    environment = adapt(Corridor(), frame_skip=2)
+    environment.frame_listeners.append(frames.append)
+    environment.act(0)
+    assert [frame.rgb.shape for frame in frames] == [(40, 30, 3)] * 2
+    assert [int(frame.rgb[0, 0, 0]) for frame in frames] == [1, 2]
+    assert frames[0].audio is None
+
+
+def test_a_world_may_show_itself() -> None:
+    world: Any = Corridor()
+    world.frame_listeners, world.frames_per_second = [], 60
+    world.frame_rgb = lambda: np.zeros((4, 4, 3), np.uint8)
+    environment = adapt(world)
+    assert environment.frame_listeners is world.frame_listeners
+    assert environment.frames_per_second == 60
+    assert environment.frame_rgb().shape == (4, 4, 3)
+    frames: list[Frame] = []
+    environment.frame_listeners.append(frames.append)
+    environment.act(0)
+    assert frames == [], "it is the world's to show"
+
+
+def test_a_world_that_can_save_its_state_resumes() -> None:
+    assert not hasattr(adapt(Corridor()), "save_state")
+    world: Any = Corridor(9)
+    world.save_state = lambda: bytes([world.position])
+    world.load_state = lambda state: setattr(world, "position", state[0])
+    environment: Any = adapt(world, max_episode_frames=3)
+    environment.act(0)
+    environment.act(0)
+    state = environment.save_state()
+    environment.restart()
+    environment.load_state(state)
+    assert world.position == 2
+    environment.act(0)
+    assert environment.is_truncated(), "the frames count on"
+    for damaged in (b"", state[:3], state[:9], b"\xff" * 20):
+        with pytest.raises(ValueError, match="damaged"):
+            environment.load_state(damaged)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"action_names": "NOOP"}, "list of words"),
+        ({"action_names": [1, 2]}, "list of words"),
+        ({"action_names": []}, "has 0 actions"),
+        ({"action_names": ["a"] * 257}, "has 257 actions"),
+        ({"screen": lambda: np.zeros((4, 5, 2), np.uint8)}, r"shape \(4, 5, 2\)"),
+        ({"screen": lambda: np.zeros((4, 5))}, "type float64"),
+        ({"screen": lambda: None}, "type object"),
+        ({"act": lambda action: float("nan")}, "reward nan"),
+    ],
+)
+def test_an_unfit_world_is_refused(change: dict[str, Any], says: str) -> None:
+    world = Corridor()
+    for name, value in change.items():
+        setattr(world, name, value)
+    with pytest.raises(UserError, match=says):
+        AdaptedEnvironment(world, name="corridor")
+
+
+def test_screens_keep_their_shape_and_actions_their_names() -> None:
+    world: Any = Corridor()
+    world.screen = lambda: world.picture[world.position :]
+    with pytest.raises(UserError, match=r"from \(40, 30\) to \(39, 30\)"):
+        adapt(world)
+    world = Corridor()
+    environment = adapt(world)
+    world.action_names = ["NOOP", "LEFT"]
+    with pytest.raises(UserError, match="NOOP, RIGHT and cannot learn others"):
+        environment.restart()
+
+
+# Where it comes from and how it is made
+
+
+def test_it_is_given_what_it_names(write: Callable[..., str]) -> None:
+    body = """
+    from beside import Catch
+    class World(Catch):
+        def __init__(self, game, *, screen_width, random_seed, frame_skip{}, mine=7):
+            super().__init__()
+            self.given = (game, screen_width, random_seed, frame_skip, mine)
+    """
+    name = write(body.format("=5"))
+    shutil.copy(ROOT / "examples" / "catch.py", Path(name).with_name("beside.py"))
+    for frame_skip, given in ((None, 5), (2, 2)):
+        environment: Any = make(name, frame_skip=frame_skip, screen_width=36)
+        assert environment.world.given == ("g", 36, 1, given, 7)
+        assert environment.frame_skip == 1, "not applied twice"
+    environment = make(write(body.format("")))
+    assert environment.world.given[3] == 1
+
+
+def test_actions_are_repeated_for_a_class_without_frame_skip() -> None:
+    assert make(CATCH, frame_skip=3).frame_skip == 3
+    assert make(CATCH).frame_skip == 1
+
+
+def test_the_seed_decides() -> None:
+    def columns(seed: int) -> list[int]:
+        environment: Any = make(CATCH, random_seed=seed)
+        found = []
+        for _ in range(90):
+            environment.act(0)
+            found.append(environment.world.column)
+        return found
+
+    assert columns(1) == columns(1) != columns(2)
+
+
+@pytest.mark.parametrize(
+    ("body", "says", "shows"),
+    [
+        ("import nothing_of_that_name", "world.py stopped", "import nothing_of_that_name"),
+        ("class World:\n    def (", "world.py stopped", "def ("),
+        ("raise SystemExit(3)", "world.py stopped", "raise SystemExit(3)"),
+        ("World = 3\nclass Word: pass", "no World in .* It has Word", ""),
+        ("class World:\n    def __init__(self): 1 / 0", "World stopped", "1 / 0"),
+        ("class World:\n    def __init__(self, size): pass", "wants size, which nobody", ""),
+        ("class World: pass", "lacks action_names, restart, act, screen, is_terminal", ""),
+        (
+            """
+            class World:
+                action_names = ["NOOP"]
+                def restart(self): pass
+                def act(self, action): return self.nothing
+                def screen(self): import numpy; return numpy.zeros((3, 3), "uint8")
+                def is_terminal(self): return False
+            """,
+            "World stopped",
+            "return self.nothing",
+        ),
+    ],
+)
+def test_an_error_in_the_file_is_shown_as_it_is(
+    write: Callable[..., str], body: str, says: str, shows: str, capsys: Any
+) -> None:
+    name = write(body)
+    with pytest.raises(UserError, match=says):
+        make(name)
+    shown = capsys.readouterr().err
+    assert shows in shown
+    assert str(ROOT / "src") not in shown, "our own lines say nothing to its author"
+
+
+def test_an_error_ends_the_program_before_the_work(
+    write: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = write("class World: 1 / 0")
+    assert main.main(["x", "--environment", name, "--replay_size", "1000"]) == 2
+    shown = capsys.readouterr().err
+    assert "ZeroDivisionError" in shown
+    assert shown.splitlines()[-1].startswith("run: ")
+
+
+def test_a_file_is_found_from_here_and_from_the_clone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert environment_name(CATCH) == CATCH, "the clone's"
+    assert environment_name(f"{ROOT}/examples/../{CATCH}") == CATCH
+    (tmp_path / "examples").mkdir()
+    own = tmp_path / "examples" / "catch.py"
+    own.touch()
+    assert environment_name(CATCH) == f"{own}:Catch", "the caller's comes first"
+    for name in ("ale", "gym"):
+        assert environment_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "x", "x.py", "x.py:", "x.py:a b", "x.txt:World", "no.py:World"]
+)
+def test_other_names_are_refused(name: str) -> None:
+    with pytest.raises(UserError, match=r"--environment is ale, gym or|There is no file no\.py"):
+        environment_name(name)
+
+
+# What others' snapshots may ask for
+
+
+def test_a_snapshot_names_only_environments_of_the_clone(tmp_path: Path) -> None:
+    snapshot = tmp_path / "x_1.pkl"
+    assert trusted_environment(snapshot, "gym") == "gym"
+    assert trusted_environment(snapshot, CATCH) == f"{ROOT}/{CATCH}"
+    for name in ("/tmp/evil.py:E", "../evil.py:E", "examples/../../evil.py:E"):
+        with pytest.raises(UserError, match="add --environment "):
+            trusted_environment(snapshot, name)
+
+
+def test_a_snapshot_names_only_packages_for_gymnasium(tmp_path: Path) -> None:
+    snapshot = tmp_path / "x_1.pkl"
+    for game in ("catch", "ALE/Breakout-v5"):
+        assert trusted_game(snapshot, game) == game
+    for nonsense in (None, 3, "", "a b", "os.system:x", "a:b:c", "-"):
+        with pytest.raises(UserError, match="no environment is called"):
+            trusted_game(snapshot, nonsense)
+    for game in ("antigravity:x", "pytest:x"):
+        with pytest.raises(UserError, match=r"no package .* for Gymnasium"):
+            trusted_game(snapshot, game)
+
+
+def test_an_environment_elsewhere_is_named_again(
+    write: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = write((ROOT / "examples" / "catch.py").read_text(), name="Catch")
+    small = "--random_steps 100 --train_steps 8 --test_steps 0 --epochs 1 --replay_size 1000"
+    small += f" --save_weights_prefix {tmp_path}/catch --threads 1"
+    size = "--screen_width 36 --screen_height 36"
+    assert main.main(["catch", "--environment", name, *small.split(), *size.split()]) == 0
+    snapshot = str(tmp_path / "catch_1.pkl")
+    capsys.readouterr()
+    assert main.main(["test", snapshot, "--test_games", "1"]) == 2
+    assert f"add --environment {name}" in capsys.readouterr().err
+    assert parse("test", [snapshot, "--environment", name]).config.environment == name
+    assert (
+        parse("run", ["c", "--load_weights", snapshot, "--environment", CATCH]).config.game == "c"
+    )
+
+
+# Flags
+
+
+def test_presets_speak_of_atari_only(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text("frame_skip = 2\n")
+
+    def of(*flags: str) -> tuple[Any, ...]:
+        config = parse("run", ["catch", "--environment", CATCH, *flags]).config
+        return (
+            config.frame_skip,
+            config.repeat_action_probability,
+            config.random_starts,
+            config.zero_history,
+        )
+
+    assert of() == of("--preset", "nature") == (None, None, 0, True)
+    assert of("--frame_skip", "3") == (3, None, 0, True)
+    assert of("--preset", str(own)) == (2, None, 0, True)
+    no_ops = "--random_starts", "30", "--zero_history", "false"
+    assert of(*no_ops) == (None, None, 30, False)
+    assert parse("run", ["pong"]).config.frame_skip == 4
+
+
+def test_sticky_actions_are_ataris(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--environment", CATCH, "--repeat_action_probability", "0.25", "--replay_size", "1000"]
+    assert main.main(["catch", *flags]) == 2
+    assert "--repeat_action_probability is Atari's" in capsys.readouterr().err
+
+
+def test_files_are_called_by_the_game() -> None:
+    task = parse("train", ["ALE/Breakout-v5", "mine", "--environment", "gym"])
+    assert task.config.csv_file == ROOT / "results" / "ALE_Breakout-v5_mine.csv"
+    assert task.game == "ALE_Breakout-v5"
+
+
+def test_the_trial_is_short() -> None:
+    world = Corridor(3)
+    AdaptedEnvironment(world, name="corridor")
+    assert world.games == 1 + TRIAL_STEPS // 3 + 1

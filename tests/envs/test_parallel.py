@@ -1,0 +1,298 @@
+"""Games in worker processes against the same games in this one; and what becomes of the workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from agent import Agent, Playable
+from config import ROOT, Config, resolve
+from envs import parallel as side_by_side
+from envs.parallel import make_games, start_workers
+from envs.remote_game import RemoteGame
+from envs.roms import find_rom
+from envs.worker import make_game
+from errors import UserError
+from game import Step
+from main import main
+from replay_memory import Minibatch
+from shared_replay import SharedReplay
+
+ROM = find_rom("breakout")
+GAMES, WORKERS = 3, 2
+SMALL = Config(
+    game="breakout",
+    num_envs=GAMES,
+    random_seed=5,
+    screen_width=36,
+    screen_height=36,
+    random_starts=6,
+    repeat_action_probability=0.25,
+    max_episode_frames=240,
+)
+
+TWO = replace(SMALL, num_envs=2)  # each at a worker of its own
+
+
+def remote(config: Config = SMALL, rom: Path | None = ROM) -> list[RemoteGame]:
+    return start_workers(config, rom, WORKERS)
+
+
+def local(config: Config = SMALL) -> list[Any]:
+    return [make_game(config, ROM, number) for number in range(config.num_envs)]
+
+
+def plain(step: Step) -> tuple[Any, ...]:
+    opening = [plain(each) for each in step.opening]
+    return step.reward, step.screen.tobytes(), step.terminal, step.over, opening
+
+
+def play(games: Sequence[Playable], steps: int, playing: Sequence[int], seed: int = 0) -> list[Any]:
+    """All that the agent sees of random play in the games `playing`."""
+    rng = np.random.default_rng(seed)
+    seen: list[Any] = []
+    for _ in range(steps):
+        for i in playing:
+            games[i].send(int(rng.integers(4)))
+        for i in playing:
+            seen.append((plain(games[i].receive()), games[i].buffer.state().tobytes()))
+    return seen
+
+
+def process_ids(games: Sequence[RemoteGame]) -> set[int]:
+    return {game.worker.process.pid for game in games}
+
+
+@pytest.mark.parametrize("changes", [{}, {"zero_history": True, "history_length": 2}])
+def test_games_are_the_same_in_workers_as_in_this_process(changes: dict[str, Any]) -> None:
+    config = replace(SMALL, **changes)
+    here, there = local(config), remote(config)
+    assert len(process_ids(there)) == WORKERS
+    assert there[0].environment.action_names == here[0].environment.action_names
+    for mode, playing in (("train", range(GAMES)), ("test", [0, 2])):
+        for a, b in zip(here, there, strict=True):
+            a.set_mode(mode)
+            b.set_mode(mode)
+        for i in playing:
+            mine, theirs = here[i].start(), there[i].start()
+            assert [plain(step) for step in mine] == [plain(step) for step in theirs]
+        seen = play(here, 60, playing)
+        assert seen == play(there, 60, playing)
+        assert any(step[3] for step, _ in seen)  # an episode ended
+
+
+class Memorizer:
+    """A network whose Q-values depend on every pixel, and which keeps what it learns from."""
+
+    def __init__(self) -> None:
+        self.learned: list[bytes] = []
+        self.copies: list[int] = []
+
+    def predict(self, states: NDArray[np.uint8], target: bool = False) -> NDArray[np.float32]:
+        sums = states.reshape(len(states), -1).astype(np.int64).sum(axis=1)
+        return np.stack([sums % prime for prime in (7, 11, 13, 17)], axis=1).astype(np.float32)
+
+    def train(self, minibatch: Minibatch) -> None:
+        self.learned.append(b"".join(part.tobytes() for part in minibatch))
+
+    def update_target_network(self) -> None:
+        self.copies.append(len(self.learned))
+
+
+def learn(games: Sequence[Playable]) -> tuple[Memorizer, SharedReplay]:
+    memory = SharedReplay(
+        num_games=GAMES,
+        size=150,
+        screen_height=36,
+        screen_width=36,
+        batch_size=4,
+        rng=np.random.default_rng(1),
+    )
+    network = Memorizer()
+    agent = Agent(
+        games=games,
+        replay_memory=memory,
+        network=network,
+        num_actions=4,
+        rng=np.random.default_rng(2),
+        exploration_decay_steps=100,
+        target_steps=40,
+    )
+    agent.play_random(60)
+    agent.train(120)
+    agent.test(60)
+    agent.train(60)
+    assert agent.total_train_steps == 180
+    return network, memory
+
+
+def test_an_agent_learns_the_same_from_games_in_workers() -> None:
+    (mine, my_memory), (theirs, their_memory) = learn(local()), learn(remote())
+    assert mine.learned == theirs.learned
+    for name in ("actions", "rewards", "terminals", "begins"):
+        assert np.array_equal(getattr(my_memory, name), getattr(their_memory, name))
+    # Updates and copies are those of one game: 4 and 40 steps apart, whatever is done at once.
+    assert len(mine.learned) == 180 // 4
+    assert mine.copies == [0, 10, 20, 30, 40]
+
+
+def test_a_game_goes_on_where_its_state_was_taken() -> None:
+    games = remote(TWO)
+    for game in games:
+        game.set_mode("train")
+        game.start()
+    play(games, 20, range(2))
+    states = [game.get_state() for game in games]
+    seen = play(games, 30, range(2), seed=1)
+    for game, state in zip(games, states, strict=True):
+        game.set_state(state)
+    assert play(games, 30, range(2), seed=1) == seen
+    states[0]["environment"] = b"nonsense"
+    with pytest.raises(ValueError, match="emulator state"):
+        games[0].set_state(states[0])
+
+
+def test_workers_outlive_signals_but_neither_their_games_nor_being_killed() -> None:
+    games = remote(TWO)
+    processes = [game.worker.process for game in games]
+    for process in processes:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            process.send_signal(number)
+        maps = Path(f"/proc/{process.pid}/maps")
+        if maps.exists():
+            assert "torch" not in maps.read_text()
+    for game in games:
+        game.start()
+    play(games, 5, range(2))
+    processes[0].kill()
+    with pytest.raises(UserError, match=r"played game 0 was ended by SIGKILL, .* memory"):
+        play(games, 5, range(2))
+    del game, games
+    assert [process.poll() for process in processes] == [-signal.SIGKILL, 0]
+
+
+OWN = """
+import os
+import numpy as np
+class World:
+    action_names = ["stay", "go"]
+    def __init__(self):
+        self.steps = 0
+    def restart(self):
+        pass
+    def act(self, action):
+        self.steps += 1
+        if self.steps == {steps}:
+            {end}
+        return 0.0
+    def screen(self):
+        return np.zeros((36, 36), np.uint8)
+    def is_terminal(self):
+        return False
+"""
+
+
+def own(folder: Path, *, steps: int, end: str) -> Config:
+    file = folder / "own.py"
+    file.write_text(OWN.format(steps=steps, end=end))
+    return replace(SMALL, environment=f"{file}:World", repeat_action_probability=0.0)
+
+
+@pytest.mark.parametrize(
+    ("end", "message"),
+    [
+        ("raise KeyError('door')", "Game 0 stopped with the error above, KeyError: 'door'"),
+        ("os._exit(3)", "played games 0, 2 ended with code 3: what was saved is whole"),
+    ],
+)
+def test_an_environment_that_fails_is_told_of(tmp_path: Path, end: str, message: str) -> None:
+    games = remote(own(tmp_path, steps=400, end=end), None)
+    with pytest.raises(UserError, match=message):
+        play(games, 100, range(GAMES))
+
+
+def test_an_environment_that_cannot_be_made_is_told_of(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UserError, match=r"own.py:World stopped with the error above"):
+        remote(own(tmp_path, steps=1, end="raise KeyError('door')"), None)
+    assert "KeyError: 'door'" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_no_worker_outlives_a_main_process_that_is_killed(tmp_path: Path) -> None:
+    program = f"""
+import sys, time
+sys.path.insert(0, {str(ROOT / "src")!r})
+from pathlib import Path
+from config import Config
+from envs.parallel import start_workers
+games = start_workers(Config(num_envs=2, random_seed=1), Path({str(ROM)!r}), 1)
+print(games[0].worker.process.pid, flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        worker = Path("/proc", process.stdout.readline().decode().strip(), "fd", "0")
+        assert worker.exists()
+        process.kill()
+    for _ in range(500):
+        if not worker.exists():  # not even as a zombie would it have files
+            return
+        time.sleep(0.01)
+    pytest.fail("the worker is still there")
+
+
+def test_without_processes_the_games_are_played_here(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(11, os.strerror(11))
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    monkeypatch.setattr(side_by_side, "cores", lambda: 2)
+    games = make_games(SMALL, ROM)
+    assert not any(isinstance(game, RemoteGame) for game in games)
+    assert len(games) == GAMES
+    assert "Cannot start 2 processes" in caplog.text
+
+
+def test_too_many_games_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(**flags: Any) -> None:
+        resolve({"game": "breakout", **flags}, {})
+
+    monkeypatch.setattr(side_by_side, "free_memory", lambda: 10**9)
+    with pytest.raises(UserError, match=r"take \d.* GB but 1.0 GB are free: at most --num_envs \d"):
+        make_games(replace(SMALL, num_envs=10_000), ROM)
+    with pytest.raises(UserError, match="at most --num_envs 20 fit"):
+        check(num_envs=50, replay_size=100)
+    with pytest.raises(UserError, match="more than --test_steps 9"):
+        check(num_envs=10, test_steps=9)
+    with pytest.raises(UserError, match="Only one game can be watched"):
+        check(num_envs=2, display_screen=True)
+    check(num_envs=10, test_steps=0)
+
+
+def test_a_run_with_several_games(tmp_path: Path) -> None:
+    csv = tmp_path / "run.csv"
+    flags = f"""breakout --num_envs 3 --random_seed 1 --screen_width 36 --screen_height 36
+    --replay_size 300 --random_steps 60 --train_steps 40 --test_steps 30 --epochs 1 --backend cpu
+    --threads 1 --csv_file {csv}""".split()
+    assert main(flags) == 0
+    rows = [line.split(",") for line in csv.read_text().splitlines()[1:]]
+    assert [(row[1], row[2], row[8], row[12]) for row in rows] == [
+        ("random", "60", "0", "0"),
+        ("train", "42", "42", "11"),  # 14 rounds of 3 games
+        ("test", "30", "42", "11"),
+    ]

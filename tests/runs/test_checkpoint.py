@@ -1,0 +1,486 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import random
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from environment import ALEEnvironment
+from errors import UserError
+from main import main
+from runs import resume
+from runs.checkpoint import Position, position
+from runs.checkpoint_files import (
+    Checkpoint,
+    file_name,
+    locked,
+    newest,
+    numbers,
+    read_checkpoint,
+    write_checkpoint,
+)
+from runs.progress import Progress
+from snapshot.format import read_snapshot
+from tests.faults.run_faults import damage
+
+TINY = """--random_steps 60 --train_steps 60 --test_steps 30 --epochs 2 --replay_size 100
+--batch_size 4 --target_steps 25 --exploration_decay_steps 100 --random_seed 3 --backend cpu
+--threads 1 --screen_width 44 --screen_height 44""".split()
+ROUNDS = 60 + 2 * (60 + 30)
+
+
+@pytest.fixture(autouse=True)
+def _signals_and_logging_as_before() -> Iterator[None]:
+    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    level = logging.getLogger().level
+    yield
+    logging.getLogger().setLevel(level)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
+    """What the program has said since this was last called."""
+    caplog.set_level(logging.INFO)
+
+    def since() -> str:
+        text = capsys.readouterr().err + caplog.text
+        caplog.clear()
+        return text
+
+    return since
+
+
+class Run:
+    """A tiny run in this process, stopped at rounds of our choice."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, *flags: str) -> None:
+        self.folder = folder
+        self.flags = [*TINY, *flags]
+        self.checkpoints = folder / "checkpoints"
+        self.place = ["--checkpoint_path", str(self.checkpoints)]
+        self.rounds = 0
+        self.stop_at: set[int] = set()
+        monkeypatch.setattr(Progress, "on_round", lambda *_: self._round())
+
+    def _round(self) -> None:
+        self.rounds += 1
+        if self.rounds in self.stop_at:
+            signal.raise_signal(signal.SIGTERM)
+
+    def train(self, *flags: str, game: str = "breakout") -> int:
+        return main(
+            [
+                *("train", game, *self.flags, *self.place, *flags, "--overwrite"),
+                *("--csv_file", str(self.folder / "b.csv")),
+                *("--save_weights_prefix", str(self.folder / "b")),
+            ]
+        )
+
+    def resume(self, *flags: str) -> int:
+        return main(["resume", "b", *self.place, *flags])
+
+    def to_the_end(self) -> int:
+        """Resume until nothing stops the run; how often it was stopped."""
+        times = 1
+        while self.resume() == 130:
+            times += 1
+            assert times < 20
+        found, _ = newest(self.checkpoints)
+        assert found
+        assert str(position(found)) == "epoch 3, train, step 0"
+        return times
+
+    def rows(self) -> list[list[str]]:
+        lines = (self.folder / "b.csv").read_text().splitlines()
+        return [line.split(",")[:-3] for line in lines]
+
+    def results(self) -> dict[str, Any]:
+        files = sorted(self.folder.glob("b_*.pkl"))
+        return {"rows": self.rows(), **{path.name: path.read_bytes() for path in files}}
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "",
+        "--replay_storage compressed --repeat_action_probability 0.25 --max_episode_frames 300",
+        "--num_envs 2 --optimizer adam --batch_norm true --random_ties true",
+        "--zero_history true --target_clock run --optimizer centered_rmsprop --bias true",
+        "--remember_all true --train_repeat 2 --optimizer adadelta --overlap true",
+    ],
+)
+def test_a_run_stopped_again_and_again_ends_as_if_it_never_was(
+    flags: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(tmp_path, monkeypatch, *flags.split())
+    assert run.train() == 0
+    expected = run.results()
+    assert set(expected) == {"rows", "b_1.pkl", "b_2.pkl"}
+    # The first and last round of phases, and others; rounds done anew are counted anew.
+    run.rounds, run.stop_at = 0, {1, 60, 61, 119, 150, 160, ROUNDS}
+    assert run.train() == 130
+    assert run.to_the_end() > 3
+    assert run.results() == expected
+
+
+def test_a_checkpoint_at_any_time_leaves_the_run_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(tmp_path, monkeypatch)
+    assert run.train("--checkpoint_minutes", "0") == 0
+    expected = run.rows(), read_snapshot(tmp_path / "b_2.pkl").layers
+    assert not numbers(run.checkpoints)
+    assert run.train("--checkpoint_minutes", "0.001") == 0
+    assert len(numbers(run.checkpoints)) == 2
+    assert numbers(run.checkpoints)[0] > 4
+    needed = {file_name(n, "json") for n in numbers(run.checkpoints)}
+    for n in numbers(run.checkpoints):
+        needed |= set(read_checkpoint(run.checkpoints, n).files)
+    assert {path.name for path in run.checkpoints.iterdir()} == needed
+    rows, layers = run.rows(), read_snapshot(tmp_path / "b_2.pkl").layers
+    assert rows == expected[0]
+    for mine, other in zip(layers, expected[1], strict=True):
+        for name, array in mine.params.items():
+            assert np.array_equal(array, other.params[name])
+
+
+def test_storage_may_change_and_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(tmp_path, monkeypatch)
+    assert run.train("--replay_storage", "array") == 0
+    expected = run.rows()
+    run.rounds, run.stop_at = 0, {100, 170}
+    assert run.train("--replay_storage", "compressed") == 130
+    assert run.resume("--replay_storage", "array") == 130
+    assert run.resume("--replay_storage", "compressed") == 0
+    assert run.rows() == expected
+
+
+def test_more_epochs_make_a_finished_run_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(tmp_path, monkeypatch)
+    assert run.train("--epochs", "3") == 0
+    expected = run.rows()
+    assert run.train() == 0
+    assert run.resume() == 2
+    assert "is finished, all 2 epochs of it: go on with more --epochs" in said()
+    assert run.resume("--epochs", "3") == 0
+    assert run.rows() == expected
+    about = json.loads((tmp_path / "b.json").read_text())
+    assert (about["command"], about["flags"]["epochs"], len(about["resumed"])) == ("train", 3, 1)
+
+
+def test_flags_that_would_change_the_past_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(tmp_path, monkeypatch)
+    run.stop_at = {70, 80}
+    assert run.train() == 130
+    assert f"--checkpoint_path {run.checkpoints} goes on from epoch 1, train, step 10." in (said())
+    assert run.resume("--batch_size", "8") == 2
+    assert "--batch_size 8 would change a run that has begun with 4" in said()
+    assert run.resume("--batch_size", "4", "--learning_rate", "0.001", "--log_level", "INFO") == 130
+    assert run.resume() == 0
+
+
+def test_training_that_diverges_stops_and_keeps_the_last_good_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(tmp_path, monkeypatch)
+    run.stop_at = {70}
+    assert run.train() == 130
+    at = numbers(run.checkpoints)
+    assert run.resume("--learning_rate", "1e30") == 1
+    text = said()
+    assert "training has diverged" in text
+    assert "goes on from epoch 1, train, step 10." in text
+    assert numbers(run.checkpoints) == at
+    assert not list(tmp_path.glob("b_*.pkl"))
+    assert run.resume("--learning_rate", "0.00025") == 0
+
+
+def test_a_full_disk_costs_the_new_checkpoint_and_not_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(tmp_path, monkeypatch)
+    assert run.train() == 0
+    expected = run.results()
+    run.rounds, run.stop_at = 0, {70}
+    assert run.train() == 130
+    said()
+    known = sorted(path.name for path in run.checkpoints.iterdir())
+    fsync, calls = os.fsync, 0
+
+    def full(file: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls % 2:  # the first file, the second, the manifest
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("runs.checkpoint_files.os.fsync", full)
+        run.stop_at = {run.rounds + n for n in (5, 10, 15)}
+        for _ in range(3):
+            assert run.resume() == 130
+            reason = "Cannot write a checkpoint (No space left on device): the one at epoch 1"
+            assert reason in said()
+            assert sorted(path.name for path in run.checkpoints.iterdir()) == known
+    assert run.resume() == 0
+    assert run.results() == expected
+
+
+def test_a_second_training_is_refused_while_the_first_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(tmp_path, monkeypatch)
+    run.stop_at = {5}
+    with locked(run.checkpoints):
+        assert run.train() == 2
+    assert f"is being trained already, by process {os.getpid()}" in said()
+    assert run.train() == 130
+
+
+def test_an_earlier_run_is_not_overwritten_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(tmp_path, monkeypatch)
+    run.stop_at = {5}
+    assert run.train() == 130
+    words = ["train", "breakout", *TINY, *run.place, "--csv_file", str(tmp_path / "b.csv")]
+    assert main([*words, "--save_weights_prefix", str(tmp_path / "b")]) == 2
+    assert "go on with ./resume.sh breakout" in said()
+
+
+def test_an_environment_that_cannot_save_its_state_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    monkeypatch.delattr(ALEEnvironment, "save_state")
+    run = Run(tmp_path, monkeypatch)
+    run.stop_at = {70, 130}
+    assert run.train() == 130
+    assert run.to_the_end() == 2
+    assert said().count("its game begins anew") == 2
+    assert len(run.rows()) == 6
+
+
+def test_a_snapshot_of_an_earlier_epoch_goes_on_alone_and_the_checkpoint_is_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(tmp_path, monkeypatch)
+    files = [*run.place, "--csv_file", str(tmp_path / "b.csv")]
+    assert run.train("--epochs", "3") == 0
+    expected = run.results()
+    run.rounds, run.stop_at = 0, {ROUNDS + 20}
+    assert run.train("--epochs", "3") == 130
+    assert main(["resume", str(tmp_path / "b_2.pkl"), *files]) == 0  # the exact way
+    assert not list(tmp_path.glob("checkpoints.before*"))
+    assert run.results() == expected
+    said()
+    earlier = tmp_path / "checkpoints.before_epoch_2"  # set aside some time before
+    shutil.copytree(tmp_path / "checkpoints", earlier)
+    assert main(["resume", str(tmp_path / "b_1.pkl"), *files, "--checkpoint_minutes", "0"]) == 0
+    text = said()
+    assert "is at epoch 4, train, step 0: going on from" in text
+    assert "The run's checkpoint is set aside in" in text
+    assert newest(earlier)[0]
+    found, problems = newest(tmp_path / "checkpoints.before_epoch_2_")
+    assert found
+    assert not problems
+
+
+def test_without_a_checkpoint_the_newest_snapshot_is_gone_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    monkeypatch.setattr(resume, "ROOT", tmp_path)
+    (tmp_path / "snapshots").mkdir()
+    for epoch in (2, 10):
+        (tmp_path / "snapshots" / f"pong_mine_{epoch}.pkl").write_bytes(b"")
+    name, begin = resume.find_run(["Pong", "mine"], None)
+    assert (name, begin) == ("pong_mine", tmp_path / "snapshots" / "pong_mine_10.pkl")
+    with pytest.raises(UserError, match=r"There is nothing of a run pong_other to go on from"):
+        resume.find_run(["pong", "other"], None)
+
+
+@pytest.mark.parametrize(
+    ("at", "epochs"),
+    [
+        (Position(0, "random", 5), {0, 1}),
+        (Position(1, "train", 0), {0, 1}),
+        (Position(3, "train", 70), {2, 3}),
+        (Position(3, "test", 0), {3, 4}),
+        (Position(3, "test", 9), {3, 4}),
+    ],
+)
+def test_a_snapshot_means_the_checkpoint_that_follows_it_or_leads_to_it(
+    at: Position, epochs: set[int], tmp_path: Path
+) -> None:
+    folder, prefix = tmp_path / "checkpoints", tmp_path / "pong"
+    folder.mkdir()
+    flags = {"save_weights_prefix": str(prefix), "start_epoch": 0}
+    state = {"position": at, "about": {"root": "/nowhere", "flags": flags}}
+    write_checkpoint(folder, 1, state=state, arrays={}, screens=[], earlier={})
+    taken = set()
+    for epoch in range(8):
+        path = tmp_path / f"pong_{epoch}.pkl"
+        path.write_bytes(b"")
+        name, begin = resume.find_run([str(path)], folder)
+        assert name == "pong"
+        if isinstance(begin, Checkpoint):
+            taken.add(epoch)
+    assert taken == epochs
+    elsewhere = tmp_path / "copy"
+    elsewhere.mkdir()
+    (elsewhere / "pong_3.pkl").write_bytes(b"")
+    assert resume.find_run([str(elsewhere / "pong_3.pkl")], folder)[1] == elsewhere / "pong_3.pkl"
+
+
+# ---- The files
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two checkpoints, the second of which needs screens of the first."""
+    folder = tmp_path_factory.mktemp("saved")
+    first = write_checkpoint(
+        folder,
+        1,
+        state={"position": (1, "train", 5)},
+        arrays={"a": np.arange(50)},
+        screens=[b"12", b"34"],
+        earlier={},
+    )
+    name = file_name(1, "screens")
+    write_checkpoint(
+        folder,
+        2,
+        state={"position": (1, "train", 9)},
+        arrays={"a": np.arange(60)},
+        screens=[b"56"],
+        earlier={name: first.files[name]},
+    )
+    return folder
+
+
+def test_checkpoints_are_read_as_they_were_written(saved: Path) -> None:
+    found, problems = newest(saved)
+    assert found
+    assert not problems
+    assert (found.number, position(found)) == (2, Position(1, "train", 9))
+    assert str(position(found)) == "epoch 1, train, step 9"
+    assert np.array_equal(found.arrays()["a"], np.arange(60))
+    assert (bytes(found.screens(1)), bytes(found.screens(2))) == (b"1234", b"56")
+    with pytest.raises(ValueError, match="not part of it"):
+        read_checkpoint(saved, 1).screens(2)
+
+
+@settings(max_examples=150)
+@given(seed=st.integers(0, 2**32), name=st.sampled_from(["json", "npz", "screens"]))
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_taken(
+    saved: Path, seed: int, name: str
+) -> None:
+    path = saved / file_name(2, name)
+    content = path.read_bytes()
+    try:
+        damage(path, random.Random(seed))
+        found, problems = newest(saved)
+        assert found
+        assert found.number == 1
+        assert len(problems) == 1
+        assert "\n" not in problems[0]
+    finally:
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"[" * 100_000,
+        b'{"checkpoint": {}, "sha256": ""}',
+        b'{"checkpoint":5,"sha256":"' + hashlib.sha256(b"5").hexdigest().encode() + b'"}',
+        b"\xff\xfe",
+    ],
+)
+def test_files_that_are_no_manifests_are_refused(manifest: bytes, tmp_path: Path) -> None:
+    (tmp_path / file_name(1, "json")).write_bytes(manifest)
+    (tmp_path / "notes.json").write_bytes(b"")
+    found, problems = newest(tmp_path)
+    assert found is None
+    assert len(problems) == 1
+
+
+def test_manifests_name_files_of_their_folder_only(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"")
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    write_checkpoint(
+        folder,
+        1,
+        state={},
+        arrays={},
+        screens=[],
+        earlier={"../secret": {"bytes": 0, "sha256": ""}},
+    )
+    with pytest.raises(ValueError, match="is not a checkpoint"):
+        read_checkpoint(folder, 1)
+
+
+def test_arrays_that_need_pickle_or_unpacking_are_refused(tmp_path: Path) -> None:
+    found = write_checkpoint(tmp_path, 1, state={}, arrays={}, screens=[], earlier={})
+    path = tmp_path / file_name(1, "npz")
+    with path.open("wb") as file:
+        np.savez(file, a=np.array([print], object))
+    with pytest.raises(ValueError, match="allow_pickle"):
+        found.arrays()
+    with path.open("wb") as file:
+        np.savez_compressed(file, a=np.zeros(10**6))
+    with pytest.raises(ValueError, match="packed"):
+        found.arrays()
+    path.write_bytes(b"PK")
+    with pytest.raises(ValueError, match="cannot be read"):
+        found.arrays()
+
+
+def test_a_checkpoint_of_another_network_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(tmp_path, monkeypatch)
+    run.stop_at = {70}
+    assert run.train() == 130
+    found, _ = newest(run.checkpoints)
+    assert found
+    found.state["about"]["flags"]["screen_width"] = 52
+    arrays = found.arrays()
+    write_checkpoint(
+        run.checkpoints, 9, state=found.state, arrays=arrays, screens=[], earlier=found.files
+    )
+    assert run.resume() == 2
+    assert "does not fit this run" in said()
+
+
+def test_signals_that_nohup_ignores_stay_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    run = Run(tmp_path, monkeypatch, "--epochs", "1")
+    monkeypatch.setattr(Progress, "on_round", lambda *_: signal.raise_signal(signal.SIGHUP))
+    assert run.train() == 0

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import errno
+import wave
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from agent import Agent
+from environment import Frame
+from errors import UserError
+from tests.small_agent import make_agent
+from watch import recorder
+from watch.agent_view import Mind
+from watch.joystick import attached
+from watch.recorder import FrameFolder, Recorder, progress, recording
+
+
+@pytest.fixture(autouse=True)
+def small_films(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take a quarter of the time."""
+    monkeypatch.setattr(recorder, "FILM_HEIGHT", 420)
+
+
+def listen(agent: Agent) -> list[Frame]:
+    """The frames of the game, as they come."""
+    frames: list[Frame] = []
+    game: Any = agent.games[0]
+    game.environment.frame_listeners.append(frames.append)
+    return frames
+
+
+def record(agent: Agent, *, games: int, **settings: Any) -> Mind:
+    with recording(agent, games=games, **settings) as mind:
+        agent.play(games)
+    return mind
+
+
+def test_a_recording_is_the_game(tmp_path: Path) -> None:
+    agent = make_agent("pong", frames=120)
+    frames = listen(agent)
+    mind = record(
+        agent,
+        game="pong",
+        games=1,
+        video_file=tmp_path / "pong.mov",
+        screen_path=tmp_path / "pong",
+        sound_file=tmp_path / "pong.wav",
+    )
+    assert len(mind.scores) == 1
+    game = frames[:120]  # the rest is the opening of a game that nobody plays
+    pngs = sorted((tmp_path / "pong").iterdir())
+    assert [png.name for png in pngs] == [f"{n:06}.png" for n in range(120)]
+    for n in (0, 100, 119):
+        np.testing.assert_array_equal(np.asarray(Image.open(pngs[n]))[:, ::2], game[n].rgb)
+    sound = np.concatenate([frame.audio for frame in game if frame.audio is not None])
+    with wave.open(str(tmp_path / "pong.wav")) as file:
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (30_720, 1, 1)
+        assert file.readframes(file.getnframes()) == sound.tobytes()
+    with av.open(str(tmp_path / "pong.mov")) as video:
+        pictures = [f.to_ndarray(format="rgb24") for f in video.decode(video=0)]
+    assert len(pictures) == 120
+    for n in (0, 100, 119):
+        assert pictures[n].shape == (420, 640, 3)
+        assert np.abs(pictures[n][1::2, 2::4].astype(int) - game[n].rgb).mean() < 2
+    with av.open(str(tmp_path / "pong.mov")) as video:
+        heard = np.concatenate([f.to_ndarray()[0] for f in video.decode(audio=0)])
+    loud = np.abs(sound.astype(float) - 128) > 5
+    assert loud.mean() > 0.01  # the ball is heard
+    # where the game sounds, the film does, and nowhere else
+    in_film = np.abs(heard[: 120 * 800]).reshape(120, 800).max(axis=1) > 0.05
+    assert (in_film == loud.reshape(120, 512).any(axis=1)).mean() > 0.95
+
+
+def test_recording_changes_nothing(tmp_path: Path) -> None:
+    def game(overlay: str | None) -> list[NDArray[np.uint8]]:
+        agent = make_agent(frames=60)
+        frames = listen(agent)
+        if overlay is None:
+            agent.play(1)
+        else:
+            file = tmp_path / "film.mp4"
+            record(agent, game="breakout", games=1, video_file=file, overlay=overlay)
+            environment: Any = agent.games[0]
+            assert type(environment.environment).__name__ == "ALEEnvironment"
+            assert (agent.pilot, agent.callbacks) == (None, [])
+        return [frame.rgb for frame in frames]
+
+    plain = game(None)
+    np.testing.assert_array_equal(plain, game("none"))
+    np.testing.assert_array_equal(plain, game("mind"))
+
+
+def test_mind_beside_the_game(tmp_path: Path) -> None:
+    path = tmp_path / "film.gif"
+    record(make_agent(frames=60), game="breakout", games=1, video_file=path, overlay="mind")
+    with av.open(str(path)) as file:
+        pictures = [f.to_ndarray(format="rgb24") for f in file.decode(video=0)]
+    assert len(pictures) == 20
+    assert pictures[0].shape == (630, 960 + 392, 3)
+    panel = pictures[-1][:, 960:]
+    assert len(np.unique(panel.reshape(-1, 3), axis=0)) > 12  # something is drawn there
+    assert (np.abs(panel.astype(int) - (255, 176, 0)).sum(axis=2) < 20).sum() > 500  # amber
+
+
+def test_recorded_while_it_is_watched(tmp_path: Path) -> None:
+    """One may be inside the other: both see every frame, and the hand still holds the joystick."""
+    agent = make_agent(frames=60)
+    frames = listen(agent)
+    environment: Any = agent.games[0]
+    watcher = Mind(agent, game="breakout", action_names=environment.environment.action_names)
+    seen: list[Frame] = []
+    path = tmp_path / "film.mov"
+    with (
+        attached(agent, watcher, seen.append, lambda: "RIGHT"),
+        recording(agent, game="breakout", games=1, video_file=path) as recorded,
+    ):
+        agent.play(1)
+    assert len(watcher.scores) == len(recorded.scores) == 1
+    assert watcher.changes == recorded.changes > 10
+    assert len(seen) == len(frames)
+    with av.open(str(path)) as file:
+        assert len(list(file.decode(video=0))) == 60
+    paddle = np.flatnonzero((frames[59].rgb[190] == (200, 72, 72)).all(axis=1))
+    assert paddle.max() > 140
+    assert agent.pilot is None
+
+
+def test_of_old_frames_only_the_own_ones_go(tmp_path: Path) -> None:
+    folder = FrameFolder(tmp_path)
+    for n in range(5):
+        folder.add(np.full((210, 160, 3), n, np.uint8), None)
+    folder.close()
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "best.png").write_text("mine")
+    again = FrameFolder(tmp_path)
+    again.add(np.zeros((210, 160, 3), np.uint8), None)
+    assert {file.name for file in tmp_path.iterdir()} == {"000000.png", "notes.txt", "best.png"}
+    (tmp_path / "000003.png").write_bytes(b"my holidays")
+    with pytest.raises(UserError, match=r"000003\.png was not made by record\.sh"):
+        FrameFolder(tmp_path)
+    assert (tmp_path / "000003.png").read_bytes() == b"my holidays"
+    assert (tmp_path / "000000.png").exists()
+
+
+def test_what_cannot_be_written_is_said_before_the_game(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    inside = tmp_path / "file" / "x"
+    places: list[dict[str, Any]] = [
+        dict(video_file=inside.with_suffix(".mov")),
+        dict(video_file=None, screen_path=inside),
+        dict(video_file=None, sound_file=inside),
+    ]
+    for place in places:
+        agent = make_agent(frames=40)
+        frames = listen(agent)
+        with pytest.raises(UserError, match="Not a directory"):
+            record(agent, game="breakout", games=1, **place)
+        assert not frames
+
+
+def test_full_disk_keeps_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(FrameFolder):
+        def add(self, picture: NDArray[np.uint8], audio: NDArray[np.uint8] | None) -> None:
+            if self.frames == 70:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            super().add(picture, audio)
+
+    monkeypatch.setattr(recorder, "FrameFolder", Full)
+    path = tmp_path / "film.mov"
+    with pytest.raises(UserError, match=r"No space left on device.* 70 frames are kept"):
+        record(
+            make_agent(frames=200),
+            game="breakout",
+            games=1,
+            video_file=path,
+            screen_path=tmp_path / "frames",
+        )
+    with av.open(str(path)) as file:
+        assert len(list(file.decode(video=0))) in (70, 71)
+
+
+def test_stopped_recording_is_whole(tmp_path: Path) -> None:
+    agent = make_agent(frames=200)
+    frames = listen(agent)
+
+    def stop(frame: Frame) -> None:
+        if len(frames) == 100:
+            agent.stop()
+
+    game: Any = agent.games[0]
+    game.environment.frame_listeners.append(stop)
+    mind = record(agent, game="breakout", games=1, video_file=tmp_path / "film.mov")
+    assert mind.scores == []
+    with av.open(str(tmp_path / "film.mov")) as file:
+        assert len(list(file.decode(video=0))) == len(frames)
+
+
+@pytest.mark.parametrize(
+    ("shape", "factor", "size"),
+    [
+        ((210, 160), 4, (1280, 840)),
+        ((250, 160), 3, (960, 750)),
+        ((63, 33), 13, (428, 818)),
+        ((400, 600), 2, (1200, 800)),
+    ],
+)
+@pytest.mark.parametrize("shows_mind", [False, True])
+def test_films_have_even_sizes(
+    shape: tuple[int, int], factor: int, size: tuple[int, int], shows_mind: bool
+) -> None:
+    agent = make_agent(frames=40)
+    mind = Mind(agent, game="x", action_names=("NOOP", "FIRE", "LEFT", "RIGHT"))
+    filming = Recorder(agent, mind, games=1, factor=factor, shows_mind=shows_mind)
+    picture = np.zeros((*shape, 3), np.uint8)
+    width, height = filming.size(picture)
+    assert (width % 2, height % 2) == (0, 0)
+    assert filming.picture(picture).shape == (height, width, 3)
+    if not shows_mind:
+        assert (width, height) == size
+
+
+def test_a_bar_counts_frames_and_tells_the_score(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    always = {"disable": False, "mininterval": 0}
+    monkeypatch.setattr("watch.recorder.tqdm", lambda **settings: tqdm(**settings | always))
+    agent = make_agent(frames=40)
+    before = listen(agent)
+    with (
+        recording(agent, game="breakout", games=1, video_file=tmp_path / "film.mov") as mind,
+        progress(agent, mind),
+    ):
+        agent.play(1)
+    bar = capsys.readouterr().err
+    assert f"{len(before)} frames [" in bar
+    assert "score 0" in bar
+    game: Any = agent.games[0]
+    assert game.environment.frame_listeners == [before.append]

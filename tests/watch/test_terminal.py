@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import os
+import pty
+import re
+import select
+import shutil
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from errors import UserError
+from tests.small_agent import make_agent
+from watch import terminal
+from watch.agent_view import Mind
+from watch.scene import Scene
+from watch.terminal import Canvas, Terminal, codes
+
+END = b"\x1b[0m\x1b[0m\x1b[0m"  # marks the end of what was written
+TMUX = shutil.which("tmux")
+
+
+class Pseudo:
+    """A pseudo-terminal of 90 columns and 30 lines, with us at the other end."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = pty.openpty()
+        fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 90, 0, 0))
+        keyboard, screen = os.fdopen(os.dup(self.theirs)), os.fdopen(os.dup(self.theirs), "w")
+        self.files = (keyboard, screen)
+        environ = {"TERM": "xterm", "COLORTERM": "truecolor"}
+        self.written = b""
+        self.reader = threading.Thread(target=self.drain)  # what nobody reads blocks who writes
+        self.reader.start()
+        self.display = Terminal(environ, keyboard, screen)
+
+    def drain(self) -> None:
+        with contextlib.suppress(OSError):  # the other end is closed
+            while read := os.read(self.ours, 1 << 16):
+                self.written += read
+
+    def type(self, keys: bytes) -> list[str]:
+        os.write(self.ours, keys)
+        select.select([self.theirs], [], [], 5)
+        return self.display.pressed()
+
+    def read(self) -> str:
+        """What was written since the last call."""
+        while not self.written.endswith(END):
+            os.write(self.files[1].fileno(), END)
+            time.sleep(0.01)
+        written, self.written = self.written, b""
+        return written.replace(END, b"").decode()
+
+    def close(self) -> None:
+        for file in self.files:
+            file.close()
+        os.close(self.theirs)
+        self.reader.join()
+        os.close(self.ours)
+
+
+@pytest.fixture
+def pseudo() -> Iterator[Pseudo]:
+    pseudo = Pseudo()
+    yield pseudo
+    pseudo.close()
+
+
+def scene(shows_mind: bool = False, shows_keys: bool = False, note: str = "") -> Scene:
+    agent = make_agent(frames=40)
+    mind = Mind(agent, game="breakout", action_names=("NOOP", "FIRE", "RIGHT", "LEFT"))
+    agent.pilot = mind.think
+    agent.callbacks.append(mind)
+    agent.play(1)
+    game: Any = agent.games[0]
+    return Scene(game.environment.frame_rgb(), mind, shows_mind, shows_keys, note)
+
+
+@cache
+def example() -> Scene:
+    return scene(True, True, "note")
+
+
+def test_keys(pseudo: Pseudo) -> None:
+    assert pseudo.type(b"as[]mpnvhq") == list("as[]mpnvhq")
+    assert pseudo.type(b"\x1b") == ["quit"]
+    assert pseudo.type(b"\x1b[A\x1bOC p\x1b[1;5D\x1b[3~") == ["p"]
+    assert pseudo.type("ü".encode()) == ["ü"]
+    pseudo.display.close()
+
+
+def test_keys_are_held_for_a_while(pseudo: Pseudo, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    pseudo.type(b"\x1b[A")
+    now += 0.2
+    pseudo.type(b"\x1b[C")  # repeats from now on: up goes on with it
+    now += 0.2
+    pseudo.type(b" ")
+    assert pseudo.display.held() == {"up", "right", "fire"}
+    pseudo.type(b"\x1b[D")
+    assert pseudo.display.held() == {"up", "left", "fire"}
+    now += 0.4
+    assert pseudo.display.held() == set()
+    pseudo.display.close()
+
+
+def test_terminal_is_left_as_it_was(pseudo: Pseudo) -> None:
+    before = pseudo.display.before
+    assert before[3] & termios.ICANON
+    during: list[Any] = termios.tcgetattr(pseudo.theirs)
+    assert not during[3] & (termios.ICANON | termios.ECHO)
+    assert during[3] & termios.ISIG  # Ctrl-C ends the game in order
+    assert during[6][termios.VSUSP] == b"\0"
+    pseudo.display.close()
+    assert termios.tcgetattr(pseudo.theirs) == before
+    written = pseudo.read()
+    assert written.startswith("\x1b[?1049h")
+    assert written.endswith("\x1b[?1049l")
+
+
+def test_draws_only_what_changes(pseudo: Pseudo) -> None:
+    shown = scene(shows_mind=True)
+    pseudo.display.draw(shown)
+    assert pseudo.read().count("▀") > 1000
+    pseudo.display.draw(shown)
+    assert pseudo.read() == ""
+    pseudo.display.draw(Scene(shown.picture, shown.mind, True, False, "paused"))
+    assert len(pseudo.read()) < 200
+    pseudo.display.close()
+
+
+def test_closed_terminal_quits(pseudo: Pseudo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(select, "select", lambda *args: ([1], [], []))
+    monkeypatch.setattr(os, "read", lambda fd, n: b"")
+    assert pseudo.display.pressed() == ["quit"]
+
+
+def test_refuses_what_is_no_terminal(pseudo: Pseudo) -> None:
+    with (
+        Path(os.devnull).open() as nothing,
+        pytest.raises(UserError, match="needs a text terminal"),
+    ):
+        Terminal({"TERM": "xterm"}, nothing, pseudo.files[1])
+    for environ in ({}, {"TERM": "dumb"}):
+        with pytest.raises(UserError, match="move its cursor"):
+            Terminal(environ, *pseudo.files)
+    pseudo.display.close()
+
+
+@given(st.integers(0, 130), st.integers(0, 60), st.booleans(), st.booleans())
+def test_any_size_can_be_drawn_on(columns: int, lines: int, mind: bool, true: bool) -> None:
+    canvas = Canvas(columns, lines)
+    shown = dataclasses.replace(example(), shows_mind=mind)
+    terminal.draw_scene(canvas, shown, shown.picture)
+    canvas.changes(Canvas(0, 0), true)
+
+
+def test_half_blocks_are_the_picture() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)
+    canvas = Canvas(24, 12)
+    canvas.picture(picture, 0, 0, 24, 12, (20, 20))
+    # as high as it fits: 24 half lines, so 24 columns
+    assert (canvas.characters == "▀").all()
+    canvas = Canvas(20, 12)
+    canvas.picture(picture, 0, 0, 20, 12, (20, 20))
+    np.testing.assert_array_equal(canvas.colours[1:11, :, 0], picture[::2])
+    np.testing.assert_array_equal(canvas.colours[1:11, :, 1], picture[1::2])
+
+
+@given(st.tuples(*[st.integers(0, 255)] * 3))
+def test_the_nearest_of_256_colours(rgb: tuple[int, int, int]) -> None:
+    levels = (0, 95, 135, 175, 215, 255)
+    palette = [(r, g, b) for r in levels for g in levels for b in levels]
+    palette += [(8 + 10 * n,) * 3 for n in range(24)]
+
+    def distance(code: int) -> int:
+        return sum(abs(a - b) for a, b in zip(palette[code - 16], rgb, strict=True))
+
+    code = int(codes(np.array([[rgb]], np.uint8), False)[0, 0])
+    assert 16 <= code <= 255
+    assert distance(code) <= min(map(distance, range(16, 256))) + 15
+    assert codes(np.array([[rgb]], np.uint8), True)[0, 0] == int(bytes(rgb).hex(), 16)
+
+
+PLAY = """
+import sys
+sys.path[:0] = {path!r}
+from watch.player import play
+from tests.small_agent import make_agent
+agent = make_agent(frames=100_000)
+play(agent, game="breakout", games=1, display="terminal", volume=0.0)
+"""
+
+
+@pytest.mark.skipif(not TMUX, reason="tmux is not installed")
+def test_in_tmux(tmp_path: Path) -> None:
+    script, socket = tmp_path / "play.py", tmp_path / "socket"
+    script.write_text(PLAY.format(path=sys.path))
+
+    def tmux(*words: str) -> str:
+        command = ["tmux", "-S", str(socket), "-f", "/dev/null", *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def screen_with(pattern: str) -> str:
+        for _ in range(150):
+            screen = tmux("capture-pane", "-p", "-e", "-t", "game")
+            if re.search(pattern, re.sub(r"\x1b\[[0-9;:]*m", "", screen)):
+                return screen
+            time.sleep(0.1)
+        raise AssertionError(f"no {pattern} on\n{screen}")
+
+    environment = "TERM=tmux-256color COLORTERM=truecolor SDL_AUDIODRIVER=dummy"
+    game = f"{environment} {sys.executable} {script}; echo ended; stty -a | grep -w icanon; cat"
+    tmux("new-session", "-d", "-s", "game", "-x", "100", "-y", "36", game)
+    try:
+        screen = screen_with("q quit")
+        assert screen.count("▀") > 1000
+        assert len(set(re.findall("38;2;[0-9;]*", screen))) > 8  # Breakout's rainbow
+        for keys, pattern in (
+            ("v", r"score 0 +lives 5[\s\S]*RIGHTFIRE|LEFT "),
+            ("h", "take the joystick over"),
+            ("h", "q quit"),
+            ("m", "you play"),
+            ("m", "the agent plays"),
+            ("s", "speed 2"),
+            ("a", "speed 1"),
+            ("[", "volume 0%"),
+            ("]", "volume 10%"),
+            ("p", "paused"),
+            ("n", "paused"),
+        ):
+            tmux("send-keys", "-t", "game", keys)
+            screen_with(pattern)
+        tmux("send-keys", "-t", "game", "Escape")
+        end = screen_with("ended\n[\\s\\S]* icanon")
+        assert "Stopped in game 1 at score 0." in end
+        assert "-icanon" not in end
+        assert "▀" not in end
+    finally:
+        tmux("kill-server")
