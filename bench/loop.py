@@ -22,6 +22,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from parts import wire
+
 from replay_memory import replay_bytes
 from runs.verbs import Task, parse
 

@@ -25,10 +25,11 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
+from parts import Parts, wire
+
 from engine.hardware import describe
 from environment import ALEEnvironment
 from envs.roms import find_rom
-from parts import Parts, wire
 from runs.checkpoint import Checkpointer, Position
 from runs.verbs import parse
 

@@ -2,7 +2,7 @@
 
     python docs/pictures.py snapshots/breakout_seed1_3.pkl [--second 20]
 
-Films a game with the agent's mind and takes a frame of it, draws the window of ./play.sh at that
+Films a game with the agent's view and takes a frame of it, draws the window of ./play.sh at that
 moment, takes a picture of the filter page in Chromium (playwright must be installed, see
 requirements-dev.txt), and draws the curves.
 """
@@ -27,12 +27,13 @@ from playwright.sync_api import sync_playwright
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # nvis/ lies beside src/
 
+from parts import wire
+
 from config import ROOT
 from environment import Frame
-from parts import wire
 from runs.preflight import load
 from runs.verbs import parse
-from watch.agent_view import Mind
+from watch.agent_view import AgentView
 from watch.joystick import attached
 from watch.scene import Scene
 from watch.window import Window
@@ -48,7 +49,7 @@ def run(verb: str, *words: str | Path) -> None:
 
 
 def film(snapshot: Path, second: float, file: Path) -> None:
-    """A frame of the film of a game with the agent's mind."""
+    """A frame of the film of a game with the agent's view."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"
         flags = ["--play_games", "1", "--overlay", "mind", "--frames", "false", *SEED]
@@ -71,7 +72,7 @@ def window(snapshot: Path, second: float, file: Path) -> None:
     agent = parts.agent
     agent.callbacks.clear()
     environment: Any = agent.games[0].environment  # type: ignore[attr-defined]
-    mind = Mind(agent, game=task.game, action_names=environment.action_names)
+    view = AgentView(agent, game=task.game, action_names=environment.action_names)
     frames = 0
 
     def see(frame: Frame) -> None:
@@ -79,11 +80,11 @@ def window(snapshot: Path, second: float, file: Path) -> None:
         frames += 1
         if frames == round(second * FRAMES_PER_SECOND):
             shown = Window("Breakout")
-            shown.draw(Scene(frame.rgb, mind, True, False, "h: keys"))
+            shown.draw(Scene(frame.rgb, view, True, False, "h: keys"))
             pygame.image.save(shown.screen, str(file))
             agent.stop()
 
-    with attached(agent, mind, see):
+    with attached(agent, view, see):
         agent.play(1)
 
 

@@ -14,6 +14,7 @@ from bokeh.model import Model
 from bokeh.resources import Resources
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from atomic import write_atomically
 from errors import UserError
 from nvis.convolution import Convolution
 from nvis.drawings import first_weights, pair
@@ -25,7 +26,6 @@ from nvis.guided_backpropagation import (
     strongest_activations,
     to_bytes,
 )
-from snapshot.format import write_atomically
 
 log = logging.getLogger(__name__)
 

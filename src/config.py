@@ -33,69 +33,103 @@ def flag(
     low: float | None = None,
     high: float | None = None,
 ) -> Any:
-    """A field of Config: its default, what it means, and what values it takes."""
+    """A flag: its default, what it means, and which values it takes."""
     limits = {"help": help, "choices": tuple(choices), "low": low, "high": high}
     return dataclasses.field(default=default, metadata=limits)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """The value of every flag. Names and defaults of the ancestor's flags are as they were."""
+class StateSettings:
+    """The shape of a state."""
 
-    # Environment
-    game: str = flag("", "ROM file or name of a game")
+    screen_width: int = flag(
+        84, "width of a screen in pixels; the network sees all of 36, 44, 52 ... 84", low=1
+    )
+    screen_height: int = flag(84, "height of a screen in pixels; likewise", low=1)
+    history_length: int = flag(4, "screens in a state", low=1)
+    zero_history: bool = flag(
+        False, "screens before the start of an episode are black, no-ops are single frames (nature)"
+    )
+    num_envs: int = flag(
+        1, "games played side by side, each with its own part of the replay memory", low=1
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningSettings(StateSettings):
+    """What agent, replay memory and network must agree on."""
+
+    batch_size: int = flag(32, "transitions in a minibatch", low=1)
+    target_steps: int = flag(
+        10_000, "steps between copies to the target network; 0: no target network", low=0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentSettings(StateSettings):
+    """How a game is played and what is seen of it."""
+
     environment: str = flag(
         "ale", "ale: Atari games; gym: Gymnasium's; my_env.py:MyClass: a class of your own"
     )
-    display_screen: bool = flag(False, "show the game in a window while training and testing")
     frame_skip: int | None = flag(
-        4, "frames for which an action is repeated; outside of ale as the environment does", low=1
+        4, "frames for which an action is repeated; outside of ale, the environment's own", low=1
     )
     repeat_action_probability: float | None = flag(
-        0.0, "probability of a sticky action, per frame; outside of ale likewise", low=0, high=1
+        0.0,
+        "probability that a frame repeats the last action (sticky actions); outside of ale, the "
+        "environment's own",
+        low=0,
+        high=1,
     )
-    minimal_action_set: bool = flag(True, "only the game's own actions instead of all 18")
+    minimal_action_set: bool = flag(True, "only the actions that the game uses, not all 18")
     color_averaging: bool = flag(True, "average the colours of the last two frames, as ALE does")
-    frame_maximum: bool = flag(False, "brightest of the last two frames instead (nature)")
-    resize: str = flag("bilinear", "how the screen is scaled down", choices=("bilinear", "area"))
-    screen_width: int = flag(84, "pixels; of 36, 44, 52 ... 84 the network sees all", low=1)
-    screen_height: int = flag(84, "pixels, likewise", low=1)
-    life_loss_terminal: bool = flag(True, "a lost life ends the episode in training")
+    frame_maximum: bool = flag(
+        False, "take the pixel-wise maximum of the last two frames instead (nature)"
+    )
+    resize: str = flag(
+        "bilinear", "how the screen is scaled down (nature: area)", choices=("bilinear", "area")
+    )
+    life_loss_terminal: bool = flag(True, "losing a life ends the episode in training")
+    life_loss_ends_step: bool = flag(
+        False, "an action is not repeated after a life is lost (nature)"
+    )
     max_episode_frames: int = flag(
-        0, "frames after which a game is cut short, 0: never (papers: 18000 or 108000)", low=0
+        0, "frames after which a game is cut short; 0: never (papers: 18000 or 108000)", low=0
     )
-    num_envs: int = flag(1, "games played side by side, each with its part of the memory", low=1)
-    record_screen_path: Path | None = flag(None, "write the frames as PNG files into this folder")
-    record_sound_filename: Path | None = flag(None, "write the sound to this .wav file")
-    display: str = flag(
-        "window", "where --display_screen shows the game", choices=("window", "terminal")
-    )
-    volume: float = flag(0.5, "of the sound; [ and ] change it", low=0, high=1)
-    video_file: Path | None = flag(None, "film the game: .mov, .mp4 or .gif")
-    frames: bool = flag(True, "./record.sh keeps the frames as PNG files too")
-    overlay: str = flag(
-        "none", "mind: the film shows the agent's view beside the game", choices=("none", "mind")
+    random_starts: int = flag(
+        30,
+        "an episode begins with history_length + 1 to random_starts + 1 no-op steps (nature: 2 to "
+        "random_starts + 1 frames); outside of ale 0",
+        low=0,
     )
 
-    # Replay memory
-    replay_size: int = flag(1_000_000, "steps remembered", low=1)
+
+@dataclass(frozen=True, kw_only=True)
+class ReplaySettings(LearningSettings):
+    """What the replay memory keeps, and the transitions it makes of it."""
+
+    replay_size: int = flag(1_000_000, "steps kept in the replay memory", low=1)
     replay_storage: str = flag(
         "auto",
-        "screens as they are; compressed, without loss, to a twentieth or less; as they are, on "
-        "the GPU; auto: gpu, array or compressed, the first that half of the free memory is "
-        "enough for",
+        "where screens are kept: array: as they are; compressed: without loss, in a twentieth of "
+        "the memory; gpu: as they are, on the GPU; auto: gpu, array or compressed, the first one "
+        "that fits in half of the free memory",
         choices=("array", "compressed", "gpu", "auto"),
     )
-    history_length: int = flag(4, "screens that form a state", low=1)
-    zero_history: bool = flag(
-        False, "screens before an episode's start are black, no-ops single frames (nature)"
+    discount_rate: float = flag(
+        0.99, "factor by which a reward one step later counts less", low=0, high=1
     )
-    remember_all: bool = flag(False, "remember no-op steps and test steps too (2015)")
+    min_reward: float = flag(-1.0, "clip rewards to at least this for learning")
+    max_reward: float = flag(1.0, "clip rewards to at most this for learning")
+    n_step: int = flag(1, "steps whose rewards make a return before the next state's value", low=1)
 
-    # Deep Q-network
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSettings(LearningSettings):
+    """The deep Q-network, how it learns, and what computes it."""
+
     learning_rate: float = flag(0.00025, "step size of a weight update", low=0)
-    discount_rate: float = flag(0.99, "worth of a reward one step later", low=0, high=1)
-    batch_size: int = flag(32, "transitions in a minibatch", low=1)
     optimizer: str = flag(
         "rmsprop",
         "update rule of the weights",
@@ -104,20 +138,28 @@ class Config:
     decay_rate: float = flag(
         0.95, "share of the old average that RMSProp and Adadelta keep", low=0, high=1
     )
-    clip_error: float = flag(1.0, "errors are cut to +- this, 0: not", low=0)
-    min_reward: float = flag(-1.0, "rewards are learned from as at least this")
-    max_reward: float = flag(1.0, "and as at most this")
-    batch_norm: bool = flag(False, "batch normalization in all layers but the last")
-    bias: bool = flag(False, "the layers have biases (nature)")
+    clip_error: float = flag(1.0, "clip TD errors to +-this; 0 disables clipping", low=0)
+    batch_norm: bool = flag(False, "batch normalization in all layers except the last")
+    bias: bool = flag(False, "layers have biases (nature)")
     padding: int = flag(0, "black pixels around the screen (nature: 1)", low=0, high=4)
     init: str = flag(
         "uniform",
-        "new weights: +-sqrt(3/fan_in); deviation 0.01 (2015); +-1/sqrt(fan_in) (nature)",
+        "new weights: uniform: +-sqrt(3/fan_in); gaussian: standard deviation 0.01 (2015); torch: "
+        "+-1/sqrt(fan_in) (nature)",
         choices=("uniform", "gaussian", "torch"),
     )
-    sum_gradient: bool = flag(False, "sum the gradient over the minibatch, not its mean (nature)")
-
-    # Engine
+    sum_gradient: bool = flag(
+        False, "sum the gradient over the minibatch instead of averaging it (nature)"
+    )
+    overlap: bool = flag(
+        False, "learn while the agent plays; in training it then acts from the target network"
+    )
+    update_parts: int = flag(
+        2,
+        "parts into which a minibatch is divided, each computed by one thread; changes the last "
+        "bits of a run, the number of threads does not",
+        low=1,
+    )
     engine: str = flag("torch", "what computes the network", choices=("torch", "neon"))
     backend: str = flag(
         "auto", "device; auto: the GPU if there is one", choices=("auto", "cpu", "gpu")
@@ -129,70 +171,111 @@ class Config:
         choices=("float16", "bfloat16", "float32", "float64"),
     )
     stochastic_round: bool = flag(False, "round stochastically (Neon only)")
-    threads: int = flag(0, "CPU threads for the network, 0: as many as learn fastest", low=0)
+    threads: int = flag(
+        0, "CPU threads that compute weight updates; 0: one for each core", low=0, high=1024
+    )
 
-    # Agent
-    exploration_rate_start: float = flag(1.0, "share of random actions at first", low=0, high=1)
-    exploration_rate_end: float = flag(0.1, "and when the decay is done", low=0, high=1)
-    exploration_decay_steps: float = flag(1_000_000, "training steps of the decay", low=1)
-    exploration_rate_test: float = flag(0.05, "share in testing and playing", low=0, high=1)
+
+@dataclass(frozen=True, kw_only=True)
+class AgentSettings(LearningSettings):
+    """How the agent acts and when it learns."""
+
+    exploration_rate_start: float = flag(
+        1.0, "share of random actions when training begins", low=0, high=1
+    )
+    exploration_rate_end: float = flag(
+        0.1, "share of random actions when the decay is over", low=0, high=1
+    )
+    exploration_decay_steps: float = flag(
+        1_000_000, "training steps over which the share falls linearly", low=1
+    )
+    exploration_rate_test: float = flag(
+        0.05, "share of random actions in testing and playing", low=0, high=1
+    )
     train_frequency: int = flag(4, "steps between weight updates", low=1)
     train_repeat: int = flag(1, "weight updates each time", low=0)
-    target_steps: int = flag(10_000, "steps between copies to the target network, 0: none", low=0)
     target_clock: str = flag(
         "epoch",
-        "target_steps counts the steps of the epoch or of the run",
+        "whether target_steps counts the steps of the epoch or of the whole run (nature)",
         choices=("epoch", "run"),
     )
-    overlap: bool = flag(
-        False, "train from the target network's actions while the network learns beside"
-    )
+    remember_all: bool = flag(False, "also remember no-op steps and test steps (2015)")
     random_ties: bool = flag(False, "choose at random among equal Q-values (nature)")
-    random_starts: int = flag(30, "no-op steps before an episode, at most; outside of ale 0", low=0)
 
-    # Visualization
+
+@dataclass(frozen=True, kw_only=True)
+class WatchSettings:
+    """What is shown and recorded."""
+
+    display_screen: bool = flag(False, "show the game while it is played")
+    display: str = flag(
+        "window", "where --display_screen shows the game", choices=("window", "terminal")
+    )
+    volume: float = flag(0.5, "loudness of the sound; the keys [ and ] change it", low=0, high=1)
+    video_file: Path | None = flag(None, "film the game into this .mov, .mp4 or .gif file")
+    frames: bool = flag(True, "./record.sh keeps the frames as PNG files too")
+    overlay: str = flag(
+        "none", "mind: the film shows the agent's view beside the game", choices=("none", "mind")
+    )
+    record_screen_path: Path | None = flag(None, "write the frames as PNG files into this folder")
+    record_sound_filename: Path | None = flag(None, "write the sound to this .wav file")
     visualization_filters: int = flag(4, "filters shown of each convolutional layer", low=1)
     visualization_file: Path | None = flag(None, "write the filter page to this .html file")
 
-    # Main loop
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """How long a run is and which files it reads and writes."""
+
+    game: str = flag("", "ROM file or name of a game")
     random_steps: int = flag(50_000, "random steps that fill the replay memory first", low=0)
     train_steps: int = flag(250_000, "training steps in an epoch", low=0)
-    test_steps: int = flag(125_000, "testing steps after it", low=0)
-    epochs: int = flag(200, "epoch to end with", low=0)
+    test_steps: int = flag(125_000, "testing steps after each epoch's training", low=0)
+    epochs: int = flag(200, "epoch with which the run ends", low=0)
     start_epoch: int = flag(0, "epochs already done", low=0)
     play_games: int = flag(0, "play this many games instead of training", low=0)
     test_games: int = flag(0, "test for this many whole games instead of test_steps", low=0)
-    load_weights: Path | None = flag(None, "begin with this snapshot")
+    load_weights: Path | None = flag(None, "begin with the network of this snapshot")
     save_weights_prefix: Path | None = flag(None, "write snapshots <prefix>_<epoch>.pkl")
-    csv_file: Path | None = flag(None, "write statistics, a row a phase, to this file")
+    csv_file: Path | None = flag(None, "write statistics, a row for each phase, to this file")
     checkpoint_path: Path | None = flag(
-        None, "keep all that the run can go on from exactly in this folder"
+        None, "folder for checkpoints, from which the run can be resumed exactly"
     )
     checkpoint_minutes: float = flag(
-        10.0, "time between checkpoints; there is one at each phase's end too; 0: none", low=0
+        10.0,
+        "minutes between checkpoints, beside the one at the end of each phase; 0: no checkpoints",
+        low=0,
     )
     overwrite: bool = flag(False, "replace the files of an earlier run of the same name")
-
-    # Common
     preset: str = flag(DEFAULT_PRESET, "presets/<name>.toml, or a file of flags")
     random_seed: int | None = flag(None, "the same seed gives the same run", low=0)
     log_level: str = flag(
-        "INFO", "how much is told", choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+        "INFO",
+        "least severe messages that are shown",
+        choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(
+    RunSettings, WatchSettings, AgentSettings, NetworkSettings, ReplaySettings, EnvironmentSettings
+):
+    """The value of every flag. Names and defaults of the original's flags are as they were.
+
+    Each part of a run takes the settings that concern it, so a Config can be given to all of them.
+    """
 
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 TYPES = typing.get_type_hints(Config)
-GROUPS = {
-    "game": "Environment",
-    "replay_size": "Replay memory",
-    "learning_rate": "Deep Q-network",
-    "engine": "Engine",
-    "exploration_rate_start": "Agent",
-    "visualization_filters": "Visualization",
-    "random_steps": "Main loop",
-    "preset": "Common",
-}  # the first flag of each group
+GROUPS: dict[str, Any] = {
+    "Environment": EnvironmentSettings,
+    "Deep Q-network": NetworkSettings,
+    "Replay memory": ReplaySettings,
+    "Agent": AgentSettings,
+    "Watching and recording": WatchSettings,
+    "Run": RunSettings,
+}  # by the titles that --help gives them; a flag belongs to the first group that has it
 # What a snapshot's network was trained with and must be played and tested with.
 FROM_SNAPSHOT = tuple(
     """environment frame_skip repeat_action_probability minimal_action_set color_averaging
@@ -227,6 +310,11 @@ def parse_value(name: str, text: str) -> Any:
     except (ValueError, KeyError, OverflowError):
         wanted = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
         raise UserError(f"--{name} takes {wanted}, not {text!r}.") from None
+
+
+def group_of(name: str) -> str:
+    """The title under which --help shows a flag."""
+    return next(title for title, group in GROUPS.items() if name in group.__dataclass_fields__)
 
 
 def kind_of(name: str) -> Any:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,18 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import palette
-from errors import UserError
+from config import EnvironmentSettings
+from envs.emulator import load_emulator, open_rom, save_emulator
+from watch.frames import Frame, FrameListener
 
 PAL_HEIGHT = 250  # lines of a European game's frame; an American one has 210
 Screen = NDArray[np.uint8]  # (screen_height, screen_width), grey
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One emulated frame, for those who watch: the agent sees screens."""
-
-    rgb: NDArray[np.uint8]  # (height, width, 3)
-    audio: NDArray[np.uint8] | None  # (512,) samples of this frame, or None without sound
 
 
 class Environment(Protocol):
@@ -37,10 +28,10 @@ class Environment(Protocol):
         """The actions' names, for people."""
 
     def set_mode(self, mode: str) -> None:
-        """`train` or `test`: in training a lost life may end the episode."""
+        """`train` or `test`: a lost life may end the episode in training only."""
 
     def restart(self) -> None:
-        """Begin a new game; after a lost life in training, go on with the old one."""
+        """Begin a new game; after a lost life in training, continue the old one."""
 
     def act(self, action: int) -> float:
         """Do one step and return its reward."""
@@ -52,10 +43,7 @@ class Environment(Protocol):
         """Whether the episode is over."""
 
     def is_truncated(self) -> bool:
-        """Whether it is over only because a limit was reached, not by the game's rules."""
-
-
-FrameListener = Callable[[Frame], None]
+        """Whether it is over only because a limit was reached, not by the rules of the game."""
 
 
 class ALEEnvironment:
@@ -68,61 +56,29 @@ class ALEEnvironment:
     frames_per_second = 60.0
 
     def __init__(
-        self,
-        *,
-        rom: Path,
-        frame_skip: int = 4,
-        repeat_action_probability: float = 0.0,
-        minimal_action_set: bool = True,
-        color_averaging: bool = True,
-        frame_maximum: bool = False,
-        resize: str = "bilinear",
-        screen_width: int = 84,
-        screen_height: int = 84,
-        life_loss_terminal: bool = True,
-        max_episode_frames: int = 0,
-        sound: bool = False,
-        random_seed: int = 0,
+        self, settings: EnvironmentSettings, *, rom: Path, random_seed: int = 0, sound: bool = False
     ) -> None:
         """Load `rom`. Raises UserError if ALE does not know it.
 
-        `max_episode_frames` 0 is no limit. `random_seed` moves sticky actions only, which are made
-        here: a saved state of ALE's leaves out the action that its joystick sticks to.
+        `random_seed` moves sticky actions only, which are made here: a saved state of ALE's leaves
+        out the action that its joystick sticks to.
         """
-        ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
-        self.ale = ale_py.ALEInterface()
-        self.ale.setInt("random_seed", random_seed)
-        self.ale.setInt("frame_skip", 1)
-        self.ale.setInt("max_num_frames_per_episode", max_episode_frames)
-        self.ale.setFloat("repeat_action_probability", 0.0)
-        self.ale.setBool("sound_obs", sound)
-        if not ale_py.ALEInterface.isSupportedROM(str(rom)):  # loadROM would end the process
-            raise UserError(f"ALE does not know the game in {rom}.")
-        self.ale.setBool("color_averaging", False)  # palette.py does it
-        self.ale.loadROM(str(rom))
+        assert settings.frame_skip is not None
+        self.settings = settings
+        self.frame_skip: int = settings.frame_skip
+        self.sound = sound
+        self.ale = open_rom(rom, settings, random_seed, sound)
         minimal, legal = self.ale.getMinimalActionSet(), self.ale.getLegalActionSet()
-        self.actions = minimal if minimal_action_set else legal
+        self.actions = minimal if settings.minimal_action_set else legal
         self.action_names = tuple(action.name for action in self.actions)
         self.legal_actions = {action.name: action for action in legal}
         self.frame_listeners: list[FrameListener] = []
-        self.frame_skip = frame_skip
-        self.repeat_action_probability = repeat_action_probability
         self.rng = np.random.default_rng(random_seed)
-        self.held = ale_py.Action.NOOP  # of the last frame
-        self.sound = sound
-        self.life_loss_terminal = life_loss_terminal
+        self.held = ale_py.Action.NOOP  # the action of the last frame
         self.mode = "train"
         self.life_lost = False
-        self.size = (screen_width, screen_height)
-        self.interpolation = {"bilinear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}[resize]
         height, width = self.ale.getScreenDims()
-        pal = height == PAL_HEIGHT
-        if frame_maximum:
-            self.table: NDArray[Any] = palette.maximum_table(pal=pal)
-        elif color_averaging:
-            self.table = palette.average_table(pal=pal)
-        else:
-            self.table = palette.plain_table(pal=pal)
+        self.table = palette.table(settings, pal=height == PAL_HEIGHT)
         self.unchanged: Any = np.ascontiguousarray(self.table.diagonal())  # a pixel the same twice
         self.newest = np.empty((height, width), np.uint8)  # palette indices of the last frame
         self.previous = np.empty((height, width), np.uint8)  # and of the one before
@@ -133,7 +89,7 @@ class ALEEnvironment:
         self.mode = mode
 
     def restart(self) -> None:
-        """Begin a new game, unless only a life was lost in training: then the game goes on."""
+        """Begin a new game, unless only a life was lost in training: then the game continues."""
         if self.mode == "test" or not self.life_lost or self.ale.game_over():
             self.ale.reset_game()
             self.ale.getScreen(self.newest)
@@ -153,7 +109,7 @@ class ALEEnvironment:
         """Hold any legal action of the game for `frames` frames; the summed reward."""
         lives = self.ale.lives()
         reward = 0
-        sticky = self.repeat_action_probability
+        sticky = self.settings.repeat_action_probability
         for _ in range(frames):
             if self.ale.game_over():
                 break
@@ -163,8 +119,14 @@ class ALEEnvironment:
             self.previous, self.newest = self.newest, self.previous
             self.ale.getScreen(self.newest)
             if self.frame_listeners:
-                self._show_frame()
-        self.life_lost = self.ale.lives() != lives
+                audio = np.array(self.ale.getAudio()) if self.sound else None
+                for listener in self.frame_listeners:
+                    listener(Frame(self.frame_rgb(), audio))
+            if self.settings.life_loss_ends_step and self.ale.lives() < lives:
+                break
+        # NB! The original's rule calls an extra life a lost one too; the Lua code's does not.
+        fewer = self.ale.lives() < lives
+        self.life_lost = fewer if self.settings.life_loss_ends_step else self.ale.lives() != lives
         return reward
 
     def screen(self) -> Screen:
@@ -172,17 +134,26 @@ class ALEEnvironment:
         grey = cv2.LUT(self.newest, self.unchanged)
         moved = np.flatnonzero(self.newest != self.previous)  # few pixels of a frame move
         grey.ravel()[moved] = self.table[self.newest.ravel()[moved], self.previous.ravel()[moved]]
-        screen = cv2.resize(grey, self.size, interpolation=self.interpolation)
+        area = self.settings.resize == "area"
+        screen = cv2.resize(
+            grey,
+            (self.settings.screen_width, self.settings.screen_height),
+            interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR,
+        )
+        # Grey is a fraction with frame_maximum alone: Lua's conversion to bytes cut it off too.
         return screen.astype(np.uint8, copy=False)
 
     def is_terminal(self) -> bool:
         """Whether the game is over or, in training, a life was lost with the last step."""
-        lost = self.mode == "train" and self.life_loss_terminal and self.life_lost
-        return lost or bool(self.ale.game_over())
+        return self._ends_by_life() or bool(self.ale.game_over())
 
     def is_truncated(self) -> bool:
-        """Whether the game was cut short by `max_episode_frames`."""
-        return bool(self.ale.game_truncated())
+        """Whether the episode is over only because of `max_episode_frames`."""
+        by_rules = self._ends_by_life() or self.ale.game_over(with_truncation=False)
+        return bool(self.ale.game_truncated()) and not by_rules
+
+    def _ends_by_life(self) -> bool:
+        return self.mode == "train" and self.settings.life_loss_terminal and self.life_lost
 
     def lives(self) -> int:
         """Lives left; 0 in games that do not count any."""
@@ -194,33 +165,8 @@ class ALEEnvironment:
 
     def save_state(self) -> bytes:
         """All that the game's future depends on, its random stream included."""
-        emulator = self.ale.cloneSystemState().serialize()
-        rest = {
-            "mode": self.mode,
-            "life_lost": self.life_lost,
-            "held": self.held.value,
-            "random": self.rng.bit_generator.state,
-        }
-        text = json.dumps(rest).encode()
-        sizes = struct.pack("<II", len(emulator), len(text))
-        return sizes + emulator + text + self.newest.tobytes() + self.previous.tobytes()
+        return save_emulator(self)
 
     def load_state(self, state: bytes) -> None:
-        """Go on where `save_state` was called. Raises ValueError if `state` is not of this game."""
-        try:
-            emulator, text = struct.unpack_from("<II", state)
-            start, end = 8 + emulator, 8 + emulator + text
-            rest = json.loads(state[start:end])
-            frames = np.frombuffer(state, np.uint8, offset=end).reshape(2, *self.newest.shape)
-            self.ale.restoreSystemState(ale_py.ALEState(state[8:start]))
-        except (ValueError, struct.error, SystemError) as error:  # SystemError: ALE refuses it
-            raise ValueError("the emulator state is damaged, or of another game") from error
-        self.newest[:], self.previous[:] = frames
-        self.mode, self.life_lost = rest["mode"], rest["life_lost"]
-        self.held = ale_py.Action(rest["held"])
-        self.rng.bit_generator.state = rest["random"]
-
-    def _show_frame(self) -> None:
-        frame = Frame(self.frame_rgb(), np.array(self.ale.getAudio()) if self.sound else None)
-        for listener in self.frame_listeners:
-            listener(frame)
+        """Continue from a saved state. Raises ValueError if it is not one of this game."""
+        load_emulator(self, state)

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from environment import Environment
+from config import EnvironmentSettings
+from environment import Environment, Screen
 from state_buffer import StateBuffer
-
-Screen = NDArray[np.uint8]  # (height, width)
 
 
 class Step(NamedTuple):
@@ -19,42 +17,34 @@ class Step(NamedTuple):
 
     reward: float
     screen: Screen  # after the action
-    terminal: bool  # over by the rules of the game: nothing follows
-    over: bool  # terminal, or cut short
+    terminal: bool  # the episode ended by the rules of the game: nothing follows
+    ended: bool  # the episode ended, by the rules or because it was cut short
     opening: Sequence[Step] = ()  # the no-op steps with which the next episode began
 
 
 class Game:
     """Plays an environment episode after episode.
 
-    An episode begins with random_starts no-op *steps* at most and history_length + 1 at least,
-    which fill the state. With `zero_history` (Lua code) it begins with 2 .. random_starts + 1
-    no-op *frames*, one screen of which the agent sees; the rest of its first state is black.
+    An episode begins with history_length + 1 to random_starts + 1 no-op *steps*, which fill the
+    state. With `zero_history` (Lua code) it begins with 2 to random_starts + 1 no-op *frames*, the
+    last of which gives the first screen; the rest of its first state is black.
     """
 
     def __init__(
-        self,
-        *,
-        environment: Environment,
-        history_length: int,
-        screen_height: int,
-        screen_width: int,
-        random_starts: int,
-        zero_history: bool,
-        rng: np.random.Generator,
+        self, settings: EnvironmentSettings, *, environment: Environment, rng: np.random.Generator
     ) -> None:
-        """Take over `environment`; `rng` draws the number of no-ops."""
+        """`rng` draws the number of no-ops."""
         self.environment = environment
-        self.history_length = history_length
-        self.random_starts = random_starts
-        self.zero_history = zero_history
+        self.history_length = settings.history_length
+        self.random_starts = settings.random_starts
+        self.zero_history = settings.zero_history
         self.rng = rng
         self.buffer = StateBuffer(
-            history_length=history_length, screen_height=screen_height, screen_width=screen_width
+            settings.history_length, settings.screen_height, settings.screen_width
         )
 
     def set_mode(self, mode: str) -> None:
-        """`train`: a lost life may end an episode; `test`: only the game's end does."""
+        """`train`: a lost life may end an episode; `test`: only the end of the game does."""
         self.environment.set_mode(mode)
 
     def start(self) -> list[Step]:
@@ -62,7 +52,7 @@ class Game:
         self.environment.restart()
         if self.zero_history:
             self._skip_frames()
-            opening = [Step(0.0, self.environment.screen(), False, False)]
+            opening = [Step(0.0, self.environment.screen(), terminal=False, ended=False)]
             self.buffer.reset()
         else:
             steps = int(self.rng.integers(self.history_length, self.random_starts + 1)) + 1
@@ -72,21 +62,35 @@ class Game:
         return opening
 
     def send(self, action: int) -> None:
-        """Begin a step; other games may be given theirs before `receive` waits for its end."""
+        """Begin a step; other games may be sent theirs before `receive` waits for its end."""
         self._action = action
 
     def receive(self) -> Step:
-        """The end of the step begun last; after an episode's end the next one has begun."""
+        """The end of the step begun last; after the end of an episode the next one has begun."""
         reward = self.environment.act(self._action)
         screen = self.environment.screen()
-        over = self.environment.is_terminal()
-        terminal = over and not self.environment.is_truncated()
+        ended = self.environment.is_terminal()
+        terminal = ended and not self.environment.is_truncated()
         self.buffer.add(screen)
-        opening = self.start() if over else ()
-        return Step(reward, screen, terminal, over, opening)
+        opening = self.start() if ended else ()
+        return Step(reward, screen, terminal, ended, opening)
+
+    def _noop(self) -> Step:
+        reward = self.environment.act(0)
+        terminal = self.environment.is_terminal()
+        if terminal:
+            self.environment.restart()
+        return Step(reward, self.environment.screen(), terminal, ended=terminal)
+
+    def _skip_frames(self) -> None:
+        if self.random_starts:
+            frames = int(self.rng.integers(1, self.random_starts + 1)) + 1
+            self.environment.skip_frames(frames)  # type: ignore[attr-defined]
+            if self.environment.is_terminal():
+                self.environment.restart()
 
     def get_state(self) -> dict[str, Any]:
-        """All that the game goes on from; `environment` is None if that cannot tell its state."""
+        """All that the game depends on; `environment` is None if that cannot save its state."""
         save = getattr(self.environment, "save_state", None)
         return {
             "stream": self.rng.bit_generator.state,
@@ -95,24 +99,10 @@ class Game:
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Go on where `get_state` was called. Raises ValueError if `state` is of another game."""
+        """Continue from a saved state. Raises ValueError if it is not one of this game."""
         if state["screens"].shape != self.buffer.screens.shape:
             raise ValueError("the game's screens have another size")
         self.rng.bit_generator.state = state["stream"]
         self.buffer.screens[:] = state["screens"]
         if state["environment"] is not None:
             self.environment.load_state(state["environment"])  # type: ignore[attr-defined]
-
-    def _noop(self) -> Step:
-        reward = self.environment.act(0)
-        terminal = self.environment.is_terminal()
-        if terminal:
-            self.environment.restart()
-        return Step(reward, self.environment.screen(), terminal, terminal)
-
-    def _skip_frames(self) -> None:
-        if self.random_starts:
-            frames = int(self.rng.integers(1, self.random_starts + 1)) + 1
-            self.environment.skip_frames(frames)  # type: ignore[attr-defined]
-            if self.environment.is_terminal():
-                self.environment.restart()

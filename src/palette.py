@@ -9,10 +9,12 @@ emulator's own bytes for a fraction of its time (tests/test_environment.py compa
 from __future__ import annotations
 
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from config import EnvironmentSettings
 
 # The 16 hues x 8 luminances of the two consoles, as RRGGBB.
 NTSC = """
@@ -52,6 +54,13 @@ def colours(*, pal: bool) -> NDArray[np.uint8]:
     return np.array(
         [list(bytes.fromhex(word)) for word in (PAL if pal else NTSC).split()], np.uint8
     )
+
+
+def table(settings: EnvironmentSettings, *, pal: bool) -> NDArray[Any]:
+    """The table of a game as the settings want it: (256 new, 256 old)."""
+    if settings.frame_maximum:
+        return maximum_table(pal=pal)
+    return average_table(pal=pal) if settings.color_averaging else plain_table(pal=pal)
 
 
 @cache

@@ -18,10 +18,10 @@ from typing import NoReturn
 
 import matplotlib
 
+from atomic import write_atomically
 from errors import UserError
 from plots.csv_files import Group, NotYet, common_name, group_runs, listed, printable, read_results
 from plots.curves import MAX_GROUPS, MAX_PANELS, draw
-from snapshot.format import write_atomically
 
 FIELDS = "average_reward,meanq,nr_games,meancost"
 FOLLOW_SECONDS = 10.0

@@ -1,211 +1,245 @@
-"""The replay memory: every screen kept once, and the rules by which minibatches are drawn."""
+"""The replay memory: every screen kept once, and minibatches of transitions made of them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from config import ReplaySettings
 from errors import UserError
 
-MAX_DRAWS = 1000  # of a whole batch of indices, before sampling gives up
+MAX_DRAWS = 1000  # of a whole minibatch of indices, before sampling gives up
 
 Screen = NDArray[np.uint8]  # (height, width)
+Index = NDArray[np.int64]  # (n,) slots
 
 
 class Minibatch(NamedTuple):
-    """Transitions: the first `history` screens are state s_t, the last ones the state s_tp1 after.
+    """Transitions (s_t, a_t, R_t, s_t+n); the two states share screens, each of which exists once.
 
-    The two share all screens but one, so there are history + 1; each exists once.
+    R_t = r_t + gamma r_t+1 + ... + gamma^(n-1) r_t+n-1, each reward clipped; no reward counts, and
+    the discount is 0, after the end of the episode.
     """
 
-    screens: Any  # (batch, history + 1, height, width) uint8: an array, or a tensor on the GPU
-    actions: NDArray[np.uint8]  # (batch,)
-    rewards: NDArray[np.float32]  # (batch,), unclipped
-    terminals: NDArray[np.bool_]  # (batch,)
+    screens: Any  # (batch, history + n, height, width) uint8: an array, or a tensor on the GPU
+    actions: NDArray[np.uint8]  # (batch,) a_t
+    returns: NDArray[np.float32]  # (batch,) R_t
+    discounts: NDArray[np.float64]  # (batch,) gamma^n, the weight of s_t+n; 0 if it is terminal
+    indices: Index  # (batch,) slots t
+    weights: NDArray[np.float32]  # (batch,) importance of each transition in the gradient
+    history: int  # screens in a state
 
     @property
-    def prestates(self) -> NDArray[np.uint8]:
+    def states(self) -> NDArray[np.uint8]:
         """The states acted in, (batch, history, height, width) uint8."""
-        return _array(self.screens)[:, :-1]
+        return _array(self.screens[:, : self.history])
 
     @property
-    def poststates(self) -> NDArray[np.uint8]:
-        """The states that followed, (batch, history, height, width) uint8."""
-        return _array(self.screens)[:, 1:]
+    def next_states(self) -> NDArray[np.uint8]:
+        """The states n steps later, (batch, history, height, width) uint8."""
+        return _array(self.screens[:, -self.history :])
 
 
 def _array(screens: Any) -> NDArray[np.uint8]:
-    """Screens from wherever they are as an array."""
     return screens if isinstance(screens, np.ndarray) else screens.cpu().numpy()
 
 
 class ScreenStore(Protocol):
-    """Where the screens of a ring of slots are kept; slots are written one after the other."""
-
-    joined: bool = (
-        False  # whether `windows` of one game's store takes slots of all games end to end
-    )
-
-    def write(self, slot: int, screen: Screen) -> None:
-        """Keep `screen` (height, width) in `slot`."""
-
-    def read(self, first: int, last: int, out: NDArray[np.uint8]) -> None:
-        """Copy the screens of slots first .. last - 1 into `out` (last - first, height, width)."""
-
-    def windows(self, ends: NDArray[np.int64], out: NDArray[np.uint8]) -> Any:
-        """The screens of the windows that end at the slots `ends` (batch,), that one included.
-
-        They are `out` (batch, history + 1, height, width), or a tensor of its shape on a GPU.
-        """
-        for screens, end in zip(out, ends.tolist(), strict=True):
-            self.read(end + 1 - len(screens), end + 1, screens)
-        return out
-
-
-class ScreenArray(ScreenStore):
-    """Screens as they are: height x width bytes each, taken from the system as they are written."""
-
-    def __init__(self, size: int, screen_height: int, screen_width: int) -> None:
-        """Room for `size` screens."""
-        self.screens = np.zeros((size, screen_height, screen_width), np.uint8)
+    """Where screens are kept, by slot; the slots of a game are written one after the other."""
 
     def write(self, slot: int, screen: Screen) -> None:
         """Keep `screen` in `slot`."""
-        self.screens[slot] = screen
 
-    def read(self, first: int, last: int, out: NDArray[np.uint8]) -> None:
-        """Copy neighbouring screens into `out`."""
-        out[:] = self.screens[first:last]
+    def windows(self, ends: Index, out: NDArray[np.uint8]) -> Any:
+        """The screens up to each of the slots `ends`, (batch, n, height, width) as `out` is.
+
+        They are `out`, or a tensor on the GPU.
+        """
+
+
+class Sampler(Protocol):
+    """Which transitions make a minibatch."""
+
+    def draw(self, memory: ReplayMemory) -> tuple[Index, NDArray[np.float32]]:
+        """The slots (batch,) of valid transitions and their importance weights (batch,)."""
+
+    def added(self, slot: int) -> None:
+        """A step has been written into `slot`."""
+
+    def update(self, index: Index, errors: NDArray[np.float32]) -> None:
+        """The sizes (n,) of the TD errors of transitions that were drawn."""
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything that later draws depend on: plain values and arrays by name."""
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from a saved state."""
+
+
+class Uniform:
+    """Draws every valid transition with equal probability, with replacement."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        """`rng` draws the slots."""
+        self.rng = rng
+
+    def draw(self, memory: ReplayMemory) -> tuple[Index, NDArray[np.float32]]:
+        """See Sampler."""
+        first, counts = memory.candidates()
+        ends = np.cumsum(counts)
+        shift = first - (ends - counts)  # from a candidate's number to its slot
+
+        def propose(size: int) -> Index:
+            number = self.rng.integers(ends[-1], size=size)
+            return number + shift[ends.searchsorted(number, side="right")]
+
+        index = memory.draw_valid(propose)
+        return index, np.ones(len(index), np.float32)
+
+    def added(self, slot: int) -> None:
+        """Nothing to do."""
+
+    def update(self, index: Index, errors: NDArray[np.float32]) -> None:
+        """Nothing to do."""
+
+    def get_state(self) -> dict[str, Any]:
+        """See Sampler."""
+        return {"random": self.rng.bit_generator.state}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """See Sampler."""
+        self.rng.bit_generator.state = state["random"]
 
 
 class ReplayMemory:
-    """A ring of slots; slot t holds a_t, r_t, terminal_t and the screen seen *after* a_t.
+    """A ring of slots for each game; slot t holds a_t, r_t, terminal_t and the screen *after* a_t.
 
-    A transition t needs the window of screens t - history .. t. It is valid if no episode begins
-    inside the window (a terminal screen may be its last) and the write position does not cut it.
+    Slots are counted through all games: slot t of game g has the number g * slots + t.
+
+    A transition t of n steps needs the window of screens t - history .. t + n - 1. It is valid if
+    the write position does not cut the window, no episode begins in the window of s_t, and none
+    begins in the n steps except after a terminal one.
 
     With `zero_history` (DeepMind's Lua code) the first screen of an episode has a slot of its own,
-    which is no transition, and screens of a window before it are black instead.
+    which is no transition, and screens of a state before it are black instead.
     """
 
-    def __init__(
-        self,
-        *,
-        size: int,
-        history_length: int = 4,
-        screen_height: int = 84,
-        screen_width: int = 84,
-        batch_size: int = 32,
-        zero_history: bool = False,
-        rng: np.random.Generator,
-        screens: ScreenStore | None = None,
-    ) -> None:
-        """Room for `size` steps; screens go to an array unless another store is given."""
-        self.size = size
-        self.history_length = history_length
-        self.batch_size = batch_size
-        self.zero_history = zero_history
-        self.rng = rng
-        self.screens: ScreenStore = screens or ScreenArray(size, screen_height, screen_width)
-        self.actions = np.zeros(size, np.uint8)
-        self.rewards = np.zeros(size, np.float32)
-        self.terminals = np.zeros(size, np.bool_)
-        self.begins = np.zeros(size, np.bool_)  # the screen does not follow the one before
-        self.count = 0  # slots filled
-        self.current = 0  # the slot written next
-        self.added = 0  # steps remembered so far, those forgotten again included
-        self.beginning = True  # whether that slot begins an episode
-        self.games = [self]  # games side by side have a part each
+    def __init__(self, settings: ReplaySettings, *, screens: ScreenStore, sampler: Sampler) -> None:
+        """An empty memory that keeps its screens in `screens`."""
+        self.settings = settings
+        self.screens = screens
+        self.sampler = sampler
+        self.batch_size = settings.batch_size
+        self.history = settings.history_length
+        self.n = settings.n_step
+        self.slots = settings.replay_size // settings.num_envs  # of each game
+        shape = (settings.num_envs, self.slots)
+        self.actions = np.zeros(shape, np.uint8)
+        self.rewards = np.zeros(shape, np.float32)
+        self.terminals = np.zeros(shape, np.bool_)
+        self.begins = np.zeros(shape, np.bool_)  # the screen does not follow the one before
+        self.added = np.zeros(settings.num_envs, np.int64)  # steps so far, forgotten ones included
+        self.beginning = np.ones(settings.num_envs, np.bool_)  # whether the next slot begins one
         # The minibatch's one block of screens, used again by every sample.
-        self.block = np.empty(
-            (batch_size, history_length + 1, screen_height, screen_width), np.uint8
-        )
+        size = (self.history + self.n, settings.screen_height, settings.screen_width)
+        self.block = np.empty((self.batch_size, *size), np.uint8)
 
-    def begin_episode(self, screen: Screen | None = None) -> None:
-        """What is added next does not follow from what was added last.
+    @property
+    def count(self) -> int:
+        """Slots filled."""
+        return int(np.minimum(self.added, self.slots).sum())
 
-        With `zero_history`, `screen` (height, width) is the first screen of the new episode.
+    def begin_episode(self, game: int, screen: Screen | None = None) -> None:
+        """What `game` adds next does not follow from what it added last.
+
+        With `zero_history`, `screen` is the first screen of the new episode.
         """
-        self.beginning = True
-        if self.zero_history and screen is not None:
-            self.add(0, 0.0, screen, terminal=False)
+        self.beginning[game] = True
+        if self.settings.zero_history and screen is not None:
+            self.add(game, 0, 0.0, screen, terminal=False)
 
-    def add(self, action: int, reward: float, screen: Screen, terminal: bool) -> None:
+    def add(self, game: int, action: int, reward: float, screen: Screen, terminal: bool) -> None:
         """Remember a step: the action, its reward, the screen after it, whether it was the end."""
-        t = self.current
-        self.actions[t] = action
-        self.rewards[t] = reward
-        self.terminals[t] = terminal
-        self.begins[t] = self.beginning
-        self.screens.write(t, screen)
-        self.beginning = terminal
-        self.current = (t + 1) % self.size
-        self.count = max(self.count, t + 1)
-        self.added += 1
+        t = int(self.added[game]) % self.slots
+        self.actions[game, t] = action
+        self.rewards[game, t] = reward
+        self.terminals[game, t] = terminal
+        self.begins[game, t] = self.beginning[game]
+        self.screens.write(game * self.slots + t, screen)
+        self.beginning[game] = terminal
+        self.added[game] += 1
+        self.sampler.added(game * self.slots + t)
 
-    def valid(self, index: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of the indices t (n,), history_length <= t < count, are transitions: (n,) bool."""
-        return is_transition(
-            index, self.current, self.begins, self.history_length, self.zero_history
-        )
+    def sample(self) -> Minibatch:
+        """A minibatch; its screens are valid until the next `sample`."""
+        index, weights = self.sampler.draw(self)
+        screens = self.screens.windows(index + self.n - 1, self.block)
+        if self.settings.zero_history:
+            self._blacken(screens, index)
+        returns, discounts = self._returns(index)
+        actions = self.actions.ravel()[index]
+        return Minibatch(screens, actions, returns, discounts, index, weights, self.history)
 
-    def draw(self) -> NDArray[np.int64]:
-        """`batch_size` valid indices, drawn uniformly with replacement."""
-        if self.count <= self.history_length:
+    def update(self, index: Index, errors: NDArray[np.float32]) -> None:
+        """Tell the sampler how wrong the network was about transitions of a minibatch."""
+        self.sampler.update(index, errors)
+
+    def _returns(self, index: Index) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """R_t and the discount of s_t+n."""
+        s = self.settings
+        steps = index[:, None] + np.arange(self.n)  # (batch, n)
+        alive = np.cumprod(~self.terminals.ravel()[steps], axis=1)  # after each of the steps
+        before = np.concatenate([np.ones_like(alive[:, :1]), alive[:, :-1]], axis=1)
+        rewards = np.clip(self.rewards.ravel()[steps], s.min_reward, s.max_reward)
+        returns = (rewards * before * s.discount_rate ** np.arange(self.n)).sum(axis=1)
+        return returns.astype(np.float32), s.discount_rate**self.n * alive[:, -1]
+
+    def candidates(self) -> tuple[Index, Index]:
+        """The first slot of each game that may be a transition, and how many there are from it."""
+        filled = np.minimum(self.added, self.slots)
+        counts = np.maximum(filled - self.history - (self.n - 1), 0)
+        if not counts.any():
             raise UserError(
-                f"The replay memory holds {self.count} steps but a state and the next one need "
-                f"{self.history_length + 1}: give more --random_steps."
+                f"The replay memory holds {self.count} steps of {len(self.added)} games, but a "
+                f"transition needs {self.history + self.n} of one game: give more --random_steps "
+                "or fewer --num_envs."
             )
+        return np.arange(len(counts)) * self.slots + self.history, counts
+
+    def draw_valid(self, propose: Callable[[int], Index]) -> Index:
+        """`batch_size` valid slots of those that `propose`, given a number of slots, draws."""
         chosen = np.empty(0, np.int64)
         for _ in range(MAX_DRAWS):
-            drawn = self.rng.integers(self.history_length, self.count, self.batch_size)
+            drawn = propose(self.batch_size)
             chosen = np.concatenate([chosen, drawn[self.valid(drawn)]])
             if len(chosen) >= self.batch_size:
                 return chosen[: self.batch_size]
         raise UserError(
-            f"No {self.history_length + 1} screens in a row without the end of an episode: "
-            "the episodes are too short for this --history_length."
+            f"No {self.history + self.n} screens in a row without the end of an episode: the "
+            "episodes are too short for this --history_length."
         )
 
-    def sample(self) -> Minibatch:
-        """A minibatch; its arrays are valid until the next `sample`."""
-        index = self.draw()
-        screens = self.screens.windows(index, self.block)
-        if self.zero_history:
-            blacken(screens, index, self.begins)
-        return Minibatch(screens, self.actions[index], self.rewards[index], self.terminals[index])
+    def valid(self, index: Index) -> NDArray[np.bool_]:
+        """Which of the slots (n,), all of them candidates, are transitions: (n,) bool."""
+        begins, terminals, game = self.begins.ravel(), self.terminals.ravel(), index // self.slots
+        current = game * self.slots + (self.added % self.slots)[game]  # the slot written next
+        cut = (index - self.history < current) & (current < index + self.n)
+        broken = begins[index]
+        if not self.settings.zero_history:
+            # NB! begins[t - history] is the first screen of s_t and may begin an episode.
+            broken = begins[index[:, None] + np.arange(1 - self.history, 1)].any(axis=1)
+        if self.n > 1:
+            later = index[:, None] + np.arange(1, self.n)
+            ended = np.logical_or.accumulate(terminals[later - 1], axis=1)
+            broken = broken | (begins[later] & ~ended).any(axis=1)
+        return ~(cut | broken)
 
-
-def is_transition(
-    index: NDArray[np.int64],
-    current: int | NDArray[np.int64],
-    begins: NDArray[np.bool_],
-    history_length: int,
-    zero_history: bool,
-) -> NDArray[np.bool_]:
-    """Which slots t of `index` (n,) are transitions, `current` being written next: (n,) bool."""
-    cut = (index >= current) & (index - history_length < current)
-    if zero_history:
-        broken: NDArray[np.bool_] = begins[index]
-    else:  # NB! begins[t - history] is the window's first screen and may begin an episode.
-        broken = begins[index[:, None] + np.arange(1 - history_length, 1)].any(axis=1)
-    return ~(cut | broken)
-
-
-def blacken(block: Any, index: NDArray[np.int64], begins: NDArray[np.bool_]) -> None:
-    """Make the screens of earlier episodes black in the windows that end at `index`.
-
-    `block` is a minibatch's screens, (batch, history + 1, height, width), an array or a tensor.
-    """
-    history = block.shape[1] - 1
-    window = begins[index[:, None] + np.arange(1 - history, 1)]  # does screen 1 .. history begin?
-    for screens, row in zip(block, window, strict=True):
-        if row.any():
-            screens[: history - int(row[::-1].argmax())] = 0
-
-
-def replay_bytes(size: int, screen_height: int, screen_width: int) -> int:
-    """Bytes of a replay memory of `size` steps with screens in an array."""
-    return size * (screen_height * screen_width + 1 + 4 + 1 + 1)
+    def _blacken(self, block: Any, index: Index) -> None:
+        """Make the screens of earlier episodes black in the minibatch's `block`."""
+        window = self.begins.ravel()[index[:, None] + np.arange(1 - self.history, 1)]
+        for screens, begins in zip(block, window, strict=True):
+            if begins.any():
+                screens[: self.history - int(begins[::-1].argmax())] = 0

@@ -1,4 +1,4 @@
-"""The last screens, for acting. Having its own keeps test play out of the replay memory."""
+"""The last screens, for acting. It has its own, so that testing leaves the replay memory alone."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 class StateBuffer:
     """The state the agent acts on: the last `history_length` screens, oldest first."""
 
-    def __init__(self, *, history_length: int, screen_height: int, screen_width: int) -> None:
-        """Start with black screens."""
+    def __init__(self, history_length: int, screen_height: int, screen_width: int) -> None:
+        """Begin with black screens."""
         self.screens = np.zeros((history_length, screen_height, screen_width), np.uint8)
 
     def add(self, screen: NDArray[np.uint8]) -> None:
-        """Take a new (height, width) uint8 screen; the oldest one is forgotten."""
+        """Add a new (height, width) uint8 screen; the oldest one is forgotten."""
         self.screens[:-1] = self.screens[1:]
         self.screens[-1] = screen
 

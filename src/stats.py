@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent import Agent, Callback
+from agent import Agent, Callback, Done, Phase
+from atomic import write_atomically
+from engine.make import LearningNetwork
 from errors import UserError
-from game import Screen
-from snapshot.format import write_atomically
+from replay_memory import ReplayMemory
 
 logger = logging.getLogger(__name__)
 
@@ -35,34 +36,29 @@ class Statistics(Callback):
     """Scores of the games that ended in a phase, the loss, and Q-values of fixed states.
 
     A game's score is the sum of its rewards; where a lost life ends an episode it is the score of
-    that life. A game that was going on when the phase began counts from then.
+    that life. A game that had begun before the phase counts from its beginning.
     """
 
     def __init__(
         self,
         agent: Agent,
-        network: Any,
-        replay_memory: Any,
+        network: LearningNetwork | None,
+        memory: ReplayMemory | None,
         csv_file: Path | None = None,
-        *,
-        resumable: bool = False,
     ) -> None:
-        """Rows go to `csv_file`, after those of `rows` that a resumed run keeps.
-
-        `resumable`: the run goes on from where it is interrupted, and a phase has its row then.
-        """
+        """Rows go to `csv_file`, after those of `rows` that a resumed run keeps."""
         self.agent = agent
         self.network = network
-        self.memory = replay_memory
+        self.memory = memory
         self.csv_file = csv_file
-        self.resumable = resumable
+        self.resumable = False  # whether an interrupted phase is continued, and has its row then
         self.rows: list[dict[str, Any]] = []
         self.validation_states: NDArray[np.uint8] | None = None
         self.start_time = time.monotonic()
         self.phase = ("", 0)  # with its epoch
         self.reset()
 
-    def go_on(self, epoch: int) -> None:
+    def continue_after(self, epoch: int) -> None:
         """Keep the rows that an earlier run wrote up to `epoch`; set a file with later ones aside.
 
         Raises UserError if the file is not such a CSV.
@@ -98,36 +94,30 @@ class Statistics(Callback):
         """Forget the phase before."""
         self.num_steps = 0
         self.scores: list[float] = []  # of the games that ended
-        self.running = [0.0] * len(self.agent.games)  # of those that go on
+        self.running = [0.0] * len(self.agent.games)  # of those not ended yet
         self.last_exploration_rate = 1.0
         self.phase_start_time = time.monotonic()
 
-    def on_phase_start(self, phase: str, epoch: int, steps: int) -> None:
-        """Begin to count, or count on in the phase that a resumed run was in."""
-        if self.phase != (phase, epoch):
-            self.phase = (phase, epoch)
+    def on_phase_start(self, phase: Phase) -> None:
+        """Begin to count, or continue in the phase that a resumed run was in."""
+        if self.phase != (phase.name, phase.epoch):
+            self.phase = (phase.name, phase.epoch)
             self.reset()
 
-    def on_step(
-        self,
-        action: int,
-        reward: float,
-        terminal: bool,
-        screen: Screen,
-        exploration_rate: float,
-        game: int,
-    ) -> None:
+    def on_step(self, done: Done) -> None:
         """Count a step."""
         self.num_steps += 1
-        self.last_exploration_rate = exploration_rate
-        self.running[game] += reward
-        if terminal:
-            self.scores.append(self.running[game])
-            self.running[game] = 0.0
+        self.last_exploration_rate = done.exploration_rate
+        self.running[done.game] += done.step.reward
+        if done.step.ended:
+            self.scores.append(self.running[done.game])
+            self.running[done.game] = 0.0
 
-    def on_phase_end(self, phase: str, epoch: int) -> None:
+    def on_phase_end(self, phase: Phase) -> None:
         """Write the phase's row and log it."""
-        row = self.row(phase, epoch)
+        if not phase.counted:
+            return
+        row = self.row(phase.name, phase.epoch)
         if not (self.agent.interrupted and self.resumable):
             self.rows.append(row)
             self.write()
@@ -170,8 +160,8 @@ class Statistics(Callback):
         if self.validation_states is None and self.memory:
             if self.memory.count <= self.memory.batch_size:
                 return 0.0
-            self.validation_states = self.memory.sample().prestates.copy()
-        if self.validation_states is None:
+            self.validation_states = self.memory.sample().states.copy()
+        if self.validation_states is None or not self.network:
             return 0.0
         return float(self.network.predict(self.validation_states).max(axis=1).mean())
 

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.make import ENGINES, make_network
+from config import NetworkSettings
+from engine.make import make_network
 from errors import UserError
 from replay_memory import Minibatch
 from snapshot.format import read_snapshot
@@ -45,21 +46,20 @@ def replay_golden(case: Path, **settings: Any) -> dict[str, float]:
         config = ast.literal_eval(str(data["config"].item()))
         updates, batch, history, height, width = data["prestates"].shape
         network = make_network(
-            num_actions=config["actions"],
-            history_length=history,
-            screen_height=height,
-            screen_width=width,
-            batch_size=batch,
-            learning_rate=config["lr"],
-            optimizer=config["optimizer"],
-            batch_norm=config["batch_norm"],
-            clip_error=config["clip_error"],
-            min_reward=config["min_reward"],
-            max_reward=config["max_reward"],
-            discount_rate=config.get("discount_rate", 0.99),
-            decay_rate=config.get("decay_rate", 0.95),
-            rng=np.random.default_rng(0),
-            **settings,
+            NetworkSettings(
+                history_length=history,
+                screen_height=height,
+                screen_width=width,
+                batch_size=batch,
+                learning_rate=config["lr"],
+                optimizer=config["optimizer"],
+                batch_norm=config["batch_norm"],
+                clip_error=config["clip_error"],
+                decay_rate=config.get("decay_rate", 0.95),
+                **settings,
+            ),
+            config["actions"],
+            np.random.default_rng(0),
         )
         network.load_weights(start)
         q_errors = [np.abs(network.predict(data["valid"]) - data["qvalues"][0]).max()]
@@ -68,9 +68,17 @@ def replay_golden(case: Path, **settings: Any) -> dict[str, float]:
             if t in data["target_sync_before_step"]:
                 network.update_target_network()
             screens = np.concatenate([data["prestates"][t], data["poststates"][t]], axis=1)
-            rewards = data["rewards"][t].astype(np.float32)
-            batch_t = Minibatch(screens, data["actions"][t], rewards, data["terminals"][t])
-            network.train(batch_t)
+            rewards = np.clip(data["rewards"][t], config["min_reward"], config["max_reward"])
+            minibatch = Minibatch(
+                screens=screens,
+                actions=data["actions"][t],
+                returns=rewards.astype(np.float32),
+                discounts=config.get("discount_rate", 0.99) * ~data["terminals"][t],
+                indices=np.arange(batch),
+                weights=np.ones(batch, np.float32),
+                history=history,
+            )
+            network.train(minibatch)
             cost_errors.append(abs(network.read_cost() - data["costs"][t]))
             q_errors.append(np.abs(network.predict(data["valid"]) - data["qvalues"][t + 1]).max())
     except NOT_A_CASE as error:
@@ -118,9 +126,10 @@ def main(arguments: list[str] | None = None) -> int:
     golden = checks.add_parser("golden", help="replay golden vectors: Q-values, costs, weights")
     golden.add_argument("folder", type=Path, metavar="DIR")
     golden.add_argument("--tolerance", type=float, default=1e-5, help="default %(default)s")
-    golden.add_argument("--engine", choices=ENGINES, default="torch")
+    golden.add_argument("--engine", choices=["torch", "neon"], default="torch")
     golden.add_argument("--backend", choices=["auto", "cpu", "gpu"], default="auto")
     golden.add_argument("--device_id", type=int, default=0)
+    golden.add_argument("--update_parts", type=int, default=2)
     golden.add_argument(
         "--datatype", choices=["float16", "bfloat16", "float32", "float64"], default="float32"
     )

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared_replay import SharedReplay, make_replay_memory
 
 from errors import UserError
 from replay_memory import ReplayMemory
-from shared_replay import SharedReplay, make_replay_memory
 
 HISTORY, GAMES = 3, 3
 

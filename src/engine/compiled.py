@@ -1,8 +1,8 @@
-"""The two RMSProp rules in one pass over memory each, which PyTorch makes in six.
+"""Loops that pass over memory once where PyTorch's operations do so several times.
 
-Numba compiles the loops for the processor at hand when training begins, in half a second. They do
-what optimizers.py says in PyTorch, to the last bit but one (tests/test_optimizers.py), on a CPU in
-float32; without Numba the plain form serves, and an update takes a tenth longer.
+Numba compiles them for the processor at hand when they are first called, in half a second. They do
+what optimizers.py and layer.py say in PyTorch, to the last bit but one (tests/engine), on a CPU in
+float32; without Numba those forms serve, and an update takes a tenth longer.
 """
 
 from __future__ import annotations
@@ -54,6 +54,25 @@ def centered_rmsprop(
         w[i] -= rate * g[i] / np.sqrt(s[i] - m[i] * m[i] + epsilon)
 
 
+PIXELS = np.arange(256, dtype=np.float32) / np.float32(255)
+
+
+def blocks(
+    screens: NDArray[np.uint8], pixels: NDArray[np.float32], out: NDArray[np.float32]
+) -> None:
+    """Screens (N, C, H/4, 4, W/4, 4) to 4x4 blocks (N, H/4, W/4, C * 16) of `pixels`' values."""
+    count, channels, rows, _, columns, _ = screens.shape
+    for n in range(count):
+        for row in range(rows):
+            for column in range(columns):
+                block = out[n, row, column]
+                for c in range(channels):
+                    for y in range(4):
+                        line = screens[n, c, row, y, column]
+                        for x in range(4):
+                            block[c * 16 + y * 4 + x] = pixels[line[x]]
+
+
 @cache
 def compiled(rule: Loop) -> Loop | None:
     """The rule as machine code, compiled when first called; None without Numba."""
@@ -81,3 +100,16 @@ def run(rule: Loop, tensors: list[Tensor], *constants: float) -> bool:
     vectors = [t.detach().as_strided((t.numel(),), (1,)).numpy() for t in tensors]
     loop(*vectors, *map(np.float32, constants))
     return True
+
+
+def to_blocks(screens: Tensor, dtype: torch.dtype) -> Tensor | None:
+    """Screens (N, C, H, W) uint8 to blocks (N, H/4, W/4, C * 16) from 0 to 1; None if it cannot."""
+    fit = screens.device.type == "cpu" and dtype == torch.float32
+    loop = compiled(blocks) if fit else None
+    if not loop:
+        return None
+    count, channels, height, width = screens.shape
+    rows, columns = height // 4, width // 4
+    out = torch.empty((count, rows, columns, channels * 16))
+    loop(screens.numpy().reshape(count, channels, rows, 4, columns, 4), PIXELS, out.numpy())
+    return out

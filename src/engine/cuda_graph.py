@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,46 +14,67 @@ logger = logging.getLogger(__name__)
 WARM_UP = 3  # updates done one by one first, in which libraries choose and make what they need
 
 
-class CapturedUpdate:
-    """Calls `update` with tensors of always the same shapes; from the fourth call on as a graph.
+class Captured:
+    """Calls `function` with tensors of always the same shapes; from the fourth call on as a graph.
 
-    `update` must read nothing else that changes between calls, and write only in place.
+    Arguments and result are tensors, or tuples and lists of them. The function must read nothing
+    else that changes between calls and write only in place; the next call overwrites its result.
     """
 
-    def __init__(self, update: Callable[..., None]) -> None:
+    def __init__(self, function: Callable[..., Any]) -> None:
         """Nothing captured yet."""
-        self.update = update
+        self.function = function
         self.calls = 0
-        self.inputs: tuple[Tensor, ...] = ()
+        self.inputs: Any = ()
+        self.output: Any = None
         self.graph: torch.cuda.CUDAGraph | None = None
 
-    def __call__(self, *inputs: Tensor) -> None:
-        """One update."""
+    def __call__(self, *inputs: Any) -> Any:
+        """One call."""
         self.calls += 1
         if self.calls == WARM_UP + 1:
             self._capture(inputs)
         if self.graph:
-            for mine, given in zip(self.inputs, inputs, strict=True):
-                mine.copy_(given, non_blocking=True)
+            _copy(self.inputs, inputs)
             self.graph.replay()
-        elif self.calls <= WARM_UP:
-            stream = torch.cuda.Stream()  # capturing wants what came before on another stream
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
-                self.update(*inputs)
-            torch.cuda.current_stream().wait_stream(stream)
-        else:
-            self.update(*inputs)
+            return self.output
+        if self.calls > WARM_UP:
+            return self.function(*inputs)
+        stream = torch.cuda.Stream()  # capturing wants what came before on another stream
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            output = self.function(*inputs)
+        torch.cuda.current_stream().wait_stream(stream)
+        return output
 
-    def _capture(self, inputs: tuple[Tensor, ...]) -> None:
-        """Record the kernels of an update, which does not run them."""
-        self.inputs = tuple(tensor.clone() for tensor in inputs)
+    def _capture(self, inputs: Any) -> None:
+        """Record the kernels of a call, which does not run them."""
+        self.inputs = _clone(inputs)
         graph = torch.cuda.CUDAGraph()
         try:
-            # Other threads may go on with work of their own (overlap.py).
+            # Other threads may continue with work of their own: the overlapped loop's agent.
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                self.update(*self.inputs)
+                self.output = self.function(*self.inputs)
         except RuntimeError as error:
             logger.warning("This GPU cannot capture a weight update (%s): a bit slower.", error)
             return
         self.graph = graph
+
+
+def _clone(value: Any) -> Any:
+    """The same tuples and lists of copies of the tensors."""
+    if isinstance(value, Tensor):
+        return value.clone()
+    parts = [_clone(part) for part in value]
+    if hasattr(value, "_fields"):  # a NamedTuple
+        return type(value)(*parts)
+    return type(value)(parts)
+
+
+def _copy(mine: Any, given: Any) -> None:
+    """Copy the tensors of `given` into those of `mine`, which has the same tuples and lists."""
+    if isinstance(mine, Tensor):
+        mine.copy_(given, non_blocking=True)
+        return
+    for a, b in zip(mine, given, strict=True):
+        _copy(a, b)

@@ -12,7 +12,7 @@ import torch
 from engine.hardware import has_bfloat16
 from errors import UserError
 
-# A network to measure with comes before the one that learns: each thing is told once.
+# A network that is made again, on the CPU instead of a full GPU, says nothing twice.
 warn_once = cache(logging.getLogger(__name__).warning)
 
 DATATYPES = {
@@ -43,6 +43,13 @@ def free_memory(backend: str, device_id: int) -> int:
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
 
 
+def use_one_thread() -> None:
+    """Have the calling thread compute by itself, and take denormal numbers for zero."""
+    torch.set_num_threads(1)
+    torch.get_num_threads()  # settles it: a thread's first use would take what was set last
+    torch.set_flush_denormal(True)
+
+
 def keep_freed_memory() -> None:
     """Let glibc keep what tensors give back: fresh pages cost a third of an eager weight update."""
     if sys.platform == "linux":
@@ -54,7 +61,7 @@ def keep_freed_memory() -> None:
 
 
 def warn_of_slow_datatype(device: torch.device, datatype: str) -> None:
-    """Tell if a CPU has to take pains with it."""
+    """Say so if a CPU computes slowly in it."""
     if device.type != "cpu":
         return
     if datatype == "float16":

@@ -1,25 +1,11 @@
-"""What a run runs on: memory, versions, commit; and the random streams of its seed."""
+"""What a run computes on: its free memory and its processor's abilities."""
 
 from __future__ import annotations
 
-import platform
-import subprocess
-from importlib import metadata
+import os
 from pathlib import Path
 
-import numpy as np
 import psutil
-
-from config import ROOT
-
-PACKAGES = ("torch", "numpy", "ale-py", "opencv-python-headless")
-STREAMS = ("weights", "environment", "starts", "exploration", "replay")
-
-
-def random_stream(seed: int, name: str, game: int = 0) -> np.random.Generator:
-    """A random stream of its own for each part (and each game side by side) of a run."""
-    key = (STREAMS.index(name), game)
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 
 def free_memory() -> int:
@@ -34,46 +20,6 @@ def free_memory() -> int:
         return free
 
 
-def versions() -> dict[str, str]:
-    """Python, the packages that results depend on, and this project's commit."""
-    found = {"python": platform.python_version()}
-    for name in (*PACKAGES, "gymnasium"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue  # another engine does without
-    found["commit"] = commit()
-    return found
-
-
-def commit() -> str:
-    """The commit checked out, `+` if files differ from it; "" where there is no git."""
-    try:
-        words = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--abbrev=12"]
-        answer = subprocess.run(words, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return answer.stdout.strip()
-
-
-def describe() -> str:
-    """Processor, cores, memory and system in a line."""
-    memory = psutil.virtual_memory().total / 2**30
-    cores = psutil.cpu_count(logical=True)
-    return f"{processor()}, {cores} cores, {memory:.0f} GiB, {platform.platform(terse=True)}"
-
-
-def processor() -> str:
-    """The processor's name."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
 def has_bfloat16() -> bool:
     """Whether the processor has instructions for bfloat16; True where that cannot be told."""
     try:
@@ -83,3 +29,10 @@ def has_bfloat16() -> bool:
     lines = (line.split() for line in text.lower().splitlines())
     flags = {word for words in lines if words[:1] in (["flags"], ["features"]) for word in words}
     return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"}) or not flags
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -2,58 +2,92 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from config import NetworkSettings
 from errors import UserError
+from replay_memory import Minibatch
+from snapshot.format import Snapshot
+from snapshot.layers import Layer
 
-ENGINES = ("torch", "neon")
+Array = NDArray[Any]
+
+
+class LearningNetwork(Protocol):
+    """What a run needs of a network, whatever computes it; see deepqnetwork.py."""
+
+    @property
+    def train_iterations(self) -> int:
+        """Weight updates done."""
+
+    def predict(self, states: NDArray[np.uint8], training: bool = False) -> NDArray[np.float32]:
+        """Q-values (N, num_actions) of states (N, history, height, width)."""
+
+    def train(self, minibatch: Minibatch) -> tuple[Array, Array] | None:
+        """One weight update; transitions and the sizes of their errors, once these are known."""
+
+    def update_target_network(self) -> None:
+        """Copy the network to the target network."""
+
+    def read_cost(self) -> float:
+        """Mean cost of the weight updates since this was last called."""
+
+    def save_weights(self, path: Path, *, epoch: int = 0, info: dict[str, Any]) -> None:
+        """Write a snapshot. Raises OSError."""
+
+    def load_weights(self, path: Path) -> Snapshot:
+        """Take over a snapshot. Raises UserError."""
+
+    def layers(self) -> list[Layer]:
+        """The network as a snapshot has it."""
+
+    def get_state(self) -> dict[str, Array]:
+        """All that training depends on."""
+
+    def set_state(self, state: dict[str, Array]) -> None:
+        """Continue from a saved state. Raises ValueError."""
 
 
 def make_network(
-    *,
-    engine: str = "torch",
-    stochastic_round: bool = False,
-    threads: int = 0,
-    overlap: bool = False,
-    **settings: Any,
-) -> Any:
-    """A DeepQNetwork, or the like of it on Neon; `settings` are the keywords of both.
-
-    `stochastic_round` is for Neon alone, `threads` and `overlap` for PyTorch alone.
-    """
-    if engine == "neon":
+    settings: NetworkSettings, num_actions: int, rng: np.random.Generator
+) -> LearningNetwork:
+    """A DeepQNetwork, or the same on Neon; its weights are drawn from `rng`."""
+    if settings.engine == "neon":
         from neon_engine.network import NeonNetwork
 
-        return NeonNetwork(stochastic_round=stochastic_round, **settings)
+        return NeonNetwork(settings, num_actions=num_actions, rng=rng)
     try:
         from deepqnetwork import DeepQNetwork
-        from engine.device import OutOfMemory, warn_once
+        from engine.device import OutOfMemory, warn_of_slow_datatype, warn_once
     except ModuleNotFoundError as error:
         raise UserError(
-            f"{error.name} is not installed: delete .venv and start a script again, which makes it "
-            "anew, or take --engine neon."
+            f"{error.name} is not installed: start one of the scripts, which installs it, or take "
+            "--engine neon."
         ) from error
     try:
-        network = DeepQNetwork(threads=threads, **settings)
+        network = DeepQNetwork(settings, num_actions=num_actions, rng=rng)
     except OutOfMemory as error:
-        if settings["backend"] != "auto":
+        if settings.backend != "auto":
             raise UserError(
                 "The GPU has no memory left for the network: end other programs that use it, or "
                 "take --backend cpu."
             ) from error
         warn_once("The GPU has no memory left: the network is computed on the CPU.")
-        network = DeepQNetwork(threads=threads, **{**settings, "backend": "cpu"})
-    if not overlap:
-        return network
-    from engine.overlap import OverlappedNetwork
-
-    return OverlappedNetwork(network)
+        settings = replace(settings, backend="cpu")
+        network = DeepQNetwork(settings, num_actions=num_actions, rng=rng)
+    warn_of_slow_datatype(network.device, settings.datatype)
+    return network
 
 
-def free_gpu_memory(engine: str, backend: str, device_id: int) -> int:
+def free_gpu_memory(settings: NetworkSettings) -> int:
     """Bytes free on the GPU that PyTorch would compute on; 0 if it is the CPU."""
-    if engine != "torch" or backend == "cpu":
+    if settings.engine != "torch" or settings.backend == "cpu":
         return 0
     from engine.device import free_memory
 
-    return free_memory(backend, device_id)
+    return free_memory(settings.backend, settings.device_id)

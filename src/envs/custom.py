@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from config import ROOT
-from envs.preprocessing import AdaptedEnvironment
+from config import ROOT, EnvironmentSettings
+from envs.preprocessing import PreprocessedEnvironment
 from errors import UserError, shown_traceback
 
 
@@ -32,23 +33,21 @@ def environment_name(text: str) -> str:
 
 
 def make_own_environment(
-    *,
-    name: str,
-    game: str,
-    random_seed: int,
-    frame_skip: int | None = None,
-    screen_width: int = 84,
-    screen_height: int = 84,
-    **settings: Any,
-) -> AdaptedEnvironment:
-    """The environment that `name`, of `environment_name`, stands for; `settings` are the adapter's.
+    settings: EnvironmentSettings, *, name: str, game: str, random_seed: int
+) -> PreprocessedEnvironment:
+    """The environment that `name`, of `environment_name`, stands for.
 
     Its class is called with those of game, random_seed, frame_skip, screen_width and screen_height
-    that it declares. Without a frame_skip of its own the adapter repeats actions.
+    that it declares. If it declares no frame_skip, actions are repeated by PreprocessedEnvironment.
     """
-    offered: dict[str, Any] = {"game": game, "random_seed": random_seed}
-    offered |= {"screen_width": screen_width, "screen_height": screen_height}
-    offered["frame_skip"] = frame_skip or 1
+    frame_skip = settings.frame_skip
+    offered: dict[str, Any] = {
+        "game": game,
+        "random_seed": random_seed,
+        "frame_skip": frame_skip or 1,
+        "screen_width": settings.screen_width,
+        "screen_height": settings.screen_height,
+    }
     made = _load(name)
     given = {}
     with shown_traceback(name):
@@ -66,14 +65,9 @@ def make_own_environment(
                 )
         declared = "frame_skip" in inspect.signature(made).parameters
         world = made(**given)
-    return AdaptedEnvironment(
-        world,
-        name=name,
-        frame_skip=1 if declared else frame_skip or 1,
-        screen_width=screen_width,
-        screen_height=screen_height,
-        **settings,
-    )
+    if declared:
+        settings = replace(settings, frame_skip=1)
+    return PreprocessedEnvironment(settings, world=world, name=name)
 
 
 def _load(name: str) -> Any:

@@ -10,12 +10,14 @@ import os
 import pkgutil
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import ale_py
 import numpy as np
 
-from envs.preprocessing import AdaptedEnvironment, Picture, is_picture
+from config import EnvironmentSettings
+from envs.preprocessing import Picture, PreprocessedEnvironment, is_picture
 from errors import UserError, shown_traceback
 
 logger = logging.getLogger(__name__)
@@ -37,46 +39,34 @@ ACTIONS = {
 
 
 def make_gym_environment(
-    *,
-    name: str,
-    random_seed: int,
-    frame_skip: int | None = None,
-    repeat_action_probability: float | None = None,
-    minimal_action_set: bool = True,
-    max_episode_frames: int = 0,
-    **settings: Any,
-) -> AdaptedEnvironment:
-    """The environment with Gymnasium's id `name`; `settings` are AdaptedEnvironment's.
+    settings: EnvironmentSettings, *, name: str, random_seed: int
+) -> PreprocessedEnvironment:
+    """The environment with Gymnasium's id `name`.
 
-    What an environment can be told, as Atari's can be to skip frames, it is told; else it is done
-    here. So nothing is done twice, and None leaves an environment as it is.
+    What an environment can be told, as Atari's can be to skip frames, it is told; the rest is done
+    by PreprocessedEnvironment. So nothing is done twice, and None leaves an environment as it is.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of packages, to their own developers
         spec = find_spec(name)
     told: dict[str, Any] = {}
-    if frame_skip and "frameskip" in spec.kwargs:
-        told["frameskip"], frame_skip = frame_skip, None
-    if max_episode_frames and "max_num_frames_per_episode" in spec.kwargs:
-        told["max_num_frames_per_episode"], max_episode_frames = max_episode_frames, 0
-    if not minimal_action_set and "full_action_space" in spec.kwargs:
+    if settings.frame_skip and "frameskip" in spec.kwargs:
+        told["frameskip"], settings = settings.frame_skip, replace(settings, frame_skip=None)
+    if settings.max_episode_frames and "max_num_frames_per_episode" in spec.kwargs:
+        told["max_num_frames_per_episode"] = settings.max_episode_frames
+        settings = replace(settings, max_episode_frames=0)
+    if not settings.minimal_action_set and "full_action_space" in spec.kwargs:
         told["full_action_space"] = True
-    if repeat_action_probability is not None:
+    if settings.repeat_action_probability is not None:
         if "repeat_action_probability" in spec.kwargs:
-            told["repeat_action_probability"] = repeat_action_probability
-        elif repeat_action_probability:
+            told["repeat_action_probability"] = settings.repeat_action_probability
+        elif settings.repeat_action_probability:
             raise UserError(f"{name} has no sticky actions: leave --repeat_action_probability out.")
     world = GymWorld(spec, name=name, random_seed=random_seed, **told)
     for key in ("frameskip", "repeat_action_probability"):
         if key in spec.kwargs:
             logger.info("%s has its own %s: %s", name, key, (spec.kwargs | told)[key])
-    return AdaptedEnvironment(
-        world,
-        name=name,
-        frame_skip=frame_skip or 1,
-        max_episode_frames=max_episode_frames,
-        **settings,
-    )
+    return PreprocessedEnvironment(settings, world=world, name=name)
 
 
 def find_spec(name: str) -> Any:
@@ -112,7 +102,7 @@ def _is_installed(package: str) -> bool:
 
 
 class GymWorld:
-    """A Gymnasium environment as a World (see adapter.py).
+    """A Gymnasium environment as a World (see preprocessing.py).
 
     Its pictures are its observations if they are pictures, else what it renders.
     """

@@ -14,13 +14,15 @@ import tempfile
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
+from typing import Any, Protocol
 
 from config import Config
-from engine.hardware import free_memory
+from engine.hardware import cores, free_memory
 from envs.remote_game import RemoteGame, Worker
 from envs.worker import make_game, map_screens, screens_shape
 from errors import UserError
-from game import Game
+from game import Step
+from state_buffer import StateBuffer
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +30,37 @@ WORKER_BYTES = 40 * 2**20  # of a worker process, measured: 30 MB
 GAME_BYTES = 2 * 2**20  # of an Atari game, measured: 1 MB
 
 
-def make_games(config: Config, rom: Path | None) -> Sequence[Game | RemoteGame]:
+class Playable(Protocol):
+    """What the agent needs of a game, wherever it is played; see game.py."""
+
+    @property
+    def buffer(self) -> StateBuffer:
+        """The state the agent acts on."""
+
+    @property
+    def environment(self) -> Any:
+        """The environment; of a game in another process only its action_names are here."""
+
+    def set_mode(self, mode: str) -> None:
+        """`train` or `test`."""
+
+    def start(self) -> Sequence[Step]:
+        """Begin an episode; the no-op steps that were made."""
+
+    def send(self, action: int) -> None:
+        """Begin a step."""
+
+    def receive(self) -> Step:
+        """The end of the step begun last; after the end of an episode the next one has begun."""
+
+    def get_state(self) -> dict[str, Any]:
+        """All that the game depends on."""
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from a saved state. Raises ValueError."""
+
+
+def make_games(config: Config, rom: Path | None) -> Sequence[Playable]:
     """The games of a run: in worker processes, or one alone in this process.
 
     Raises UserError if a game cannot be made.
@@ -69,13 +101,6 @@ def _check_memory(config: Config) -> None:
             f"--num_envs {count} games take {needed / 1e9:.1f} GB but {free / 1e9:.1f} GB are "
             f"free: at most --num_envs {max(count * free // needed, 1)} fit."
         )
-
-
-def cores() -> int:
-    """The processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def start_workers(config: Config, rom: Path | None, count: int) -> list[RemoteGame]:

@@ -17,9 +17,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from environment import Frame, FrameListener, Screen
+from config import EnvironmentSettings
+from environment import Screen
 from errors import UserError, shown_traceback
 from palette import ALE_LUMA
+from watch.frames import Frame, FrameListener
 
 Picture = NDArray[np.uint8]  # (height, width) grey, or (height, width, 3) red, green, blue
 TRIAL_STEPS = 12  # acted out before the work starts, to see whether a world is fit for it
@@ -47,21 +49,10 @@ class World(Protocol):
         """Whether the game is over."""
 
 
-class AdaptedEnvironment:
+class PreprocessedEnvironment:
     """A World as an Environment. Its screens are grey by ALE's luma and resized as ALE's are."""
 
-    def __init__(
-        self,
-        world: World,
-        *,
-        name: str,
-        frame_skip: int = 1,
-        max_episode_frames: int = 0,
-        life_loss_terminal: bool = True,
-        resize: str = "bilinear",
-        screen_width: int = 84,
-        screen_height: int = 84,
-    ) -> None:
+    def __init__(self, settings: EnvironmentSettings, *, world: World, name: str) -> None:
         """Try `world` out for a few steps. Raises UserError, which calls it `name`, if it is unfit.
 
         A frame is one `act` of the world: `frame_skip` of them make a step, `max_episode_frames`
@@ -69,11 +60,12 @@ class AdaptedEnvironment:
         """
         self.world = world
         self.name = name
-        self.frame_skip = frame_skip
-        self.max_episode_frames = max_episode_frames
-        self.life_loss_terminal = life_loss_terminal
-        self.interpolation = {"bilinear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}[resize]
-        self.size = (screen_width, screen_height)
+        self.frame_skip = settings.frame_skip or 1
+        self.max_episode_frames = settings.max_episode_frames
+        self.life_loss_terminal = settings.life_loss_terminal
+        area = settings.resize == "area"
+        self.interpolation = cv2.INTER_AREA if area else cv2.INTER_LINEAR
+        self.size = (settings.screen_width, settings.screen_height)
         missing = [name for name in REQUIRED if not hasattr(world, name)]
         if missing:
             raise UserError(f"{name} lacks {', '.join(missing)}: an environment must have them.")

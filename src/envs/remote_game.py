@@ -138,11 +138,7 @@ class RemoteGame:
         self.number = number
         self.worker = worker
         self.workers = workers
-        self.buffer = StateBuffer(
-            history_length=history_length,
-            screen_height=screens.shape[1],
-            screen_width=screens.shape[2],
-        )
+        self.buffer = StateBuffer(history_length, *screens.shape[1:])
         self.buffer.screens = screens[:history_length]
         self.screens = screens[history_length:]
         self.environment = RemoteEnvironment(self._ask("action_names"))
@@ -163,8 +159,8 @@ class RemoteGame:
         """See Game. The first game that is asked has all games' actions sent."""
         for worker in self.workers:
             worker.flush()
-        reward, terminal, over, opening = self.worker.take(self.number)
-        return Step(reward, self.screens[0].copy(), terminal, over, self._opening(opening))
+        reward, terminal, ended, opening = self.worker.take(self.number)
+        return Step(reward, self.screens[0].copy(), terminal, ended, self._opening(opening))
 
     def get_state(self) -> dict[str, Any]:
         """See Game."""

@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config import Config
-from engine.hardware import random_stream
 from envs.make import make_environment
 from errors import UserError
 from game import Game, Step
+from seeds import random_stream
 
 Opening = list[tuple[float, bool]]  # reward and terminal of each step, the screens left out
 
@@ -34,15 +34,8 @@ def make_game(config: Config, rom: Path | None, number: int) -> Game:
     """Game `number` of a run. Its random streams are its own, whatever is played beside it."""
     seed = config.random_seed
     assert seed is not None
-    return Game(
-        environment=make_environment(config, rom, random_stream(seed, "environment", number)),
-        history_length=config.history_length,
-        screen_height=config.screen_height,
-        screen_width=config.screen_width,
-        random_starts=config.random_starts,
-        zero_history=config.zero_history,
-        rng=random_stream(seed, "starts", number),
-    )
+    environment = make_environment(config, rom, random_stream(seed, "environment", number))
+    return Game(config, environment=environment, rng=random_stream(seed, "starts", number))
 
 
 def screens_shape(config: Config) -> tuple[int, int, int]:
@@ -82,7 +75,7 @@ class Host:
         self.game.send(action)
         step = self.game.receive()
         self.screens[0] = step.screen
-        return step.reward, step.terminal, step.over, self._keep(step.opening)
+        return step.reward, step.terminal, step.ended, self._keep(step.opening)
 
     def get_state(self, _: None) -> dict[str, Any]:
         """All that the game goes on from."""

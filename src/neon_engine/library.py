@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from config import NetworkSettings
 from errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -54,34 +55,26 @@ def _give_back_names() -> None:
         vars(np).setdefault(name, kind)
 
 
-def new_backend(
-    neon: Any,
-    *,
-    backend: str,
-    device_id: int,
-    datatype: str,
-    batch_size: int,
-    stochastic_round: bool,
-    seed: int,
-) -> Any:
+def new_backend(settings: NetworkSettings, neon: Any, *, seed: int) -> Any:
     """What Neon computes on from now on; `auto` is the GPU where Neon can use one.
 
     Raises UserError if this machine, or Neon, cannot do it.
     """
+    s = settings
     gpus = importlib.import_module("neon.backends.util.check_gpu").get_device_count()
-    kind = "gpu" if backend == "gpu" or (backend == "auto" and gpus) else "cpu"
-    if kind == "gpu" and device_id >= gpus:
+    kind = "gpu" if s.backend == "gpu" or (s.backend == "auto" and gpus) else "cpu"
+    if kind == "gpu" and s.device_id >= gpus:
         raise UserError(
-            f"There is no GPU {device_id} that Neon can use (it sees {gpus}, through PyCUDA): take "
-            "--backend cpu or another --device_id."
+            f"There is no GPU {s.device_id} that Neon can use (it sees {gpus}, through PyCUDA): "
+            "take --backend cpu or another --device_id."
         )
     datatypes = ["float16", "float32"] + ["float64"] * (kind == "cpu")
-    if datatype not in datatypes:
+    if s.datatype not in datatypes:
         raise UserError(
-            f"Neon's {kind} backend has no {datatype}: take one of --datatype "
+            f"Neon's {kind} backend has no {s.datatype}: take one of --datatype "
             f"{', '.join(datatypes)}."
         )
-    if stochastic_round and kind == "cpu":
+    if s.stochastic_round and kind == "cpu":
         logger.warning("--stochastic_round changes nothing on Neon's cpu backend.")
     try:
         with warnings.catch_warnings():
@@ -89,10 +82,10 @@ def new_backend(
             return neon.backends.gen_backend(
                 backend=kind,
                 rng_seed=seed,
-                datatype=np.dtype(datatype).type,
-                batch_size=batch_size,
-                stochastic_round=stochastic_round,
-                device_id=device_id,
+                datatype=np.dtype(s.datatype).type,
+                batch_size=s.batch_size,
+                stochastic_round=s.stochastic_round,
+                device_id=s.device_id,
             )
     except Exception as error:  # PyCUDA's have no kind in common
         raise UserError(

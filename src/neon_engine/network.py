@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from config import NetworkSettings
 from errors import UserError
 from neon_engine.library import import_neon, new_backend
 from replay_memory import Minibatch
@@ -28,89 +29,61 @@ class NeonNetwork:
     """What DeepQNetwork is, computed by Neon; one at a time: Neon has one backend a process."""
 
     def __init__(
-        self,
-        *,
-        num_actions: int,
-        history_length: int = 4,
-        screen_height: int = 84,
-        screen_width: int = 84,
-        batch_size: int = 32,
-        learning_rate: float = 0.00025,
-        discount_rate: float = 0.99,
-        optimizer: str = "rmsprop",
-        decay_rate: float = 0.95,
-        clip_error: float = 1.0,
-        min_reward: float = -1.0,
-        max_reward: float = 1.0,
-        batch_norm: bool = False,
-        bias: bool = False,
-        padding: int = 0,
-        init: str = "uniform",
-        sum_gradient: bool = False,
-        target_network: bool = True,
-        backend: str = "auto",
-        device_id: int = 0,
-        datatype: str = "float32",
-        stochastic_round: bool = False,
-        rng: np.random.Generator,
+        self, settings: NetworkSettings, *, num_actions: int, rng: np.random.Generator
     ) -> None:
         """A network with new weights drawn by Neon, which is seeded from `rng`.
 
         Raises UserError if Neon is missing or cannot do what the settings ask.
         """
-        drawn = init in ("uniform", "gaussian")
-        if bias or padding or sum_gradient or not drawn or optimizer not in OPTIMIZERS:
+        s = settings
+        drawn = s.init in ("uniform", "gaussian")
+        if s.bias or s.padding or s.sum_gradient or not drawn or s.optimizer not in OPTIMIZERS:
             raise UserError(
                 "On Neon there is the original's network only (no biases or padding, a mean "
                 f"gradient, --optimizer {', '.join(OPTIMIZERS)}): take --preset simple_dqn or "
                 "--engine torch."
             )
-        if (datatype, optimizer) == ("float16", "adam"):
+        if (s.datatype, s.optimizer) == ("float16", "adam"):
             raise UserError(
                 "Adam's 1e-8 is zero in Neon's float16, so that the first update would lose all "
                 "weights: take --optimizer rmsprop or --datatype float32."
             )
         self.num_actions = num_actions
-        self.state_shape = (history_length, screen_height, screen_width)
-        self.batch_size, self.batch_norm, self.init = batch_size, batch_norm, init
-        self.discount_rate, self.clip_error = discount_rate, clip_error
-        self.min_reward, self.max_reward = min_reward, max_reward
+        self.state_shape = (s.history_length, s.screen_height, s.screen_width)
+        self.settings, self.batch_size, self.clip_error = s, s.batch_size, s.clip_error
         self.neon = neon = import_neon()
-        self.be = new_backend(
-            neon,
-            backend=backend,
-            device_id=device_id,
-            datatype=datatype,
-            batch_size=batch_size,
-            stochastic_round=stochastic_round,
-            seed=int(rng.integers(2**32)),
-        )
+        self.be = new_backend(s, neon, seed=int(rng.integers(2**32)))
         self.cost = neon.layers.GeneralizedCost(costfunc=neon.transforms.SumSquared())
-        self.model = self._new_model(batch_size, cost=self.cost)
-        self.target_model = self._new_model(batch_size) if target_network else self.model
+        self.model = self._new_model(s.batch_size, cost=self.cost)
+        self.target_model = self._new_model(s.batch_size) if s.target_steps else self.model
         # Neon fixes the batch size when it makes a model, and acting on one state in a model of the
         # minibatch's size takes five times as long; its GPU kernels want whole batches, though.
-        self.acting_size = 1 if type(self.be).__name__ == "NervanaCPU" else batch_size
+        self.acting_size = 1 if type(self.be).__name__ == "NervanaCPU" else s.batch_size
         self.acting_model = self._new_model(self.acting_size, weights_of=self.model)
-        self.input, self.acting_input = (self._new_input(n) for n in (batch_size, self.acting_size))
-        self.targets = self.be.empty((num_actions, batch_size))
-        rates = {"learning_rate": learning_rate, "decay_rate": decay_rate}
-        settings = {"rmsprop": rates, "adam": {"learning_rate": learning_rate}}
-        self.optimizer = getattr(neon.optimizers, OPTIMIZERS[optimizer])(
-            stochastic_round=stochastic_round, **settings.get(optimizer, {"decay": decay_rate})
+        self.input, self.acting_input = (
+            self._new_input(n) for n in (s.batch_size, self.acting_size)
+        )
+        self.targets = self.be.empty((num_actions, s.batch_size))
+        rule = {
+            "rmsprop": {"learning_rate": s.learning_rate, "decay_rate": s.decay_rate},
+            "adam": {"learning_rate": s.learning_rate},
+            "adadelta": {"decay": s.decay_rate},
+        }[s.optimizer]
+        self.optimizer = getattr(neon.optimizers, OPTIMIZERS[s.optimizer])(
+            stochastic_round=s.stochastic_round, **rule
         )
         self.weighted = [layer for layer in self.model.layers.layers if layer.has_params]
         self.states: list[list[Any]] = []  # of each of these, in the order of a snapshot
         for layer in self.weighted:
             self.states.append([])
             for (_, gradient), states in neon.optimizers.optimizer.get_param_list([layer]):
-                states.extend(self.be.zeros_like(gradient) for _ in range(STATES[optimizer]))
+                states.extend(self.be.zeros_like(gradient) for _ in range(STATES[s.optimizer]))
                 self.states[-1] += states
         self.update_target_network()
         self.train_iterations = 0  # weight updates done
         self.cost_sum, self.cost_count = 0.0, 0
 
-    def predict(self, states: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def predict(self, states: NDArray[np.uint8], training: bool = False) -> NDArray[np.float32]:
         """Q-values (N, num_actions) float32 of states (N, history, height, width) uint8."""
         if states.shape[1:] != self.state_shape or states.dtype != np.uint8:
             raise ValueError(
@@ -128,13 +101,12 @@ class NeonNetwork:
 
     def train(self, minibatch: Minibatch) -> None:
         """One weight update from a minibatch of transitions."""
-        history = self.state_shape[0]
-        self._set_input(self.input, minibatch.screens[:, -history:])
+        self._set_input(self.input, minibatch.next_states)
         q_tp1 = self.target_model.fprop(self.input, inference=True).get()  # (num_actions, B)
-        self._set_input(self.input, minibatch.screens[:, :history])
+        self._set_input(self.input, minibatch.states)
         q_t = self.model.fprop(self.input, inference=False)  # (num_actions, B)
-        r_t = np.clip(minibatch.rewards, self.min_reward, self.max_reward)
-        y = r_t + self.discount_rate * q_tp1.max(axis=0) * ~minibatch.terminals
+        discounts = minibatch.discounts.astype(np.float32)
+        y = minibatch.returns + discounts * q_tp1.max(axis=0)
         targets = q_t.get()  # no error but that of the actions taken
         targets[minibatch.actions, np.arange(self.batch_size)] = y
         self.targets.set(targets)
@@ -207,9 +179,9 @@ class NeonNetwork:
         """A model for batches of `size`, with new weights or sharing those of another."""
         neon = self.neon
         conv, affine = (neon.initializers.Xavier(local=local) for local in (True, False))
-        if self.init == "gaussian":
+        if self.settings.init == "gaussian":
             conv = affine = neon.initializers.Gaussian(scale=0.01)  # the original until 2015
-        relu = {"activation": neon.transforms.Rectlin(), "batch_norm": self.batch_norm}
+        relu = {"activation": neon.transforms.Rectlin(), "batch_norm": self.settings.batch_norm}
         layers = [
             neon.layers.Conv((8, 8, 32), conv, strides=4, name="Convolution_0", **relu),
             neon.layers.Conv((4, 4, 64), conv, strides=2, name="Convolution_1", **relu),

@@ -1,9 +1,10 @@
 """Screens kept compressed, without loss: a million of a game take 100 to 350 MB instead of 7 GB.
 
 Screens hardly change from one step to the next. GROUP neighbouring ones become one LZ4 block: the
-first as it is, the others as what differs from it (XOR), which is mostly zeros. One block is undone
-for the whole window of a sample, two if it lies across. SEGMENT neighbouring screens become one
-immutable `bytes`: a table of where its blocks begin, then the blocks. Checkpoints keep these too.
+first as it is, the others as what differs from it (XOR), which is mostly zeros. One block is
+expanded for the whole window of a sample, two if it lies across. SEGMENT neighbouring screens
+become one immutable `bytes`: a table of where its blocks begin, then the blocks. Checkpoints keep
+these.
 """
 
 from __future__ import annotations
@@ -15,21 +16,42 @@ import lz4.block
 import numpy as np
 from numpy.typing import NDArray
 
-from replay_memory import ScreenArray, ScreenStore, replay_bytes
-
 GROUP = 8  # screens of a block: more take less memory but longer to read
 SEGMENT = 256  # screens of a segment, a multiple of GROUP
-# Room planned for a compressed screen, as a share of its pixels; measured: 1.5 to 5 %.
-PLANNED_SHARE = 1 / 8
 
 Screens = NDArray[np.uint8]  # (n, height, width)
 
 
-class CompressedScreens(ScreenStore):
-    """Screens of a ring of slots, written one after the other; see ReplayMemory's ScreenStore."""
+class CompressedScreens:
+    """A ScreenStore (replay_memory.py): a ring of compressed screens for each game."""
+
+    def __init__(self, games: int, slots: int, screen_height: int, screen_width: int) -> None:
+        """Room for `slots` screens of each game; memory is taken as they come."""
+        self.slots = slots
+        self.rings = [CompressedRing(slots, screen_height, screen_width) for _ in range(games)]
+
+    def write(self, slot: int, screen: NDArray[np.uint8]) -> None:
+        """Keep `screen` (height, width) in `slot`, which follows the game's slot written last."""
+        game, t = divmod(slot, self.slots)
+        self.rings[game].write(t, screen)
+
+    def read(self, first: int, last: int, out: Screens) -> None:
+        """Copy the screens of a game's slots first .. last - 1 into `out`."""
+        game, t = divmod(first, self.slots)
+        self.rings[game].read(t, t + last - first, out)
+
+    def windows(self, ends: NDArray[np.int64], out: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The screens up to each of the slots `ends` (batch,), in `out` (batch, n, ...)."""
+        for screens, end in zip(out, ends.tolist(), strict=True):
+            self.read(end + 1 - len(screens), end + 1, screens)
+        return out
+
+
+class CompressedRing:
+    """The screens of one game, written one after the other."""
 
     def __init__(self, size: int, screen_height: int, screen_width: int) -> None:
-        """Room for `size` screens; it is taken as they come."""
+        """Room for `size` screens."""
         self.size = size
         self.shape = (screen_height, screen_width)
         self.segments = [b""] * -(-size // SEGMENT)
@@ -109,30 +131,6 @@ def check_segment(segment: bytes, count: int) -> None:
         raise ValueError("a segment of screens is damaged")
     if (np.diff(table) <= 0).any():
         raise ValueError("a segment of screens is damaged")
-
-
-def make_screens(
-    storage: str,
-    size: int,
-    screen_height: int,
-    screen_width: int,
-    games: int = 1,
-    device: str = "cuda",
-) -> Sequence[ScreenStore]:
-    """The `array`, `compressed` or `gpu` stores of `size` screens for each of the games."""
-    if storage == "gpu":
-        from replay.gpu import make_device_screens
-
-        return make_device_screens(size, games, screen_height, screen_width, device)
-    kind = CompressedScreens if storage == "compressed" else ScreenArray
-    return [kind(size, screen_height, screen_width) for _ in range(games)]
-
-
-def storage_bytes(storage: str, size: int, screen_height: int, screen_width: int) -> int:
-    """Bytes to plan for a replay memory of `size` steps."""
-    pixels = size * screen_height * screen_width
-    whole = replay_bytes(size, screen_height, screen_width)
-    return whole if storage != "compressed" else whole - pixels + int(pixels * PLANNED_SHARE)
 
 
 def _compress(screens: Screens) -> bytes:

@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atomic import write_atomically
 from errors import UserError
-from snapshot.format import write_atomically
 
 FORMAT = 1
 NAME = re.compile(r"\.?(\d{6,})\.(json|npz|screens)(\.\d+\.tmp)?")

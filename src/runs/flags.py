@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from config import FIELDS, GROUPS, check, kind_of, parse_value, unknown_flag
+from config import FIELDS, GROUPS, check, group_of, kind_of, parse_value, unknown_flag
 from errors import UserError
 
 
@@ -24,24 +24,24 @@ class Parser(argparse.ArgumentParser):
             argument_default=argparse.SUPPRESS,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        group: Any = self
+        groups = {title: self.add_argument_group(title) for title in GROUPS}
         for name, field in FIELDS.items():
-            if name in GROUPS:
-                group = self.add_argument_group(GROUPS[name])
             if name == "game":
                 continue
+            group = groups[group_of(name)]
             default = defaults.get(name, field.default)
             choices = field.metadata["choices"]
             shown = str(default).lower() if isinstance(default, bool) else default
             suffix = "" if default is None else f" [{shown}]"
             kind = kind_of(name)
             words = {bool: "true|false", Path: "FILE"}
+            # A bare --overwrite means --overwrite true.
+            bare: Any = {"nargs": "?", "const": "true"} if kind is bool else {}
             group.add_argument(
                 f"--{name}",
                 metavar="|".join(choices) or words.get(kind, kind.__name__.upper()),
                 help=(field.metadata["help"] + suffix).replace("%", "%%"),
-                # A bare --overwrite means --overwrite true.
-                **({"nargs": "?", "const": "true"} if kind is bool else {}),
+                **bare,
             )
 
     def error(self, message: str) -> typing.NoReturn:

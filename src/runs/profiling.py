@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from runs.run import Run
+
 
 class Stopwatch:
     """Adds up the time and the calls of functions."""
@@ -32,7 +34,7 @@ class Stopwatch:
         setattr(owner, method, timed)
 
 
-def profile(parts: Any, work: Callable[[], None]) -> None:
+def profile(parts: Run, work: Callable[[], None]) -> None:
     """Do `work` and print what each part of it cost."""
     watch = Stopwatch()
     games = parts.agent.games
@@ -43,10 +45,9 @@ def profile(parts: Any, work: Callable[[], None]) -> None:
         for game in games:
             watch.watch("emulation", game, "receive")
     watch.watch("prediction", parts.network, "predict")
-    if parts.replay_memory:
-        for memory in parts.replay_memory.games:
-            watch.watch("remembering", memory, "add")
-        watch.watch("sampling", parts.replay_memory, "sample")
+    if parts.memory:
+        watch.watch("remembering", parts.memory, "add")
+        watch.watch("sampling", parts.memory, "sample")
     watch.watch("weight update", parts.network, "train")
     start = time.perf_counter()
     work()

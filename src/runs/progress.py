@@ -8,7 +8,7 @@ import time
 
 from tqdm import tqdm
 
-from agent import Callback
+from agent import Callback, Phase
 from stats import Statistics
 
 logger = logging.getLogger(__name__)
@@ -27,17 +27,16 @@ class Progress(Callback):
         self.bar: tqdm[None] | None = None
         self.next = 0.0
 
-    def on_phase_start(self, phase: str, epoch: int, steps: int) -> None:
+    def on_phase_start(self, phase: Phase) -> None:
         """A new bar."""
-        self.steps = steps
-        self.label = f"{phase} {epoch}" if epoch else phase
-        self.begun = self.statistics.num_steps  # before a resumed run was interrupted
+        self.steps = phase.steps
+        self.label = f"{phase.name} {phase.epoch}" if phase.epoch else phase.name
+        self.begun: int | None = None  # steps done before a resumed run was interrupted
         self.started = time.monotonic()
         self.next = self.started + (BAR_SECONDS if self.terminal else LINE_SECONDS)
         if self.terminal:
             self.bar = tqdm(
-                total=steps or None,
-                initial=self.begun,
+                total=phase.steps or None,
                 desc=self.label,
                 unit=" steps",
                 leave=False,
@@ -45,33 +44,30 @@ class Progress(Callback):
             )
 
     def on_round(self, step: int) -> None:
-        """Tell how far it is, now and then."""
+        """Say how far it is, now and then."""
+        if self.begun is None:
+            self.begun = step
+            if self.bar is not None:
+                self.bar.initial = self.bar.n = step
         now = time.monotonic()
         if now < self.next:
             return
-        if self.bar:
+        if self.bar is not None:
             self.next = now + BAR_SECONDS
             self.bar.set_postfix_str(self._score(), refresh=False)
             self.bar.update(step - self.bar.n)
-        else:
-            self.next = now + LINE_SECONDS
-            done = self.statistics.num_steps - self.begun
-            rate = done / (now - self.started)
-            left = f", {(self.steps - step) / rate / 60:.0f} min left" if self.steps else ""
-            of = f" of {self.steps}" if self.steps else ""
-            logger.info(
-                "  %s: step %d%s, %.0f steps/s, %s%s",
-                self.label,
-                step,
-                of,
-                rate,
-                self._score(),
-                left,
-            )
+            return
+        self.next = now + LINE_SECONDS
+        rate = (step - self.begun) / (now - self.started)
+        left = f", {(self.steps - step) / rate / 60:.0f} min left" if self.steps and rate else ""
+        of = f" of {self.steps}" if self.steps else ""
+        logger.info(
+            "  %s: step %d%s, %.0f steps/s, %s%s", self.label, step, of, rate, self._score(), left
+        )
 
-    def on_phase_end(self, phase: str, epoch: int) -> None:
+    def on_phase_end(self, phase: Phase) -> None:
         """The bar goes; the phase's result stays."""
-        if self.bar:
+        if self.bar is not None:
             self.bar.close()
             self.bar = None
 

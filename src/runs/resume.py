@@ -7,7 +7,6 @@ interrupted. From any other snapshot training goes on with a new replay memory.
 
 from __future__ import annotations
 
-import glob
 import logging
 import re
 from collections.abc import Sequence
@@ -15,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from config import FIELDS, ROOT, Config, check, check_together, to_plain
-from engine.hardware import PACKAGES, versions
 from envs.roms import file_name, find_rom, game_name, rom_md5
 from envs.trust import trusted_environment, trusted_game
 from errors import UserError
-from runs.checkpoint import position
 from runs.checkpoint_files import Checkpoint, newest, numbers
+from runs.paths import earlier_snapshots
+from runs.position import position
+from runs.provenance import PACKAGES, versions
 
 logger = logging.getLogger(__name__)
 
@@ -156,13 +156,3 @@ def _flags(checkpoint: Checkpoint) -> dict[str, Any]:
             if path.is_relative_to(root):
                 flags[name] = str(ROOT / path.relative_to(root))
     return flags
-
-
-def earlier_snapshots(prefix: Path) -> list[Path]:
-    """The snapshots <prefix>_<epoch>.pkl there are, by epoch."""
-    found = {}
-    for path in prefix.parent.glob(f"{glob.escape(prefix.name)}_*.pkl"):
-        epoch = path.stem[len(prefix.name) + 1 :]
-        if epoch.isdecimal():
-            found[int(epoch)] = path
-    return [found[epoch] for epoch in sorted(found)]

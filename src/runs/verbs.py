@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -117,7 +118,18 @@ class Task:
 
 
 def parse(verb: str, arguments: Sequence[str]) -> Task:
-    """The task that a command line asks for. Raises UserError; exits after --help."""
+    """The task that a command line asks for, its seed drawn and the messages it wants shown.
+
+    Raises UserError; exits after --help.
+    """
+    task = _parse(verb, arguments)
+    logging.getLogger().setLevel(task.config.log_level)
+    if task.config.random_seed is None:
+        task = replace(task, config=replace(task.config, random_seed=secrets.randbits(31)))
+    return task
+
+
+def _parse(verb: str, arguments: Sequence[str]) -> Task:
     about = VERBS[verb]
     parser = Parser(about.usage.split(" ")[0], about.description, about.defaults)
     parser.usage = about.usage

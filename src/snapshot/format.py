@@ -8,12 +8,12 @@ what the snapshot plays and where it comes from. (Source: neon/models/model.py.)
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from atomic import write_atomically
 from errors import UserError
 from snapshot.layers import (
     Layer,
@@ -32,7 +32,7 @@ from snapshot.pickle_writer import dumps
 from snapshot.safe_pickle import MAX_BYTES, loads
 
 __all__ = ["Layer", "batch_norm", "bias", "convolution", "linear", "relu"]
-__all__ += ["Snapshot", "game_of", "read_snapshot", "write_atomically", "write_snapshot"]
+__all__ += ["Snapshot", "game_of", "read_snapshot", "write_snapshot"]
 
 
 def _neon_cpu() -> dict[str, Any]:
@@ -117,26 +117,6 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> None:
             "can be read again; train a smaller network."
         )
     write_atomically(path, data)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Put `data` in place of the file `path` or, if that fails (OSError), leave all as it was."""
-    path = Path(os.path.realpath(path))  # to where a link points, not in place of the link
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:  # Ctrl-C too
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # or a power cut could take the new name back
-    finally:
-        os.close(folder)
 
 
 def game_of(path: Path, snapshot: Snapshot) -> str:

@@ -4,53 +4,70 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from engine.layer import Layer as Weights
 from network import Network
 from optimizers import Optimizer
 from snapshot.compatibility import check_fit
+from snapshot.format import Snapshot
 from snapshot.layers import Layer, batch_norm, bias, convolution, linear, relu
 
 Array = NDArray[np.float32]
 
 
-def layers_of(model: Network, optimizer: Optimizer, *, keep_states: bool) -> list[Layer]:
-    """The network as a snapshot has it, with the optimizer's states if they are to be kept."""
+def to_snapshot(
+    network: Network, optimizer: Optimizer, state_shape: Sequence[int], epoch: int, info: Any
+) -> Snapshot:
+    """The network after `epoch`, with the states of an optimizer that has done something."""
+    layers = layers_of(network, optimizer if optimizer.updates else None)
+    return Snapshot(layers, epoch, info, tuple(state_shape))
+
+
+def layers_of(network: Network, optimizer: Optimizer | None = None) -> list[Layer]:
+    """The network as a snapshot has it, with the states of `optimizer`."""
     found = []
-    tensors = dict(zip(model.names, model.masters, strict=True))
-    states = dict(zip(model.names, optimizer.states, strict=True))
-    numbers = {"convolution": 0, "linear": 0}
+    states: dict[str, Sequence[Tensor]] = {}
+    if optimizer:
+        states = dict(zip(network.masters, optimizer.states, strict=True))
+    numbers = {"Convolution": 0, "Linear": 0}
+    for prefix, layer in network.layers().items():
+        kind = "Convolution" if layer.size else "Linear"
+        name = f"{kind}_{numbers[kind]}"
+        numbers[kind] += 1
 
-    def kept(i: int, *names: str) -> list[Array]:
-        return [model.unpack(i, n, s) for n in names for s in states[i, n] if keep_states]
+        def values(part: str, prefix: str = prefix, layer: Weights = layer) -> Array:
+            return layer.unpack(part, network.masters[f"{prefix}.{part}"])
 
-    for i, layer in enumerate(model.layers):
-        name = f"{layer.kind.title()}_{numbers[layer.kind]}"
-        numbers[layer.kind] += 1
-        w, w_states = model.unpack(i, "W", tensors[i, "W"]), kept(i, "W")
-        if layer.kind == "convolution":
-            size, stride, padding = layer.size, layer.stride, layer.padding
-            found.append(
-                convolution(name, w, size=size, stride=stride, padding=padding, states=w_states)
-            )
+        def kept(*parts: str, prefix: str = prefix, layer: Weights = layer) -> list[Array]:
+            return [
+                layer.unpack(part, state)
+                for part in parts
+                for state in states.get(f"{prefix}.{part}", ())
+            ]
+
+        w, w_states = values("weight"), kept("weight")
+        if layer.size:
+            shape = dict(size=layer.size, stride=layer.stride, padding=layer.padding)
+            found.append(convolution(name, w, **shape, states=w_states))
         else:
             found.append(linear(name, w, states=w_states))
-        if model.bias:
-            b = model.unpack(i, "bias", tensors[i, "bias"])
-            found.append(bias(f"{name}_bias", b, states=kept(i, "bias")))
-        if i in model.running:
-            mean, variance = model.running[i]
+        if hasattr(layer, "bias"):
+            found.append(bias(f"{name}_bias", values("bias"), states=kept("bias")))
+        if layer.normalized:
             found.append(
                 batch_norm(
                     f"{name}_bnorm",
-                    beta=model.unpack(i, "beta", tensors[i, "beta"]),
-                    gamma=model.unpack(i, "gamma", tensors[i, "gamma"]),
-                    gmean=model.unpack(i, "gmean", mean),
-                    gvar=model.unpack(i, "gvar", variance),
-                    states=kept(i, "beta", "gamma"),
+                    beta=values("beta"),
+                    gamma=values("gamma"),
+                    gmean=layer.unpack("mean", layer.mean),
+                    gvar=layer.unpack("variance", layer.variance),
+                    states=kept("beta", "gamma"),
                 )
             )
         if layer.relu:
@@ -59,14 +76,14 @@ def layers_of(model: Network, optimizer: Optimizer, *, keep_states: bool) -> lis
 
 
 @torch.no_grad()
-def load_layers(path: Path, layers: Sequence[Layer], model: Network, optimizer: Optimizer) -> bool:
-    """Take over the layers of the snapshot `path`; whether they had states of this optimizer.
+def from_snapshot(path: Path, snapshot: Snapshot, network: Network, optimizer: Optimizer) -> None:
+    """Take over the network and, if they are of the same rule, the optimizer's states of `path`.
 
-    The network's lower-precision copies are not refreshed. Raises UserError if it does not fit.
+    Raises UserError if the snapshot does not fit.
     """
-    given = [layer for layer in layers if layer.kind != "Activation"]
-    own = layers_of(model, optimizer, keep_states=False)
-    check_fit(path, given, [layer for layer in own if layer.kind != "Activation"])
+    given = [layer for layer in snapshot.layers if layer.kind != "Activation"]
+    own = [layer for layer in layers_of(network) if layer.kind != "Activation"]
+    check_fit(path, given, own)
     arrays: list[Array] = []
     states: list[list[Array]] = []
     for layer in given:
@@ -76,12 +93,17 @@ def load_layers(path: Path, layers: Sequence[Layer], model: Network, optimizer: 
             arrays.append(layer.params[name])
             states.append(layer.states[n * each : (n + 1) * each])
     fits = all(len(a) == len(b) for a, b in zip(states, optimizer.states, strict=True))
-    for n, (i, name) in enumerate(model.names):
-        model.masters[n].copy_(model.pack(i, name, arrays[n]))
+    for n, (key, master) in enumerate(network.masters.items()):
+        prefix, _, name = key.rpartition(".")
+        module = network.layers()[prefix]
+        master.copy_(module.pack(name, arrays[n]))
         for m, mine in enumerate(optimizer.states[n] if fits else ()):
-            mine.copy_(model.pack(i, name, states[n][m]))
+            mine.copy_(module.pack(name, states[n][m]))
+    modules = [layer for layer in network.layers().values() if layer.normalized]
     normalized = [layer for layer in given if layer.kind == "BatchNorm"]
-    for i, layer in zip(model.running, normalized, strict=True):
-        for statistic, name in zip(model.running[i], ("gmean", "gvar"), strict=True):
-            statistic.copy_(model.pack(i, name, layer.params[name]))
-    return fits
+    for module, layer in zip(modules, normalized, strict=True):
+        module.mean.copy_(module.pack("mean", layer.params["gmean"]))
+        module.variance.copy_(module.pack("variance", layer.params["gvar"]))
+    network.refresh()
+    updates = snapshot.info.get("weight_updates", 0)
+    optimizer.updates = max(updates, 0) if fits and type(updates) is int else 0

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent import Agent, Callback
+from agent import Agent, Callback, Done
 from nvis.saliency import Saliency
 
 HISTORY = 150  # steps remembered: 10 seconds of an Atari game
 
 
-class Mind(Callback):
+class AgentView(Callback):
     """Looks into an agent that plays one game. It only reads: the game stays the same."""
 
     def __init__(self, agent: Agent, *, game: str, action_names: Sequence[str]) -> None:
@@ -26,9 +26,9 @@ class Mind(Callback):
         self.action_names = action_names
         self.scores: list[float] = []  # of the games that are over
         self.score = 0.0  # so far
-        self.exploration_rate = agent.exploration_rate_test
+        self.exploration_rate = agent.settings.exploration_rate_test
         self.lives = 0
-        self.taken = False  # a person holds the joystick
+        self.person_plays = False  # a person holds the joystick
         self.saliency: Saliency | None = None  # computes `heat`
         self.changes = 0  # grows whenever there is something new to see
         self.games_over = 0
@@ -43,13 +43,13 @@ class Mind(Callback):
         self.games_over += self.action is not None
         self.action = self.heat = None
 
-    def think(self, action: int) -> int:
-        """The agent has chosen `action` and is about to do it. Returns it: Agent.pilot may be."""
-        game: Any = self.agent.games[0]
+    def on_action(self, game: int, action: int) -> None:
+        """The agent has chosen `action` and is about to do it."""
+        played: Any = self.agent.games[game]
         if self.action is None:
             self.history.clear()
-        self.state = game.buffer.state().copy()
-        self.lives = game.environment.lives()
+        self.state = played.buffer.state().copy()
+        self.lives = played.environment.lives()
         self.action = action
         if self.network:
             # The agent does not predict when it explores; who watches wants to know all the same.
@@ -57,26 +57,17 @@ class Mind(Callback):
             self.history.append(self.qvalues)
         self.heat = self.saliency(self.state, action) if self.saliency else None
         self.changes += 1
-        return action
 
     def show_heat(self) -> None:
         """Compute `heat` from now on. Raises UserError if the network is of another kind."""
         if self.network:
-            self.saliency = Saliency(self.network.layers())  # type: ignore[attr-defined]
+            self.saliency = Saliency(self.network.layers())
 
-    def on_step(
-        self,
-        action: int,
-        reward: float,
-        terminal: bool,
-        screen: NDArray[np.uint8],
-        exploration_rate: float,
-        game: int,
-    ) -> None:
+    def on_step(self, done: Done) -> None:
         """Count the score."""
-        self.score += reward
-        self.exploration_rate = exploration_rate
-        if terminal:
+        self.score += done.step.reward
+        self.exploration_rate = done.exploration_rate
+        if done.step.ended:
             self.scores.append(self.score)
             self.score = 0.0
         self.changes += 1

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from agent import Agent
-from environment import FrameListener
-from watch.agent_view import Mind
+from watch.agent_view import AgentView
+from watch.frames import FrameListener
 
 
 def action_name(held: Collection[str]) -> str:
@@ -39,11 +39,14 @@ class Joystick:
     """
 
     def __init__(
-        self, environment: Any, hand: Callable[[], str | None], on_restart: Callable[[], None]
+        self,
+        environment: Any,
+        held_action: Callable[[], str | None],
+        on_restart: Callable[[], None],
     ) -> None:
-        """`hand` gives the name of the action that is held, None while the agent plays."""
+        """`held_action` gives the name of the action that is held, None while the agent plays."""
         self.environment = environment
-        self.hand = hand
+        self.held_action = held_action
         self.on_restart = on_restart
 
     def __getattr__(self, name: str) -> Any:
@@ -55,8 +58,8 @@ class Joystick:
         self.environment.restart()
 
     def act(self, action: int) -> float:
-        """Do the agent's `action`, or what the hand holds."""
-        game, held = self.environment, self.hand()
+        """Do the agent's `action`, or what a person holds."""
+        game, held = self.environment, self.held_action()
         if held is None:
             reward: float = game.act(action)
             return reward
@@ -68,27 +71,29 @@ class Joystick:
             reward += game.press(game.legal_actions[held], 1)
             if not frames_left or game.is_terminal():
                 break
-            held = self.hand() or "NOOP"
+            held = self.held_action() or "NOOP"
         return reward
 
 
 @contextlib.contextmanager
 def attached(
-    agent: Agent, mind: Mind, see: FrameListener, hand: Callable[[], str | None] = lambda: None
+    agent: Agent,
+    view: AgentView,
+    listener: FrameListener,
+    held_action: Callable[[], str | None] = lambda: None,
 ) -> Iterator[None]:
-    """Let `see` see every frame of the agent's game, and `mind` every thought, in the `with` block.
+    """In the `with` block, `listener` gets every frame of the agent's game and `view` every step.
 
-    `hand` is a Joystick's. Only a game in this process can be seen.
+    `held_action` is a Joystick's. Only a game in this process can be seen.
     """
     played: Any = agent.games[0]
-    environment, pilot = played.environment, agent.pilot
-    played.environment = Joystick(environment, hand, mind.on_restart)
-    environment.frame_listeners.append(see)
-    agent.pilot = (lambda action: mind.think(pilot(action))) if pilot else mind.think
-    agent.callbacks.append(mind)
+    environment = played.environment
+    played.environment = Joystick(environment, held_action, view.on_restart)
+    environment.frame_listeners.append(listener)
+    agent.callbacks.append(view)
     try:
         yield
     finally:
-        played.environment, agent.pilot = environment, pilot
-        environment.frame_listeners.remove(see)
-        agent.callbacks.remove(mind)
+        played.environment = environment
+        environment.frame_listeners.remove(listener)
+        agent.callbacks.remove(view)

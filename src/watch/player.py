@@ -9,13 +9,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from agent import Agent, Callback
-from environment import Frame
+from agent import Agent, Callback, Done
 from errors import UserError
-from watch.agent_view import Mind
+from watch.agent_view import AgentView
+from watch.frames import Frame
 from watch.joystick import action_name, attached
 from watch.scene import Display, Scene
 from watch.speaker import Speaker
@@ -37,7 +34,7 @@ class Player(Callback):
         self,
         *,
         agent: Agent,
-        mind: Mind,
+        view: AgentView,
         display: Display,
         speaker: Speaker,
         frames_per_second: float,
@@ -46,7 +43,7 @@ class Player(Callback):
     ) -> None:
         """`games`: how many are shown, 0 all. `speed` is one of SPEEDS; 1 is the game's own."""
         self.agent = agent
-        self.mind = mind
+        self.view = view
         self.display = display
         self.speaker = speaker
         self.frames_per_second = frames_per_second
@@ -57,20 +54,20 @@ class Player(Callback):
         self.due = time.perf_counter()  # when the next frame is to be shown
         self.drawn = 0.0  # when the last one was
         self.paused = self.stepping = self.quit = False
-        self.shows_mind = self.shows_keys = False
-        mind.taken = mind.network is None
+        self.shows_view = self.shows_keys = False
+        view.person_plays = view.network is None
         self.note, self.note_until = "", 0.0
         self._say("h: keys", NOTE_SECONDS)
 
-    def see(self, frame: Frame) -> None:
+    def show_frame(self, frame: Frame) -> None:
         """Show a frame and wait until the next one is due. Listens to the environment."""
-        if self.agent.stopped or (self.games and self.mind.games_over >= self.games):
+        if self.agent.stopped or (self.games and self.view.games_over >= self.games):
             return  # what comes now is the opening of a game that nobody will play
         self.frame = frame
         self.frames += 1
         speed = SPEEDS[self.speed]
         if frame.audio is not None and HEARD[0] <= speed <= HEARD[1]:
-            self.speaker.hear(frame.audio, speed)
+            self.speaker.play(frame.audio, speed)
         now, pause = time.perf_counter(), 1 / (self.frames_per_second * speed)
         late, waited = now > self.due + pause, now - self.drawn
         often = self.frames % max(1, int(min(speed, 8))) == 0  # no display shows 480 frames/s
@@ -79,32 +76,24 @@ class Player(Callback):
         self.due = max(self.due + pause, now - LATE_SECONDS)
         self._wait()
 
-    def hand(self) -> str | None:
+    def held_action(self) -> str | None:
         """What a person holds the joystick to, None while the agent has it."""
-        return action_name(self.display.held()) if self.mind.taken else None
+        return action_name(self.display.held()) if self.view.person_plays else None
 
-    def on_step(
-        self,
-        action: int,
-        reward: float,
-        terminal: bool,
-        screen: NDArray[np.uint8],
-        exploration_rate: float,
-        game: int,
-    ) -> None:
+    def on_step(self, done: Done) -> None:
         """Stop after a single step; tell the score at a game's end."""
-        if terminal:
-            self._say(f"Game over: {self.mind.scores[-1]:g}", NOTE_SECONDS)
+        if done.step.ended:
+            self._say(f"Game over: {self.view.scores[-1]:g}", NOTE_SECONDS)
         if self.stepping:
             self.stepping, self.paused = False, True
             self._wait()
 
     def show_end(self) -> None:
         """Leave the last game's end to be seen for a moment, or until a key is pressed."""
-        if not self.mind.scores:
+        if not self.view.scores:
             return
         end = time.perf_counter() + LAST_SECONDS
-        self._say(f"Game over: {self.mind.scores[-1]:g}", LAST_SECONDS)
+        self._say(f"Game over: {self.view.scores[-1]:g}", LAST_SECONDS)
         while time.perf_counter() < end and not self.agent.stopped and not self.display.pressed():
             self._draw()
             time.sleep(SLEEP_SECONDS)
@@ -128,7 +117,7 @@ class Player(Callback):
         note = self.note if self.drawn < self.note_until else ""
         if self.paused:
             note = "paused   p: go on   n: one step"
-        scene = Scene(self.frame.rgb, self.mind, self.shows_mind, self.shows_keys, note)
+        scene = Scene(self.frame.rgb, self.view, self.shows_view, self.shows_keys, note)
         self.display.draw(scene)
 
     def _say(self, note: str, seconds: float = NOTE_SECONDS) -> None:
@@ -150,28 +139,28 @@ class Player(Callback):
                 self.speaker.volume = round(min(max(self.speaker.volume + louder, 0), 1), 1)
                 silent = "" if self.speaker.channel else " (there is no sound device)"
                 self._say(f"volume {self.speaker.volume:.0%}{silent}")
-            case "m" if self.mind.network is None:
+            case "m" if self.view.network is None:
                 self._say("there is no agent to play: give a snapshot")
             case "m":
-                self.mind.taken = not self.mind.taken
-                self._say("you play" if self.mind.taken else "the agent plays")
+                self.view.person_plays = not self.view.person_plays
+                self._say("you play" if self.view.person_plays else "the agent plays")
             case "p":
                 self.paused, self.stepping = not self.paused, False
             case "n":
                 self.paused, self.stepping = False, True
             case "v":
-                self.shows_mind = not self.shows_mind
+                self.shows_view = not self.shows_view
             case "g":
                 self._toggle_heat()
             case "h":
                 self.shows_keys = not self.shows_keys
 
     def _toggle_heat(self) -> None:
-        if self.mind.saliency:
-            self.mind.saliency = self.mind.heat = None
+        if self.view.saliency:
+            self.view.saliency = self.view.heat = None
             return
         try:
-            self.mind.show_heat()
+            self.view.show_heat()
         except UserError as error:
             self._say(str(error))
 
@@ -179,23 +168,23 @@ class Player(Callback):
 @contextlib.contextmanager
 def watching(
     agent: Agent, *, game: str, games: int, display: str, volume: float, speed: float = 1.0
-) -> Iterator[Mind]:
-    """Show what the agent does inside the `with` block; gives the Mind that is shown.
+) -> Iterator[AgentView]:
+    """Show what the agent does inside the `with` block; gives the AgentView that is shown.
 
     `games`: how many are shown, 0 all. `display` is window or terminal; where there is none, the
     next best is taken, which is said. Raises UserError if a person is to play and there is none.
     """
-    environment: Any = agent.games[0].environment  # type: ignore[attr-defined]
-    mind = Mind(agent, game=game, action_names=environment.action_names)
+    environment: Any = agent.games[0].environment
+    view = AgentView(agent, game=game, action_names=environment.action_names)
     shown = open_display(display, game, alone=agent.network is None)
     if shown is None:
-        with attached(agent, mind, lambda frame: None):
-            yield mind
+        with attached(agent, view, lambda frame: None):
+            yield view
         return
     speaker = Speaker(volume)
     player = Player(
         agent=agent,
-        mind=mind,
+        view=view,
         display=shown,
         speaker=speaker,
         frames_per_second=environment.frames_per_second,
@@ -203,9 +192,9 @@ def watching(
         speed=speed,
     )
     try:
-        with attached(agent, mind, player.see, player.hand):
+        with attached(agent, view, player.show_frame, player.held_action):
             agent.callbacks.append(player)
-            yield mind
+            yield view
             player.show_end()
     finally:
         agent.callbacks.remove(player)
@@ -217,12 +206,12 @@ def watching(
 
 def play(agent: Agent, *, game: str, games: int, display: str, volume: float) -> None:
     """Play `games` games for somebody to watch, or to play, and print the scores."""
-    with watching(agent, game=game, games=games, display=display, volume=volume) as mind:
+    with watching(agent, game=game, games=games, display=display, volume=volume) as view:
         agent.play(games)
-    for number, score in enumerate(mind.scores, 1):
+    for number, score in enumerate(view.scores, 1):
         print(f"Game {number}: score {score:g}")
-    if len(mind.scores) < games:
-        print(f"Stopped in game {len(mind.scores) + 1} at score {mind.score:g}.")
+    if len(view.scores) < games:
+        print(f"Stopped in game {len(view.scores) + 1} at score {view.score:g}.")
 
 
 def open_display(name: str, game: str, *, alone: bool) -> Display | None:

@@ -17,17 +17,17 @@ from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 
 from agent import Agent
-from environment import Frame
 from errors import UserError
-from watch.agent_view import Mind
+from watch.agent_view import AgentView
 from watch.film import MAKER, Film, make_film, make_folder
+from watch.frames import Frame
 from watch.joystick import attached
 from watch.picture import Picture, glowing, scaled, size_of
 from watch.speaker import SAMPLE_RATE
 from watch.view_panel import HEIGHT, WIDTH, Panel
 
 FILM_HEIGHT = 840  # pixels, about: 210 lines four times. Films have one colour for 2x2 pixels
-MIND_HEIGHT = 630  # with the agent's mind beside it: colours glow there anyhow
+VIEW_HEIGHT = 630  # with the agent's view beside it: colours glow there anyhow
 
 
 class FrameFolder:
@@ -96,27 +96,27 @@ class SoundFile:
 
 
 class Recorder:
-    """Hands each frame to the film, with the agent's mind if wanted, and to what else records."""
+    """Hands each frame to the film, with the agent's view if wanted, and to what else records."""
 
     def __init__(
-        self, agent: Agent, mind: Mind, *, games: int, factor: int, shows_mind: bool
+        self, agent: Agent, view: AgentView, *, games: int, factor: int, shows_view: bool
     ) -> None:
         """`games` are recorded, 0: all. The film shows pixels `factor` times as large."""
         self.agent = agent
-        self.mind = mind
+        self.view = view
         self.games = games
         self.factor = factor
-        self.shows_mind = shows_mind
+        self.shows_view = shows_view
         self.film: Film | None = None
         self.others: list[Film] = []  # they get the game's own picture
         self.frames = 0
         self.error: Exception | None = None
         self.whole = np.empty((0, 0, 3), np.uint8)  # the film's picture of last time
-        self.panel_shows = -1  # mind.changes
+        self.panel_shows = -1  # view.changes
 
-    def see(self, frame: Frame) -> None:
+    def record_frame(self, frame: Frame) -> None:
         """Record a frame. What cannot be written ends the game, and `error` tells why."""
-        if self.error or (self.games and self.mind.games_over >= self.games):
+        if self.error or (self.games and self.view.games_over >= self.games):
             return
         try:
             if self.film:
@@ -139,22 +139,22 @@ class Recorder:
     def size(self, picture: Picture) -> tuple[int, int]:
         """Width and height of the film of such pictures: even, as films must be."""
         width, height = (length * self.factor // 2 * 2 for length in size_of(picture))
-        return width + self.shows_mind * (WIDTH * height // HEIGHT // 2 * 2), height
+        return width + self.shows_view * (WIDTH * height // HEIGHT // 2 * 2), height
 
     def picture(self, game: Picture) -> Picture:
         """A frame as the film shows it."""
-        mind, (width, height) = self.mind, self.size(game)
-        if mind.heat is not None:
-            game = glowing(game, mind.heat)
-        if not self.shows_mind:
+        view, (width, height) = self.view, self.size(game)
+        if view.heat is not None:
+            game = glowing(game, view.heat)
+        if not self.shows_view:
             return scaled(game, width, height)
         left = size_of(game)[0] * self.factor // 2 * 2
         if self.whole.shape[:2] != (height, width):
             self.whole = np.zeros((height, width, 3), np.uint8)
-        if self.panel_shows != mind.changes:
-            panel = Panel(height / HEIGHT).draw(mind)[:height, : width - left]
+        if self.panel_shows != view.changes:
+            panel = Panel(height / HEIGHT).draw(view)[:height, : width - left]
             self.whole[: panel.shape[0], left : left + panel.shape[1]] = panel
-            self.panel_shows = mind.changes
+            self.panel_shows = view.changes
         self.whole[:, :left] = scaled(game, left, height)
         return self.whole
 
@@ -169,24 +169,24 @@ def recording(
     overlay: str = "none",
     screen_path: Path | None = None,
     sound_file: Path | None = None,
-) -> Iterator[Mind]:
+) -> Iterator[AgentView]:
     """Record what the agent does inside the `with` block; gives what is seen of it, its scores.
 
-    `games`: how many are recorded, 0 all. `overlay` mind shows the agent's mind beside the game.
+    `games`: how many are recorded, 0 all. `overlay` view shows the agent's view beside the game.
     Raises UserError if something cannot be written: before the block, or at its end, when what was
     recorded until then is kept.
     """
-    environment: Any = agent.games[0].environment  # type: ignore[attr-defined]
+    environment: Any = agent.games[0].environment
     picture = environment.frame_rgb()
-    mind = Mind(agent, game=game, action_names=environment.action_names)
-    shows_mind = overlay == "mind"
-    if shows_mind:
-        mind.show_heat()
-    factor = max((MIND_HEIGHT if shows_mind else FILM_HEIGHT) // picture.shape[0], 1)
-    if video_file and video_file.suffix == ".gif" and not shows_mind:
+    view = AgentView(agent, game=game, action_names=environment.action_names)
+    shows_view = overlay == "mind"
+    if shows_view:
+        view.show_heat()
+    factor = max((VIEW_HEIGHT if shows_view else FILM_HEIGHT) // picture.shape[0], 1)
+    if video_file and video_file.suffix == ".gif" and not shows_view:
         factor = 1
-    recorder = Recorder(agent, mind, games=games, factor=factor, shows_mind=shows_mind)
-    with contextlib.closing(recorder), attached(agent, mind, recorder.see):
+    recorder = Recorder(agent, view, games=games, factor=factor, shows_view=shows_view)
+    with contextlib.closing(recorder), attached(agent, view, recorder.record_frame):
         if video_file:
             recorder.film = make_film(
                 video_file,
@@ -198,7 +198,7 @@ def recording(
             recorder.others.append(FrameFolder(screen_path))
         if sound_file:
             recorder.others.append(SoundFile(sound_file))
-        yield mind
+        yield view
     if recorder.error:
         problem = getattr(recorder.error, "strerror", None) or recorder.error
         raise UserError(
@@ -207,12 +207,12 @@ def recording(
 
 
 @contextlib.contextmanager
-def progress(agent: Agent, mind: Mind) -> Iterator[None]:
+def progress(agent: Agent, view: AgentView) -> Iterator[None]:
     """A bar for as long as games are recorded: frames, frames a second, the score."""
-    environment: Any = agent.games[0].environment  # type: ignore[attr-defined]
+    environment: Any = agent.games[0].environment
 
     def tell(frame: Frame) -> None:
-        bar.set_postfix_str(f"score {mind.score:g}", refresh=False)
+        bar.set_postfix_str(f"score {view.score:g}", refresh=False)
         bar.update()
 
     with tqdm(desc="Recording", unit=" frames", disable=None, leave=False) as bar:

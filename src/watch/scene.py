@@ -6,7 +6,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 from typing import Protocol
 
-from watch.agent_view import Mind
+from watch.agent_view import AgentView
 from watch.picture import Picture
 
 KEYS = (
@@ -29,8 +29,8 @@ class Scene:
     """Everything there is to see at one moment."""
 
     picture: Picture
-    mind: Mind
-    shows_mind: bool
+    view: AgentView
+    shows_view: bool
     shows_keys: bool
     note: str  # a few words over the picture, or none
 

@@ -20,30 +20,30 @@ def plays_alone(task: Task) -> bool:
     return task.verb == "play" and not task.config.load_weights
 
 
-def play(task: Task, agent: Agent, network: Any) -> None:
+def play(task: Task, agent: Agent) -> None:
     """Play `--play_games` games as the flags ask: seen, recorded, looked into, or just played."""
     config, games = task.config, task.config.play_games
     collector = StateCollector(agent)
     if config.visualization_file:
         agent.callbacks.append(collector)
-    with recorded(task, agent, games) as mind:
+    with recorded(task, agent, games) as view:
         if config.display_screen:
             from watch.player import play as show
 
             show(agent, game=task.game, games=games, display=config.display, volume=config.volume)
-        elif mind:
+        elif view:
             from watch.recorder import progress
 
-            with progress(agent, mind):
+            with progress(agent, view):
                 agent.play(games)
         else:
             agent.play(games)
-    if mind and not config.display_screen:
-        for number, score in enumerate(mind.scores, 1):
+    if view and not config.display_screen:
+        for number, score in enumerate(view.scores, 1):
             print(f"Game {number}: score {score:g}")
     if config.visualization_file:
         visualize(
-            network,
+            agent.network,
             collector.states(),
             filters=config.visualization_filters,
             file=config.visualization_file,
@@ -72,8 +72,8 @@ def recorded(task: Task, agent: Agent, games: int) -> Iterator[Any]:
         overlay=config.overlay,
         screen_path=config.record_screen_path,
         sound_file=config.record_sound_filename,
-    ) as mind:
-        yield mind
+    ) as view:
+        yield view
     for path in files:
         if path:
             logger.info("Wrote %s", path)

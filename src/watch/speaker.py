@@ -33,7 +33,7 @@ class Speaker:
         except pygame.error as error:
             logger.warning("There is no sound: %s.", str(error).rstrip("."))
 
-    def hear(self, audio: NDArray[np.uint8], speed: float) -> None:
+    def play(self, audio: NDArray[np.uint8], speed: float) -> None:
         """Add a frame's samples, (512,) uint8 around 128; at another speed the pitch changes."""
         if self.channel is None:
             return

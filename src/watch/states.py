@@ -9,8 +9,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from agent import Agent, Callback
-from game import Screen
+from agent import Agent, Callback, Done, Phase
+from environment import Screen
 
 
 class StateCollector(Callback):
@@ -21,21 +21,13 @@ class StateCollector(Callback):
         self.game = agent.games[0]
         self.screens: list[Screen] = []
 
-    def on_phase_start(self, phase: str, epoch: int, steps: int) -> None:
+    def on_phase_start(self, phase: Phase) -> None:
         """Nothing kept yet."""
         self.screens = []
 
-    def on_step(
-        self,
-        action: int,
-        reward: float,
-        terminal: bool,
-        screen: Screen,
-        exploration_rate: float,
-        game: int,
-    ) -> None:
+    def on_step(self, done: Done) -> None:
         """Keep the screen after the step."""
-        self.screens.append(screen)
+        self.screens.append(done.step.screen)
 
     def states(self) -> NDArray[np.uint8]:
         """All states of the game, (n, history, height, width) uint8: a view of its screens."""

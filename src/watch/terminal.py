@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import UserError
-from watch.agent_view import Mind
+from watch.agent_view import AgentView
 from watch.picture import Picture, glowing, size_of
 from watch.scene import KEYS, Scene
 from watch.view_panel import AMBER, BACKGROUND, BLUE, MUTED, TEXT
@@ -193,45 +193,45 @@ def _escape(colour: tuple[int, int], true_colour: bool) -> str:
 
 
 def draw_scene(canvas: Canvas, scene: Scene, picture: Picture) -> None:
-    """The picture in the middle, the agent's mind at its right, notes in the last line."""
+    """The picture in the middle, the agent's view at its right, notes in the last line."""
     columns, lines = canvas.size
-    if scene.mind.heat is not None:
-        picture = glowing(picture, scene.mind.heat)
-    panel = PANEL if scene.shows_mind and columns >= 2 * PANEL else 0
+    if scene.view.heat is not None:
+        picture = glowing(picture, scene.view.heat)
+    panel = PANEL if scene.shows_view and columns >= 2 * PANEL else 0
     canvas.picture(picture, 0, 0, columns - panel, lines - 1, size_of(picture))
     if panel:
-        draw_mind(canvas, scene.mind, columns - PANEL + 2, lines - 1)
+        draw_mind(canvas, scene.view, columns - PANEL + 2, lines - 1)
     if scene.shows_keys:
         left = max((columns - panel - 56) // 2, 0)
         for row, (keys, what) in enumerate(pair for pair in KEYS if pair[0] != "f"):
             canvas.text(left, 1 + row, f"  {keys:16}{what:38}", TEXT, BACKGROUND)
-    score = f"{scene.mind.score:g} "
+    score = f"{scene.view.score:g} "
     canvas.text(0, lines - 1, f" {scene.note or 'h keys  q quit'}".ljust(columns), MUTED)
     canvas.text(max(columns - len(score), 0), lines - 1, score, AMBER)
 
 
-def draw_mind(canvas: Canvas, mind: Mind, x: int, lines: int) -> None:
+def draw_mind(canvas: Canvas, view: AgentView, x: int, lines: int) -> None:
     """The agent's view in text, its screens below as far as there is room."""
-    who = "you play" if mind.taken else "the agent plays"
-    canvas.text(x, 0, mind.game.replace("_", " ").title(), TEXT)
-    canvas.text(x, 1, who, AMBER if mind.taken else MUTED)
-    numbers = f"score {mind.score:g}  lives {mind.lives}  expl. {mind.exploration_rate:.0%}"
+    who = "you play" if view.person_plays else "the agent plays"
+    canvas.text(x, 0, view.game.replace("_", " ").title(), TEXT)
+    canvas.text(x, 1, who, AMBER if view.person_plays else MUTED)
+    numbers = f"score {view.score:g}  lives {view.lives}  expl. {view.exploration_rate:.0%}"
     canvas.text(x, 2, numbers, TEXT)
     row = 4
-    if mind.qvalues is not None:
-        low, high = np.min(mind.history), np.max(mind.history)
-        for i, (name, q) in enumerate(zip(mind.action_names, mind.qvalues, strict=True)):
+    if view.qvalues is not None:
+        low, high = np.min(view.history), np.max(view.history)
+        for i, (name, q) in enumerate(zip(view.action_names, view.qvalues, strict=True)):
             length = round(float((q - low) / max(high - low, 1e-6)) * 10)
-            colour = AMBER if i == mind.action else MUTED
+            colour = AMBER if i == view.action else MUTED
             canvas.text(x, row, f"{name:14.14}", colour)
-            canvas.text(x + 14, row, "█" * length, AMBER if i == mind.action else BLUE)
+            canvas.text(x + 14, row, "█" * length, AMBER if i == view.action else BLUE)
             canvas.text(x + 25, row, f"{q:7.3f}", colour)
             row += 1
         row += 1
-    if mind.state is None:
+    if view.state is None:
         return
     columns, height = SCREENS
-    for i, screen in enumerate(mind.state):
+    for i, screen in enumerate(view.state):
         top = row + i // 2 * (height + 1)
         if top + height <= lines:
             picture = np.repeat(screen[..., None], 3, axis=2)

@@ -1,4 +1,4 @@
-"""The agent's mind as a picture: what it sees, what it expects of each action, what it chose."""
+"""The agent's view as a picture: what it sees, what it expects of each action, what it chose."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from watch.agent_view import HISTORY, Mind
+from watch.agent_view import HISTORY, AgentView
 
 WIDTH, HEIGHT = 392, 630  # pixels, at scale 1: as high as a game's 210 lines three times
 MARGIN = 16
@@ -55,28 +55,28 @@ def length(text: str, size: int) -> float:
 
 
 class Panel:
-    """Draws a Mind, (630, 392, 3) uint8 times `scale`."""
+    """Draws a AgentView, (630, 392, 3) uint8 times `scale`."""
 
     def __init__(self, scale: float = 1.0) -> None:
         """A scale for the screen it is shown on: text is drawn in that size, not blown up."""
         self.scale = scale
 
-    def draw(self, mind: Mind) -> Picture:
-        """The picture of what `mind` holds now."""
+    def draw(self, view: AgentView) -> Picture:
+        """The picture of what `view` holds now."""
         self.image = Image.new("RGB", (self._px(WIDTH), self._px(HEIGHT)), BACKGROUND)
         self.canvas = ImageDraw.Draw(self.image)
-        self._header(mind)
+        self._header(view)
         self._label(134, "State: the last screens it has seen, the newest at the right")
-        bottom = self._qvalues(mind, 264)
+        bottom = self._qvalues(view, 264)
         chart = (MARGIN, bottom + 38, WIDTH - MARGIN, HEIGHT - MARGIN)
-        if mind.network:
+        if view.network:
             self._label(bottom + 26, "Q-values of the last 10 seconds, the best one in amber")
             self._box(chart, CARD, 6)
         picture = np.array(self.image)
-        if mind.state is not None:
-            self._screens(picture, mind.state)
-        if len(mind.history) > 1:
-            self._chart(picture, mind, chart)
+        if view.state is not None:
+            self._screens(picture, view.state)
+        if len(view.history) > 1:
+            self._chart(picture, view, chart)
         return picture
 
     def _px(self, length: float) -> int:
@@ -96,15 +96,21 @@ class Panel:
     ) -> None:
         self.canvas.rounded_rectangle([self._px(v) for v in box], self._px(radius), fill)
 
-    def _header(self, mind: Mind) -> None:
-        title = mind.game.replace("_", " ").title()
+    def _header(self, view: AgentView) -> None:
+        title = view.game.replace("_", " ").title()
         self._text(MARGIN, 36, title, 24 if len(title) < 18 else 17, TEXT, "ls")
-        who = "you play" if mind.taken else "exploring" if _explores(mind) else "the agent plays"
-        self._text(WIDTH - MARGIN, 36, who, 14, AMBER if mind.taken else MUTED, "rs")
+        who = (
+            "you play"
+            if view.person_plays
+            else "exploring"
+            if _explores(view)
+            else "the agent plays"
+        )
+        self._text(WIDTH - MARGIN, 36, who, 14, AMBER if view.person_plays else MUTED, "rs")
         tiles = (
-            ("Score", f"{mind.score:,.0f}" if mind.score % 1 == 0 else f"{mind.score:,.1f}"),
-            ("Lives", str(mind.lives)),
-            ("Exploration", f"{mind.exploration_rate:.0%}"),
+            ("Score", f"{view.score:,.0f}" if view.score % 1 == 0 else f"{view.score:,.1f}"),
+            ("Lives", str(view.lives)),
+            ("Exploration", f"{view.exploration_rate:.0%}"),
         )
         width = (INNER - 16) / 3
         for i, (label, value) in enumerate(tiles):
@@ -122,36 +128,38 @@ class Panel:
             x, y = self._px(MARGIN + i * (width + 8)), self._px(144)
             picture[y : y + size, x : x + size] = grey[..., None]
 
-    def _qvalues(self, mind: Mind, y: float) -> float:
+    def _qvalues(self, view: AgentView, y: float) -> float:
         """A bar an action, longer for a higher Q-value; returns where they end."""
-        if not mind.network:
+        if not view.network:
             self._label(y, "There is no network: this game is yours")
             return y
         self._label(y, "Q-value of each action, and its choice")
-        names, q = mind.action_names, mind.qvalues
+        names, q = view.action_names, view.qvalues
         row = min(26.0, 240 / len(names))
         size = min(13, int(row) - 2)
-        low, high = _range(mind)
+        low, high = _range(view)
         for i, name in enumerate(names):
             top = y + 10 + i * row
             middle, thickness = top + row / 2, row * 0.55
-            colour = AMBER if i == mind.action else BLUE
-            self._text(MARGIN, middle, name, size, TEXT if i == mind.action else MUTED, "lm")
+            colour = AMBER if i == view.action else BLUE
+            self._text(MARGIN, middle, name, size, TEXT if i == view.action else MUTED, "lm")
             bar = (128, middle - thickness / 2, 312, middle + thickness / 2)
             self._box(bar, TRACK, 3)
             if q is not None:
                 length = max(float((q[i] - low) / (high - low)) * 184, 5)
                 self._box((128, bar[1], 128 + length, bar[3]), colour, 3)
-                value = TEXT if i == mind.action else MUTED
+                value = TEXT if i == view.action else MUTED
                 self._text(WIDTH - MARGIN, middle, _number(float(q[i])), size, value, "rm")
         return y + 10 + len(names) * row
 
-    def _chart(self, picture: Picture, mind: Mind, box: tuple[float, float, float, float]) -> None:
+    def _chart(
+        self, picture: Picture, view: AgentView, box: tuple[float, float, float, float]
+    ) -> None:
         """A line an action, and the highest of them."""
         left, top, right, bottom = (self._px(v) for v in box)
         pad = self._px(8)
-        q = np.stack(mind.history)  # (steps, num_actions)
-        low, high = _range(mind)
+        q = np.stack(view.history)  # (steps, num_actions)
+        low, high = _range(view)
         x = (
             right
             - pad
@@ -166,16 +174,16 @@ class Panel:
             cv2.polylines(picture, [fixed], False, colour, width, cv2.LINE_AA, shift=4)
 
 
-def _explores(mind: Mind) -> bool:
-    q = mind.qvalues
-    return q is not None and mind.action is not None and q[mind.action] < q.max()
+def _explores(view: AgentView) -> bool:
+    q = view.qvalues
+    return q is not None and view.action is not None and q[view.action] < q.max()
 
 
-def _range(mind: Mind) -> tuple[float, float]:
+def _range(view: AgentView) -> tuple[float, float]:
     """The lowest and highest Q-value remembered: their differences are what matters."""
-    if not mind.history:
+    if not view.history:
         return 0.0, 1.0
-    low, high = float(np.min(mind.history)), float(np.max(mind.history))
+    low, high = float(np.min(view.history)), float(np.max(view.history))
     return low, max(high, low + 1e-6)
 
 

@@ -54,7 +54,7 @@ class Window:
         pygame.display.set_caption(title)
         pygame.key.stop_text_input()
         self.tapped: set[str] = set()  # of the joystick, since the last look at it
-        self.shows_mind = False
+        self.shows_view = False
         self.panel = Panel()
         self.drawn: tuple[object, ...] = ()  # what the panel's surface shows
         self.windowed = self.screen.get_size()
@@ -97,19 +97,19 @@ class Window:
 
     def draw(self, scene: Scene) -> None:
         """The picture, sharp and in the middle, the panel at its right, cards on top."""
-        if scene.shows_mind != self.shows_mind:
-            self._make_room(scene.shows_mind)
+        if scene.shows_view != self.shows_view:
+            self._make_room(scene.shows_view)
         self.screen.fill((0, 0, 0))
         width, height = self.screen.get_size()
-        scale, panel_scale = fit(width, height, size_of(scene.picture), scene.shows_mind)
-        if scene.shows_mind:
+        scale, panel_scale = fit(width, height, size_of(scene.picture), scene.shows_view)
+        if scene.shows_view:
             panel = self._panel(scene, panel_scale)
             width -= panel.get_width()
             self.screen.fill((13, 17, 23), (width, 0, panel.get_width(), height))
             self.screen.blit(panel, (width, (height - panel.get_height()) // 2))
         picture = scene.picture
-        if scene.mind.heat is not None:
-            picture = glowing(picture, scene.mind.heat)
+        if scene.view.heat is not None:
+            picture = glowing(picture, scene.view.heat)
         size = max(int(size_of(picture)[0] * scale), 1), max(int(size_of(picture)[1] * scale), 1)
         area = pygame.Rect((width - size[0]) // 2, (height - size[1]) // 2, *size)
         pygame.transform.scale(_surface(picture), size, self.screen.subsurface(area))
@@ -127,21 +127,21 @@ class Window:
         pygame.display.quit()
 
     def _panel(self, scene: Scene, scale: float) -> pygame.Surface:
-        shown = (scene.mind.changes, scene.mind.taken, scene.mind.lives, scale)
+        shown = (scene.view.changes, scene.view.person_plays, scene.view.lives, scale)
         if shown != self.drawn:
             self.panel.scale = scale
-            self.surface = _surface(self.panel.draw(scene.mind))
+            self.surface = _surface(self.panel.draw(scene.view))
             self.drawn = shown
         return self.surface
 
-    def _make_room(self, shows_mind: bool) -> None:
+    def _make_room(self, shows_view: bool) -> None:
         """A window grows by the panel and shrinks again; a full screen has to do."""
-        self.shows_mind = shows_mind
+        self.shows_view = shows_view
         if pygame.display.is_fullscreen():
             return
         width, height = self.screen.get_size()
         desktop = pygame.display.get_desktop_sizes()[0][0]
-        width += (1 if shows_mind else -1) * round(WIDTH * height / HEIGHT)
+        width += (1 if shows_view else -1) * round(WIDTH * height / HEIGHT)
         if GAME[0] <= width <= desktop:
             x, y = pygame.display.get_window_position()
             self._open(width, height)
@@ -156,14 +156,14 @@ class Window:
             pygame.display.set_mode((0, 0), pygame.FULLSCREEN)
 
 
-def fit(width: int, height: int, picture: tuple[int, int], shows_mind: bool) -> tuple[float, float]:
+def fit(width: int, height: int, picture: tuple[int, int], shows_view: bool) -> tuple[float, float]:
     """The scales of the picture and of the panel beside it in a window.
 
     The picture's is a whole number unless the window is too small; the panel takes what is left,
     and at least SMALLEST_PANEL of the height.
     """
     room = min(width / picture[0], height / picture[1])
-    if not shows_mind:
+    if not shows_view:
         return (int(room) if room >= 1 else room), 0.0
     for scale in range(int(room), 0, -1):
         panel = min(height / HEIGHT, (width - scale * picture[0]) / WIDTH)

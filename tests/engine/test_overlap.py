@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from engine.overlap import OverlappedNetwork
 
 from deepqnetwork import DeepQNetwork
-from engine.overlap import OverlappedNetwork
 from replay_memory import Minibatch
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 import parts
+import pytest
+from engine.threads import choose_threads, counts
+
 from config import Config
 from deepqnetwork import DeepQNetwork
 from engine import threads
-from engine.threads import choose_threads, counts
 from replay_memory import Minibatch
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from shared_replay import SharedReplay
 
 from agent import Agent, Playable
 from config import ROOT, Config, resolve
@@ -27,7 +28,6 @@ from errors import UserError
 from game import Step
 from main import main
 from replay_memory import Minibatch
-from shared_replay import SharedReplay
 
 ROM = find_rom("breakout")
 GAMES, WORKERS = 3, 2

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from agent import Agent
-from environment import Frame
 from errors import UserError
 from tests.small_agent import make_agent
 from watch import player
-from watch.agent_view import Mind
+from watch.agent_view import AgentView
+from watch.frames import Frame
 from watch.player import SPEEDS, play, watching
 from watch.scene import KEYS, Scene
 
@@ -81,7 +81,7 @@ class Silent:
         self.heard: list[float] = []
         speakers.append(self)
 
-    def hear(self, audio: Any, speed: float) -> None:
+    def play(self, audio: Any, speed: float) -> None:
         assert audio.shape == (512,)
         self.heard.append(speed)
 
@@ -109,13 +109,13 @@ def watched(
     keys: dict[int, str] | None = None,
     draw_seconds: float = 0.003,
     games: int = 1,
-) -> Iterator[tuple[Screenplay, Mind]]:
+) -> Iterator[tuple[Screenplay, AgentView]]:
     display = Screenplay(clock, keys or {}, draw_seconds)
     game: Any = agent.games[0]
     game.environment.frame_listeners.append(display.count)
     monkeypatch.setattr(player, "open_display", lambda *args, **kwargs: display)
-    with watching(agent, game="breakout", games=games, display="window", volume=0.5) as mind:
-        yield display, mind
+    with watching(agent, game="breakout", games=games, display="window", volume=0.5) as view:
+        yield display, view
     assert display.closed
 
 
@@ -128,13 +128,13 @@ def frames_of(agent: Agent) -> list[Any]:
 
 def test_real_time(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     agent = make_agent(frames=120)
-    with watched(agent, clock, monkeypatch) as (display, mind):
+    with watched(agent, clock, monkeypatch) as (display, view):
         agent.play(1)
         shown = display.scenes.copy()
     times = np.array([time for time, _ in shown])
     assert len(times) == 120  # the opening of the next game is not shown
     assert np.diff(times) == pytest.approx(np.full(119, 1 / 60), abs=1e-6)
-    assert mind.scores == [0]
+    assert view.scores == [0]
     assert speakers[0].heard == [1.0] * 120
     # the end stays to be seen for a while
     assert clock.now - times[-1] == pytest.approx(player.LAST_SECONDS, abs=0.1)
@@ -176,7 +176,7 @@ def test_watching_changes_nothing(clock: Clock, monkeypatch: pytest.MonkeyPatch)
 
 def test_takeover(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     agent = make_agent(frames=200)
-    with watched(agent, clock, monkeypatch, {1: "m", 120: "m"}) as (display, mind):
+    with watched(agent, clock, monkeypatch, {1: "m", 120: "m"}) as (display, view):
         display.holding = {"right", "down"}
         pressed: list[str] = []
         game: Any = agent.games[0].environment  # type: ignore[attr-defined]
@@ -188,7 +188,7 @@ def test_takeover(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
         assert "DOWNRIGHT" not in pressed[130:]
         notes = {scene.note for _, scene in display.scenes}
         assert {"you play", "the agent plays"} <= notes
-        assert not mind.taken
+        assert not view.person_plays
 
 
 class Spy:
@@ -233,7 +233,7 @@ def test_every_key_of_the_help_does_something(
     keys = {key for names, _ in KEYS for key in names.split() if len(key) == 1} - {"f", "q"}
     assert keys == set("masnpvgh[]")
     agent = make_agent(frames=400)
-    with watched(agent, clock, monkeypatch, {10: "m...m....s..a...[...]...vgh"}) as (display, mind):
+    with watched(agent, clock, monkeypatch, {10: "m...m....s..a...[...]...vgh"}) as (display, view):
         agent.play(1)
         scenes = [scene for _, scene in display.scenes]
         notes = list(dict.fromkeys(scene.note for scene in scenes))
@@ -248,11 +248,11 @@ def test_every_key_of_the_help_does_something(
             f"volume 50%{silent}",
             "",
         ]
-        assert scenes[-1].shows_mind
+        assert scenes[-1].shows_view
         assert scenes[-1].shows_keys
-        assert mind.saliency is not None
-        assert mind.qvalues is not None
-        assert mind.lives in (4, 5)
+        assert view.saliency is not None
+        assert view.qvalues is not None
+        assert view.lives in (4, 5)
 
 
 def test_quit_is_no_mishap(
@@ -300,9 +300,9 @@ def test_scores_are_printed(
 
 def test_a_person_alone_holds_the_joystick(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     agent = make_agent(network=False, frames=100)
-    with watched(agent, clock, monkeypatch, {20: "mv"}) as (display, mind):
+    with watched(agent, clock, monkeypatch, {20: "mv"}) as (display, view):
         agent.play(1)
-        assert mind.taken
+        assert view.person_plays
         assert any("no agent" in scene.note for _, scene in display.scenes)
 
 

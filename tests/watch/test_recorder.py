@@ -13,11 +13,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from agent import Agent
-from environment import Frame
 from errors import UserError
 from tests.small_agent import make_agent
 from watch import recorder
-from watch.agent_view import Mind
+from watch.agent_view import AgentView
+from watch.frames import Frame
 from watch.joystick import attached
 from watch.recorder import FrameFolder, Recorder, progress, recording
 
@@ -36,16 +36,16 @@ def listen(agent: Agent) -> list[Frame]:
     return frames
 
 
-def record(agent: Agent, *, games: int, **settings: Any) -> Mind:
-    with recording(agent, games=games, **settings) as mind:
+def record(agent: Agent, *, games: int, **settings: Any) -> AgentView:
+    with recording(agent, games=games, **settings) as view:
         agent.play(games)
-    return mind
+    return view
 
 
 def test_a_recording_is_the_game(tmp_path: Path) -> None:
     agent = make_agent("pong", frames=120)
     frames = listen(agent)
-    mind = record(
+    view = record(
         agent,
         game="pong",
         games=1,
@@ -53,7 +53,7 @@ def test_a_recording_is_the_game(tmp_path: Path) -> None:
         screen_path=tmp_path / "pong",
         sound_file=tmp_path / "pong.wav",
     )
-    assert len(mind.scores) == 1
+    assert len(view.scores) == 1
     game = frames[:120]  # the rest is the opening of a game that nobody plays
     pngs = sorted((tmp_path / "pong").iterdir())
     assert [png.name for png in pngs] == [f"{n:06}.png" for n in range(120)]
@@ -114,7 +114,7 @@ def test_recorded_while_it_is_watched(tmp_path: Path) -> None:
     agent = make_agent(frames=60)
     frames = listen(agent)
     environment: Any = agent.games[0]
-    watcher = Mind(agent, game="breakout", action_names=environment.environment.action_names)
+    watcher = AgentView(agent, game="breakout", action_names=environment.environment.action_names)
     seen: list[Frame] = []
     path = tmp_path / "film.mov"
     with (
@@ -196,8 +196,8 @@ def test_stopped_recording_is_whole(tmp_path: Path) -> None:
 
     game: Any = agent.games[0]
     game.environment.frame_listeners.append(stop)
-    mind = record(agent, game="breakout", games=1, video_file=tmp_path / "film.mov")
-    assert mind.scores == []
+    view = record(agent, game="breakout", games=1, video_file=tmp_path / "film.mov")
+    assert view.scores == []
     with av.open(str(tmp_path / "film.mov")) as file:
         assert len(list(file.decode(video=0))) == len(frames)
 
@@ -211,18 +211,18 @@ def test_stopped_recording_is_whole(tmp_path: Path) -> None:
         ((400, 600), 2, (1200, 800)),
     ],
 )
-@pytest.mark.parametrize("shows_mind", [False, True])
+@pytest.mark.parametrize("shows_view", [False, True])
 def test_films_have_even_sizes(
-    shape: tuple[int, int], factor: int, size: tuple[int, int], shows_mind: bool
+    shape: tuple[int, int], factor: int, size: tuple[int, int], shows_view: bool
 ) -> None:
     agent = make_agent(frames=40)
-    mind = Mind(agent, game="x", action_names=("NOOP", "FIRE", "LEFT", "RIGHT"))
-    filming = Recorder(agent, mind, games=1, factor=factor, shows_mind=shows_mind)
+    view = AgentView(agent, game="x", action_names=("NOOP", "FIRE", "LEFT", "RIGHT"))
+    filming = Recorder(agent, view, games=1, factor=factor, shows_view=shows_view)
     picture = np.zeros((*shape, 3), np.uint8)
     width, height = filming.size(picture)
     assert (width % 2, height % 2) == (0, 0)
     assert filming.picture(picture).shape == (height, width, 3)
-    if not shows_mind:
+    if not shows_view:
         assert (width, height) == size
 
 
@@ -234,8 +234,8 @@ def test_a_bar_counts_frames_and_tells_the_score(
     agent = make_agent(frames=40)
     before = listen(agent)
     with (
-        recording(agent, game="breakout", games=1, video_file=tmp_path / "film.mov") as mind,
-        progress(agent, mind),
+        recording(agent, game="breakout", games=1, video_file=tmp_path / "film.mov") as view,
+        progress(agent, view),
     ):
         agent.play(1)
     bar = capsys.readouterr().err

@@ -27,7 +27,7 @@ def test_tone_is_heard(heard: Path) -> None:
     speaker = Speaker(1.0)
     start = time.perf_counter()
     for frame in range(40):
-        speaker.hear(tone(frame), 1.0)
+        speaker.play(tone(frame), 1.0)
         time.sleep(max(0, start + (frame + 1) / 60 - time.perf_counter()))
     speaker.close()
     samples = np.fromfile(heard, np.int16)
@@ -55,7 +55,7 @@ def test_other_speeds_have_another_pitch(heard: Path, speed: float, samples: int
     speaker = Speaker(1.0)
     speaker.channel = Busy()  # type: ignore[assignment]
     for frame in range(4):
-        speaker.hear(tone(frame), speed)
+        speaker.play(tone(frame), speed)
     assert len(speaker.waiting) == samples  # and no more than MOST_FRAMES
     edges = np.diff(np.flatnonzero(np.diff(speaker.waiting)))
     assert set(edges) == {32 / speed}
@@ -73,5 +73,5 @@ def test_no_device_is_said_and_then_silence(
     speaker = Speaker(0.5)
     assert "There is no sound" in caplog.text
     for frame in range(20):
-        speaker.hear(tone(frame), 1.0)
+        speaker.play(tone(frame), 1.0)
     speaker.close()

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from errors import UserError
 from tests.small_agent import make_agent
 from watch import terminal
-from watch.agent_view import Mind
+from watch.agent_view import AgentView
 from watch.scene import Scene
 from watch.terminal import Canvas, Terminal, codes
 
@@ -82,14 +82,14 @@ def pseudo() -> Iterator[Pseudo]:
     pseudo.close()
 
 
-def scene(shows_mind: bool = False, shows_keys: bool = False, note: str = "") -> Scene:
+def scene(shows_view: bool = False, shows_keys: bool = False, note: str = "") -> Scene:
     agent = make_agent(frames=40)
-    mind = Mind(agent, game="breakout", action_names=("NOOP", "FIRE", "RIGHT", "LEFT"))
-    agent.pilot = mind.think
-    agent.callbacks.append(mind)
+    view = AgentView(agent, game="breakout", action_names=("NOOP", "FIRE", "RIGHT", "LEFT"))
+    agent.pilot = view.think
+    agent.callbacks.append(view)
     agent.play(1)
     game: Any = agent.games[0]
-    return Scene(game.environment.frame_rgb(), mind, shows_mind, shows_keys, note)
+    return Scene(game.environment.frame_rgb(), view, shows_view, shows_keys, note)
 
 
 @cache
@@ -136,12 +136,12 @@ def test_terminal_is_left_as_it_was(pseudo: Pseudo) -> None:
 
 
 def test_draws_only_what_changes(pseudo: Pseudo) -> None:
-    shown = scene(shows_mind=True)
+    shown = scene(shows_view=True)
     pseudo.display.draw(shown)
     assert pseudo.read().count("▀") > 1000
     pseudo.display.draw(shown)
     assert pseudo.read() == ""
-    pseudo.display.draw(Scene(shown.picture, shown.mind, True, False, "paused"))
+    pseudo.display.draw(Scene(shown.picture, shown.view, True, False, "paused"))
     assert len(pseudo.read()) < 200
     pseudo.display.close()
 
@@ -165,9 +165,9 @@ def test_refuses_what_is_no_terminal(pseudo: Pseudo) -> None:
 
 
 @given(st.integers(0, 130), st.integers(0, 60), st.booleans(), st.booleans())
-def test_any_size_can_be_drawn_on(columns: int, lines: int, mind: bool, true: bool) -> None:
+def test_any_size_can_be_drawn_on(columns: int, lines: int, view: bool, true: bool) -> None:
     canvas = Canvas(columns, lines)
-    shown = dataclasses.replace(example(), shows_mind=mind)
+    shown = dataclasses.replace(example(), shows_view=view)
     terminal.draw_scene(canvas, shown, shown.picture)
     canvas.changes(Canvas(0, 0), true)
 

@@ -7,24 +7,24 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.small_agent import make_agent
-from watch.agent_view import HISTORY, Mind
+from watch.agent_view import HISTORY, AgentView
 from watch.picture import glowing, scaled, size_of
 from watch.scene import KEYS
 from watch.view_panel import AMBER, BLUE, HEIGHT, WIDTH, Panel, key_card, note_card
 
 
-def thinking(steps: int = 0, name: str = "breakout", **settings: Any) -> Mind:
-    """The mind of an agent that has played a few steps."""
+def thinking(steps: int = 0, name: str = "breakout", **settings: Any) -> AgentView:
+    """The view of an agent that has played a few steps."""
     agent = make_agent(name, frames=4 * steps + 80, **settings)
     game: Any = agent.games[0]
-    mind = Mind(agent, game=name, action_names=game.environment.action_names)
-    agent.pilot = mind.think
-    agent.callbacks.append(mind)
+    view = AgentView(agent, game=name, action_names=game.environment.action_names)
+    agent.pilot = view.think
+    agent.callbacks.append(view)
     game.set_mode("test")
     game.start()
     for _ in range(steps):
         agent.step([0], 0.05, remember=False)
-    return mind
+    return view
 
 
 def share(picture: NDArray[np.uint8], colour: tuple[int, int, int]) -> float:
@@ -32,23 +32,23 @@ def share(picture: NDArray[np.uint8], colour: tuple[int, int, int]) -> float:
 
 
 def test_state_is_shown_pixel_by_pixel() -> None:
-    mind = thinking(5)
-    picture = Panel().draw(mind)
+    view = thinking(5)
+    picture = Panel().draw(view)
     assert picture.shape == (HEIGHT, WIDTH, 3)
-    assert mind.state is not None
+    assert view.state is not None
     for i in range(4):
         x = 16 + i * 92
-        np.testing.assert_array_equal(picture[144:228, x : x + 84, 0], mind.state[i])
+        np.testing.assert_array_equal(picture[144:228, x : x + 84, 0], view.state[i])
 
 
 def test_bars_are_as_long_as_the_values_say() -> None:
-    mind = thinking(40)
-    assert mind.qvalues is not None
-    mind.history[0][:] = mind.qvalues - 1  # the range is wider than the last values
-    mind.action = 2
-    picture = Panel().draw(mind)
-    low, high = np.min(mind.history), np.max(mind.history)
-    for i, q in enumerate(mind.qvalues):
+    view = thinking(40)
+    assert view.qvalues is not None
+    view.history[0][:] = view.qvalues - 1  # the range is wider than the last values
+    view.action = 2
+    picture = Panel().draw(view)
+    low, high = np.min(view.history), np.max(view.history)
+    for i, q in enumerate(view.qvalues):
         line = picture[int(264 + 10 + 26 * (i + 0.5)), 128:313]
         colour = AMBER if i == 2 else BLUE
         length = (line == colour).all(axis=1).sum()
@@ -57,41 +57,41 @@ def test_bars_are_as_long_as_the_values_say() -> None:
 
 @pytest.mark.parametrize("scale", [0.3, 0.65, 1.0, 4 / 3, 2.5])
 def test_any_scale(scale: float) -> None:
-    mind = thinking(3, "seaquest")
-    picture = Panel(scale).draw(mind)
+    view = thinking(3, "seaquest")
+    picture = Panel(scale).draw(view)
     assert picture.shape == (round(HEIGHT * scale), round(WIDTH * scale), 3)
     assert share(picture, AMBER) > 0.0005
 
 
 def test_before_the_first_step_and_without_a_network() -> None:
     assert share(Panel().draw(thinking()), AMBER) == 0
-    mind = thinking(5, network=False)
-    mind.taken = True
-    picture = Panel().draw(mind)
+    view = thinking(5, network=False)
+    view.person_plays = True
+    picture = Panel().draw(view)
     assert share(picture, BLUE) == 0
     assert share(picture, AMBER) > 0  # you play
 
 
 def test_other_histories_and_long_names() -> None:
-    mind = thinking(2)
+    view = thinking(2)
     for length in (1, 2, 10):
-        mind.state = np.zeros((length, 50, 70), np.uint8)
-        mind.game = "montezuma_revenge_of_the_longest_name"
-        mind.score = 1_234_567.5
-        mind.lives = 10
-        assert Panel().draw(mind).shape == (HEIGHT, WIDTH, 3)
+        view.state = np.zeros((length, 50, 70), np.uint8)
+        view.game = "montezuma_revenge_of_the_longest_name"
+        view.score = 1_234_567.5
+        view.lives = 10
+        assert Panel().draw(view).shape == (HEIGHT, WIDTH, 3)
 
 
 def test_mind_forgets_with_the_game_and_in_time() -> None:
-    mind = thinking(HISTORY + 20)
-    assert len(mind.history) == HISTORY
-    assert mind.games_over == 0
-    mind.on_restart()
-    assert (mind.games_over, mind.action) == (1, None)
-    mind.on_restart()  # a game that ended while it was opened was nobody's
-    assert mind.games_over == 1
-    mind.think(1)
-    assert len(mind.history) == 1
+    view = thinking(HISTORY + 20)
+    assert len(view.history) == HISTORY
+    assert view.games_over == 0
+    view.on_restart()
+    assert (view.games_over, view.action) == (1, None)
+    view.on_restart()  # a game that ended while it was opened was nobody's
+    assert view.games_over == 1
+    view.think(1)
+    assert len(view.history) == 1
 
 
 def test_cards() -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from errors import UserError
 from tests.small_agent import make_agent
-from watch.agent_view import Mind
+from watch.agent_view import AgentView
 from watch.joystick import action_name
 from watch.scene import KEYS, Scene
 from watch.view_panel import WIDTH
@@ -70,9 +70,9 @@ def wait_for(window: Window, true: Callable[[list[str]], bool]) -> None:
     raise AssertionError(f"it never came, only {pressed}")
 
 
-def scene(picture: NDArray[np.uint8], shows_mind: bool = False, note: str = "") -> Scene:
-    mind = Mind(make_agent(frames=40), game="breakout", action_names=("NOOP", "LEFT"))
-    return Scene(picture, mind, shows_mind, shows_keys=False, note=note)
+def scene(picture: NDArray[np.uint8], shows_view: bool = False, note: str = "") -> Scene:
+    view = AgentView(make_agent(frames=40), game="breakout", action_names=("NOOP", "LEFT"))
+    return Scene(picture, view, shows_view, shows_keys=False, note=note)
 
 
 def shown() -> NDArray[np.uint8]:
@@ -133,7 +133,7 @@ def test_pixels_are_sharp_and_twice_as_wide(window: Window) -> None:
 
 @needs_display
 def test_grows_by_the_panel_and_letterboxes(window: Window) -> None:
-    window.draw(scene(PICTURE, shows_mind=True))
+    window.draw(scene(PICTURE, shows_view=True))
     assert shown().shape == (630, 960 + WIDTH, 3)
     np.testing.assert_array_equal(shown()[:, :960], PICTURE.repeat(3, 0).repeat(6, 1))
     assert len(np.unique(shown()[:, 960:].reshape(-1, 3), axis=0)) > 20
@@ -149,15 +149,15 @@ def test_grows_by_the_panel_and_letterboxes(window: Window) -> None:
     np.testing.assert_array_equal(shown(), expected)
     xdotool("windowsize", str(pygame.display.get_wm_info()["window"]), "200", "90")
     wait_for(window, lambda _: shown().shape == (90, 200, 3))
-    for shows_mind in (False, True):
-        window.draw(scene(PICTURE, shows_mind, note="small"))
+    for shows_view in (False, True):
+        window.draw(scene(PICTURE, shows_view, note="small"))
 
 
 @needs_display
 def test_full_screen_and_back(window: Window) -> None:
     xdotool("key", "f")
     wait_for(window, lambda _: shown().shape == (900, 1400, 3))
-    window.draw(scene(PICTURE, shows_mind=True))
+    window.draw(scene(PICTURE, shows_view=True))
     np.testing.assert_array_equal(shown()[135:765, :960], PICTURE.repeat(3, 0).repeat(6, 1))
     xdotool("key", "f")
     wait_for(window, lambda _: shown().shape == (630, 960, 3))
@@ -178,7 +178,7 @@ def test_no_display(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("window", "shows_mind", "expected"),
+    ("window", "shows_view", "expected"),
     [
         ((960, 630), False, (3, 0)),
         ((1000, 650), False, (3, 0)),
@@ -188,5 +188,5 @@ def test_no_display(monkeypatch: pytest.MonkeyPatch) -> None:
         ((1920, 1080), True, (4, 640 / WIDTH)),
     ],
 )
-def test_fit(window: tuple[int, int], shows_mind: bool, expected: tuple[float, float]) -> None:
-    assert fit(*window, (320, 210), shows_mind) == pytest.approx(expected)
+def test_fit(window: tuple[int, int], shows_view: bool, expected: tuple[float, float]) -> None:
+    assert fit(*window, (320, 210), shows_view) == pytest.approx(expected)

@@ -1,0 +1,169 @@
+"""A layer with weights, and how these are arranged.
+
+Two arrangements make a layer fast and change no result. The first layer's 8x8 filters with stride 4
+are 2x2 filters with stride 1 over blocks of 4x4 pixels, the block's 16 pixels as channels.
+Activations keep their channels last in memory, the order that convolution kernels like best; the
+columns of a linear layer are ordered to match. `pack` and `unpack` translate to and from the
+arrangement of a snapshot.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from config import NetworkSettings
+from engine import compiled
+from errors import UserError
+
+NORM_DECAY = 0.9  # batch normalization: share of the old running mean and variance (Neon's rho)
+NORM_EPSILON = 1e-3  # added to the variance
+Array = NDArray[np.floating]
+
+
+def to_input(states: Tensor, block: int, padding: int, dtype: torch.dtype) -> Tensor:
+    """(N, C, H, W) uint8 screens to (N, C*b*b, H/b, W/b) from 0 to 1, channels last in memory.
+
+    A block's pixels lie side by side. What is left over below and to the right of the blocks is
+    what a stride of b would never reach.
+    """
+    if padding:
+        states = F.pad(states, (padding,) * 4)
+    if block == 1:
+        return states.to(dtype, memory_format=torch.channels_last).div_(255)
+    assert block == 4
+    count, channels, height, width = states.shape
+    rows, columns = height // 4, width // 4
+    states = states[..., : rows * 4, : columns * 4].contiguous()
+    x = compiled.to_blocks(states, dtype)
+    if x is None:
+        quads = states.view(torch.int32)  # four pixels at once: (N, C, H, W/4)
+        quads = quads.view(count, channels, rows, 4, columns).permute(0, 2, 4, 1, 3)
+        x = quads.contiguous().view(torch.uint8).view(count, rows, columns, -1)
+        x = x.to(dtype).div_(255)
+    return x.permute(0, 3, 1, 2)
+
+
+class Layer(nn.Module):
+    """A convolution or a linear layer with its bias, batch normalization and ReLU."""
+
+    mean: Tensor  # (outputs,) running mean
+    variance: Tensor
+
+    def __init__(
+        self,
+        settings: NetworkSettings,
+        inputs: Sequence[int],
+        outputs: int,
+        *,
+        size: int = 0,
+        stride: int = 1,
+        padding: int = 0,
+        block: int = 1,
+        relu: bool = True,
+    ) -> None:
+        """All weights zero. `inputs` are (channels, height, width) or (features,).
+
+        `size` is the height and width of a convolution's filters; 0 makes a linear layer. `block`:
+        the screens come in blocks of so many pixels, with `padding` around them already.
+        """
+        super().__init__()
+        self.inputs, self.outputs, self.relu = tuple(inputs), outputs, relu
+        self.size, self.stride, self.padding, self.block = size, stride, padding, block
+        self.image = self.inputs
+        if size:
+            self.image = (outputs, *((n + 2 * padding - size) // stride + 1 for n in inputs[1:]))
+        if min(self.image) < 1:
+            raise UserError(
+                f"A screen of {settings.screen_width}x{settings.screen_height} is too small for "
+                "the network: --screen_width and --screen_height must be at least 36."
+            )
+        self.fan_in = inputs[0] * size**2 if size else math.prod(inputs)
+        self.weight = nn.Parameter(self.pack("weight", np.zeros(self.shape("weight"))))
+        if settings.bias:
+            self.bias = nn.Parameter(torch.zeros(outputs))
+        self.normalized = settings.batch_norm and relu
+        if self.normalized:
+            self.beta = nn.Parameter(torch.zeros(outputs))
+            self.gamma = nn.Parameter(torch.ones(outputs))
+            self.register_buffer("mean", torch.zeros(outputs))
+            self.register_buffer("variance", torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of (N, channels, height, width) or (N, features)."""
+        bias = getattr(self, "bias", None)
+        if self.size:
+            # The padding and the stride of a layer over blocks are in the blocks already.
+            padding = self.padding if self.block == 1 else 0
+            x = F.conv2d(x, self.weight, bias, self.stride // self.block, padding)
+        else:
+            x = x.permute(0, 2, 3, 1).flatten(1) if x.dim() == 4 else x  # (N, H*W*C)
+            x = F.linear(x.to(self.weight.dtype), self.weight, bias)
+        if self.normalized:
+            x = self._normalize(x)
+        return x.relu_() if self.relu else x
+
+    def _normalize(self, x: Tensor) -> Tensor:
+        """Neon's batch normalization: biased variance, statistics that start at zero."""
+        y = x.to(self.gamma.dtype)
+        mean, variance = self.mean, self.variance
+        if self.training:
+            variance, mean = torch.var_mean(y, [0, 2, 3] if y.dim() == 4 else [0], correction=0)
+            with torch.no_grad():
+                self.mean.lerp_(mean, 1 - NORM_DECAY)
+                self.variance.lerp_(variance, 1 - NORM_DECAY)
+        scale = self.gamma / (variance + NORM_EPSILON).sqrt()
+        shape = (-1, 1, 1) if y.dim() == 4 else (-1,)
+        y = (y - mean.view(shape)) * scale.view(shape) + self.beta.view(shape)
+        return y.to(x.dtype)
+
+    def draw(self, name: str, init: str, rng: np.random.Generator) -> Array:
+        """New values of a parameter, as a snapshot has them, by the rule `init`.
+
+        `uniform`: +-sqrt(3 / fan_in), Neon's Xavier. `gaussian`: standard deviation 0.01. `torch`:
+        +-1 / sqrt(fan_in), biases too, as Lua Torch had it. Gamma is 1, beta and other biases 0.
+        """
+        if name not in ("weight", "bias") or (name == "bias" and init != "torch"):
+            return np.full(self.shape(name), float(name == "gamma"))
+        if init == "gaussian":
+            return rng.normal(0.0, 0.01, self.shape(name))
+        k = math.sqrt((1 if init == "torch" else 3) / self.fan_in)
+        return rng.uniform(-k, k, self.shape(name))
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """A parameter's shape in a snapshot: W is (C*R*S, K) or (outputs, inputs)."""
+        if name != "weight":
+            return (self.outputs,)
+        return (self.fan_in, self.outputs) if self.size else (self.outputs, self.fan_in)
+
+    def pack(self, name: str, values: Array) -> Tensor:
+        """From a snapshot's arrangement to the one that computes: a tensor, always a copy."""
+        w = torch.tensor(np.asarray(values))
+        if name != "weight":
+            return w.reshape(-1)
+        if self.size:
+            k, c, b, n = self.outputs, self.inputs[0], self.block, self.size // self.block
+            w = w.t().reshape(k, c, n, b, n, b).permute(0, 1, 3, 5, 2, 4)
+            return w.reshape(k, c * b * b, n, n).contiguous(memory_format=torch.channels_last)
+        if len(self.inputs) == 3:
+            w = w.reshape(-1, *self.inputs).permute(0, 2, 3, 1).reshape(self.shape(name))
+        return w.contiguous()
+
+    def unpack(self, name: str, tensor: Tensor) -> NDArray[np.float32]:
+        """The inverse of `pack`, float32; all but weights as columns (n, 1)."""
+        w = tensor.detach().to("cpu", torch.float32)
+        if name != "weight":
+            w = w.reshape(-1, 1)
+        elif self.size:
+            k, c, b, n = self.outputs, self.inputs[0], self.block, self.size // self.block
+            w = w.reshape(k, c, b, b, n, n).permute(0, 1, 4, 2, 5, 3).reshape(k, -1).t()
+        elif len(self.inputs) == 3:
+            c, height, width = self.inputs
+            w = w.reshape(-1, height, width, c).permute(0, 3, 1, 2).reshape(self.shape(name))
+        return np.ascontiguousarray(w.numpy())

@@ -1,0 +1,58 @@
+"""All that training depends on in a DeepQNetwork, as arrays by name: for checkpoints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from deepqnetwork import DeepQNetwork
+
+State = dict[str, NDArray[Any]]
+
+
+class Learned(NamedTuple):
+    """What a finished weight update says of its transitions, for prioritized replay."""
+
+    indices: NDArray[np.int64]  # (batch,) slots of the replay memory
+    errors: NDArray[np.float32]  # (batch,) sizes of their TD errors
+
+
+def read_state(network: DeepQNetwork) -> State:
+    """Copies of its weights, its optimizer's states, its counts and what it has yet to report."""
+    state = {name: tensor.cpu().numpy().copy() for name, tensor in _tensors(network).items()}
+    state["counts"] = np.array([network.optimizer.updates, network.cost_count], np.int64)
+    if network.learned:
+        state["learned.indices"], state["learned.errors"] = network.learned
+    return state
+
+
+def write_state(network: DeepQNetwork, state: State) -> None:
+    """Take over a state that was read. Raises ValueError if it is not one of this network."""
+    tensors = _tensors(network)
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    extra = {"counts", "learned.indices", "learned.errors"}
+    if {name: array.shape for name, array in state.items() if name not in extra} != shapes:
+        raise ValueError("the network's tensors have other names or shapes")
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            tensor.copy_(torch.from_numpy(np.array(state[name])))
+    network.optimizer.updates, network.cost_count = (int(count) for count in state["counts"])
+    if "learned.indices" in state:
+        network.learned = Learned(state["learned.indices"], state["learned.errors"])
+    network.online.refresh()
+    network.target.refresh()
+
+
+def _tensors(network: DeepQNetwork) -> dict[str, Tensor]:
+    tensors = {"cost_sum": network.cost_sum}
+    for role, model in (("online", network.online), ("target", network.target)):
+        tensors |= {f"{role}.{name}": each for name, each in model.masters.items()}
+        tensors |= {f"{role}.{name}": each for name, each in model.named_buffers()}
+    for name, states in zip(network.online.masters, network.optimizer.states, strict=True):
+        tensors |= {f"optimizer.{name}.{n}": state for n, state in enumerate(states)}
+    return tensors

@@ -1,0 +1,74 @@
+"""What comes after the features: outputs, their Q-values, and how far they are from a target.
+
+A head is a module from features (N, F) to outputs (N, num_actions, ...), which knows three things
+more. The one here gives a number for each action; heads that give a distribution of returns are in
+variants/.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from torch import Tensor, nn
+
+from config import NetworkSettings
+from engine.layer import Layer
+
+
+class Error(NamedTuple):
+    """How wrong the outputs of the actions taken were."""
+
+    gradient: Tensor  # of the loss, by these outputs: (batch, ...)
+    cost: Tensor  # (batch,) the loss itself
+    size: Tensor  # (batch,) how surprising the transition was: prioritized replay's |delta|
+
+
+class Head(Protocol):
+    """From features to outputs, from outputs to Q-values and targets, from both to a gradient."""
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Outputs (N, num_actions, ...) of features (N, F)."""
+
+    def q_values(self, outputs: Tensor) -> Tensor:
+        """The expected return of each action, (N, num_actions)."""
+
+    def backup(self, returns: Tensor, discounts: Tensor, outputs: Tensor) -> Tensor:
+        """Bellman's equation: R + gamma^n Z, (batch, ...), of the outputs Z of one action each."""
+
+    def error(self, outputs: Tensor, y: Tensor) -> Error:
+        """How far the outputs of the actions taken (batch, ...) are from the targets `y`."""
+
+
+class QHead(nn.Module):
+    """A Q-value for each action (Mnih et al. 2015)."""
+
+    def __init__(self, settings: NetworkSettings, *, image: tuple[int, ...], num_actions: int):
+        """`image` (channels, height, width) is what the features are."""
+        super().__init__()
+        self.clip_error = settings.clip_error
+        # "The final hidden layer is fully-connected and consists of 512 rectifier units."
+        self.hidden = Layer(settings, image, 512)
+        # "The output layer is a fully-connected linear layer with a single output for each valid
+        # action."
+        self.output = Layer(settings, (512,), num_actions, relu=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Q(s, .), (N, num_actions)."""
+        q: Tensor = self.output(self.hidden(features))
+        return q
+
+    def q_values(self, outputs: Tensor) -> Tensor:
+        """The outputs themselves."""
+        return outputs
+
+    def backup(self, returns: Tensor, discounts: Tensor, outputs: Tensor) -> Tensor:
+        """y = R + gamma^n Q, (batch,)."""
+        return returns + discounts * outputs
+
+    def error(self, outputs: Tensor, y: Tensor) -> Error:
+        """The TD error Q - y, clipped where it is a gradient; the cost is that of the whole."""
+        delta = outputs - y
+        gradient = delta
+        if self.clip_error:
+            gradient = delta.clamp(-self.clip_error, self.clip_error)
+        return Error(gradient, delta.square() / 2, delta.abs())

@@ -1,0 +1,70 @@
+"""Where a result comes from: versions, commit and machine."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from config import ROOT, to_plain
+from envs.roms import rom_md5
+
+if TYPE_CHECKING:
+    from runs.verbs import Task
+
+# A resumed run may differ in its last bits where one of these has changed.
+PACKAGES = ("torch", "numpy", "ale-py", "opencv-python-headless", "numba")
+
+
+def versions() -> dict[str, str]:
+    """Python, the packages that results depend on, and this project's commit."""
+    found = {"python": platform.python_version()}
+    for name in (*PACKAGES, "gymnasium"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue  # another engine does without
+    found["commit"] = commit()
+    return found
+
+
+def commit() -> str:
+    """The commit checked out, `+` if files differ from it; "" where there is no git."""
+    try:
+        words = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--abbrev=12"]
+        answer = subprocess.run(words, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip()
+
+
+def describe() -> str:
+    """Processor, cores, memory and system in a line."""
+    memory = psutil.virtual_memory().total / 2**30
+    cores = psutil.cpu_count(logical=True)
+    return f"{processor()}, {cores} cores, {memory:.0f} GiB, {platform.platform(terse=True)}"
+
+
+def processor() -> str:
+    """The processor's name."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def about_run(task: Task) -> dict[str, Any]:
+    """What a checkpoint says of the run it is of."""
+    return {
+        "root": str(ROOT),
+        "rom_md5": rom_md5(task.rom) if task.rom else "",
+        "versions": versions(),
+        "flags": to_plain(task.config),
+    }

@@ -1,0 +1,44 @@
+"""Ctrl-C, SIGTERM and SIGHUP: a run ends in order."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+
+from agent import Agent
+
+STOPPING = b"\nStopping after this step; Ctrl-C again stops at once.\n"
+
+
+def stop_signals() -> list[signal.Signals]:
+    """The signals that end a run in order, except those that nohup or a shell had us ignore."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+
+
+def treat_signals_as_interrupts() -> None:
+    """As Ctrl-C, until a run handles them."""
+    for number in stop_signals():
+        signal.signal(number, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def stop_in_order(agent: Agent) -> Iterator[None]:
+    """The first signal ends the run after the step in progress; a second one at once."""
+
+    def stop(number: int, frame: object) -> None:
+        if agent.stopped:
+            raise KeyboardInterrupt
+        agent.stop()
+        # NB! Not print: the signal may come in the middle of another one, which forbids this one.
+        with contextlib.suppress(OSError):
+            os.write(2, STOPPING)
+
+    before = {number: signal.signal(number, stop) for number in stop_signals()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,56 @@
+"""What the outputs of an action should have been: pure functions of two networks and a minibatch.
+
+`reads_online` says whether a target depends on the weights that are being learned: then the
+overlapped loop finishes the weight update in flight before it computes the next targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import Tensor
+
+from network import Network
+
+
+class Batch(NamedTuple):
+    """A minibatch, or a part of one, on the device."""
+
+    states: Tensor  # (batch, history, height, width) uint8
+    actions: Tensor  # (batch,) int64
+    returns: Tensor  # (batch,) R_t of replay_memory.py
+    discounts: Tensor  # (batch,) gamma^n, or 0 after the end of an episode
+    next_states: Tensor
+    weights: Tensor  # (batch,) importance of each transition in the gradient
+
+
+class Target(NamedTuple):
+    """A rule for targets."""
+
+    compute: Callable[[Network, Network, Batch], Tensor]  # (online, target, batch) -> y
+    reads_online: bool
+
+
+def q_learning(online: Network, target: Network, batch: Batch) -> Tensor:
+    """y = R_t + gamma^n max_a Q_target(s_t+n, a)   (Mnih et al. 2015, algorithm 1)."""
+    outputs = target(batch.next_states)
+    best = target.head.q_values(outputs).argmax(dim=1)
+    return target.head.backup(batch.returns, batch.discounts, taken(outputs, best))
+
+
+def double_q_learning(online: Network, target: Network, batch: Batch) -> Tensor:
+    """y = R_t + gamma^n Q_target(s_t+n, argmax_a Q(s_t+n, a))   (van Hasselt et al. 2016, eq. 4).
+
+    The network chooses the action and the target network values it, so that an action is not
+    chosen for the very errors that overvalue it.
+    """
+    best = online.q_values(batch.next_states).argmax(dim=1)
+    outputs = target(batch.next_states)
+    return target.head.backup(batch.returns, batch.discounts, taken(outputs, best))
+
+
+def taken(outputs: Tensor, actions: Tensor) -> Tensor:
+    """The outputs of one action each: (batch, num_actions, ...) to (batch, ...)."""
+    index = actions.view(-1, *[1] * (outputs.dim() - 1)).expand(-1, 1, *outputs.shape[2:])
+    return outputs.gather(1, index).squeeze(1)

@@ -1,0 +1,100 @@
+"""Other update rules than RMSProp. `scale` and the methods are as in ../optimizers.py."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from torch import Tensor
+
+from config import NetworkSettings
+from engine import compiled
+from errors import UserError
+from optimizers import RMSProp, Rule
+
+
+class CenteredRMSProp:
+    """DeepMind's: m = d m + (1 - d) g, s = d s + (1 - d) g^2, w -= lr g / sqrt(s - m^2 + eps)."""
+
+    num_states = 2
+
+    def __init__(self, settings: NetworkSettings, scale: float, epsilon: float = 0.01) -> None:
+        """See RMSProp."""
+        self.decay, self.epsilon = settings.decay_rate, epsilon
+        self.mean_rest = (1 - settings.decay_rate) * scale
+        self.rest, self.rate = self.mean_rest * scale, settings.learning_rate * scale
+
+    def begin(self, updates: int) -> None:
+        """Nothing to do."""
+
+    def step(self, w: Tensor, g: Tensor, *states: Tensor) -> None:
+        """See Rule."""
+        s, m = states
+        constants = (self.decay, self.rest, self.mean_rest, self.rate, self.epsilon)
+        if compiled.run(compiled.centered_rmsprop, [w, g, s, m], *constants):
+            return
+        m.mul_(self.decay).add_(g, alpha=self.mean_rest)
+        s.mul_(self.decay).addcmul_(g, g, value=self.rest)
+        w.addcdiv_(g, (s + self.epsilon).addcmul_(m, m, value=-1).sqrt_(), value=-self.rate)
+
+
+class Adam:
+    """Neon's Adam: the bias correction is in the step size, epsilon outside the root."""
+
+    num_states = 2
+
+    def __init__(self, settings: NetworkSettings, scale: float, epsilon: float = 1e-8) -> None:
+        """See RMSProp."""
+        self.scale, self.epsilon, self.learning_rate = scale, epsilon, settings.learning_rate
+        self.beta_1, self.beta_2 = 0.9, 0.999
+        self.rate = 0.0
+
+    def begin(self, updates: int) -> None:
+        """The step size of this update."""
+        correction = math.sqrt(1 - self.beta_2**updates) / (1 - self.beta_1**updates)
+        self.rate = self.learning_rate * correction
+
+    def step(self, w: Tensor, g: Tensor, *states: Tensor) -> None:
+        """See Rule."""
+        m, v = states
+        m.mul_(self.beta_1).add_(g, alpha=(1 - self.beta_1) * self.scale)
+        v.mul_(self.beta_2).addcmul_(g, g, value=(1 - self.beta_2) * self.scale**2)
+        w.addcdiv_(m, v.sqrt().add_(self.epsilon), value=-self.rate)
+
+
+class Adadelta:
+    """Neon's Adadelta; it has no learning rate."""
+
+    num_states = 3
+
+    def __init__(self, settings: NetworkSettings, scale: float, epsilon: float = 1e-6) -> None:
+        """See RMSProp."""
+        self.decay, self.scale, self.epsilon = settings.decay_rate, scale, epsilon
+
+    def begin(self, updates: int) -> None:
+        """Nothing to do."""
+
+    def step(self, w: Tensor, g: Tensor, *states: Tensor) -> None:
+        """See Rule."""
+        square, moved, delta = states
+        g = g * self.scale
+        square.mul_(self.decay).addcmul_(g, g, value=1 - self.decay)
+        delta.copy_(((moved + self.epsilon) / (square + self.epsilon)).sqrt_().mul_(g))
+        moved.mul_(self.decay).addcmul_(delta, delta, value=1 - self.decay)
+        w.sub_(delta)
+
+
+RULES: dict[str, Callable[[NetworkSettings, float], Rule]] = {
+    "rmsprop": RMSProp,
+    "centered_rmsprop": CenteredRMSProp,
+    "adam": Adam,
+    "adadelta": Adadelta,
+}
+
+
+def make_rule(settings: NetworkSettings, scale: float) -> Rule:
+    """The rule that --optimizer names."""
+    if settings.optimizer not in RULES:
+        known = ", ".join(RULES)
+        raise UserError(f"There is no optimizer {settings.optimizer}: take one of {known}.")
+    return RULES[settings.optimizer](settings, scale)

@@ -1,0 +1,19 @@
+"""What those who watch a game get of it: the agent itself sees screens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Frame(NamedTuple):
+    """One emulated frame."""
+
+    rgb: NDArray[np.uint8]  # (height, width, 3)
+    audio: NDArray[np.uint8] | None  # (512,) samples of this frame, or None without sound
+
+
+FrameListener = Callable[[Frame], None]
