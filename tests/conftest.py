@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runs import preflight as files
-from runs import resume, verbs
+from runs import files, resume, verbs
 
 try:
     import torch

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent import Agent
+from config import Config
 from environment import ALEEnvironment
 from envs.roms import find_rom
 from game import Game
@@ -34,7 +35,7 @@ class SmallNetwork:
     def shapes(num_actions: int) -> list[tuple[float, tuple[int, int]]]:
         return [(0.1, (4 * 64, 5)), (0.1, (16, 500)), (0.3, (num_actions, 16))]
 
-    def predict(self, states: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def predict(self, states: NDArray[np.uint8], training: bool = False) -> NDArray[np.float32]:
         x = states[:, :, :80, :80].astype(np.float32) / 255  # (n, 4, 80, 80)
         blocks = x.reshape(-1, 4, 10, 8, 10, 8).transpose(0, 2, 4, 1, 3, 5)
         h = np.maximum(blocks.reshape(-1, 10, 10, 4 * 64) @ self.w[0], 0)
@@ -56,22 +57,15 @@ def make_agent(
     name: str = "breakout", *, network: bool = True, frames: int = 300, **settings: Any
 ) -> Agent:
     """An agent whose games of `name` are cut short after `frames` frames."""
-    environment = ALEEnvironment(
-        rom=find_rom(name), sound=True, max_episode_frames=frames, **settings
-    )
+    config = Config(max_episode_frames=frames, random_starts=6, **settings)
+    environment = ALEEnvironment(config, rom=find_rom(name), sound=True)
     num_actions = len(environment.action_names)
-    sizes = dict(history_length=4, screen_height=84, screen_width=84)
-    game = Game(
-        environment=environment,
-        **sizes,
-        random_starts=6,
-        zero_history=False,
-        rng=np.random.default_rng(1),
-    )
+    player: Any = SmallNetwork(num_actions) if network else None
     return Agent(
-        games=[game],
-        replay_memory=None,
-        network=SmallNetwork(num_actions) if network else None,
+        config,
+        games=[Game(config, environment=environment, rng=np.random.default_rng(1))],
+        memory=None,
+        network=player,
         num_actions=num_actions,
         rng=np.random.default_rng(1),
     )

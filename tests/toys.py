@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent import Agent, Callback
+from agent import Agent, Callback, Done
+from config import AgentSettings, EnvironmentSettings, ReplaySettings
 from environment import Environment
 from game import Game
-from replay_memory import Minibatch, ReplayMemory
+from replay.array import ScreenArray
+from replay_memory import Minibatch, ReplayMemory, Uniform
 
 HEIGHT, WIDTH = 1, 2
 
@@ -84,7 +86,7 @@ class FakeNetwork:
         self.train_iterations = 0
         self.log: Callable[[str], None] = lambda event: None
 
-    def predict(self, states: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def predict(self, states: NDArray[np.uint8], training: bool = False) -> NDArray[np.float32]:
         self.seen += list(states.copy())
         return np.tile(self.qvalues, (len(states), 1))
 
@@ -100,32 +102,43 @@ class FakeNetwork:
 
 
 class Recorder(Callback):
-    """Notes all that the agent tells."""
+    """Notes all that the agent reports."""
 
     def __init__(self) -> None:
-        self.actions: list[int] = []
-        self.rewards: list[float] = []
-        self.terminals: list[bool] = []
-        self.screens: list[NDArray[np.uint8]] = []
-        self.rates: list[float] = []
-        self.games: list[int] = []
+        self.done: list[Done] = []
+        self.chosen: list[tuple[int, int]] = []
         self.rounds: list[int] = []
 
-    def on_step(
-        self,
-        action: int,
-        reward: float,
-        terminal: bool,
-        screen: NDArray[np.uint8],
-        exploration_rate: float,
-        game: int,
-    ) -> None:
-        self.actions.append(action)
-        self.rewards.append(reward)
-        self.terminals.append(terminal)
-        self.screens.append(screen)
-        self.rates.append(exploration_rate)
-        self.games.append(game)
+    @property
+    def actions(self) -> list[int]:
+        return [done.action for done in self.done]
+
+    @property
+    def rewards(self) -> list[float]:
+        return [done.step.reward for done in self.done]
+
+    @property
+    def ended(self) -> list[bool]:
+        return [done.step.ended for done in self.done]
+
+    @property
+    def screens(self) -> NDArray[np.uint8]:
+        """(n, height, width)."""
+        return np.stack([done.step.screen for done in self.done])
+
+    @property
+    def rates(self) -> list[float]:
+        return [done.exploration_rate for done in self.done]
+
+    @property
+    def games(self) -> list[int]:
+        return [done.game for done in self.done]
+
+    def on_action(self, game: int, action: int) -> None:
+        self.chosen.append((game, action))
+
+    def on_step(self, done: Done) -> None:
+        self.done.append(done)
 
     def on_round(self, step: int) -> None:
         self.rounds.append(step)
@@ -139,40 +152,45 @@ def make_game(
     zero_history: bool = False,
     size: tuple[int, int] = (HEIGHT, WIDTH),
 ) -> Game:
-    return Game(
-        environment=environment,
+    settings = EnvironmentSettings(
         history_length=history_length,
         screen_height=size[0],
         screen_width=size[1],
         random_starts=random_starts,
         zero_history=zero_history,
-        rng=np.random.default_rng(1),
     )
+    return Game(settings, environment=environment, rng=np.random.default_rng(1))
 
 
 def make_memory(
     *,
     size: int = 1000,
+    games: int = 1,
     history_length: int = 2,
     batch_size: int = 4,
-    zero_history: bool = False,
     screen: tuple[int, int] = (HEIGHT, WIDTH),
+    **settings: Any,
 ) -> ReplayMemory:
-    return ReplayMemory(
-        size=size,
+    """A memory that clips no reward unless `settings`, those of ReplaySettings, say so."""
+    unclipped = dict(min_reward=-np.inf, max_reward=np.inf)
+    replay = ReplaySettings(
+        replay_size=size,
+        num_envs=games,
         history_length=history_length,
+        batch_size=batch_size,
         screen_height=screen[0],
         screen_width=screen[1],
-        batch_size=batch_size,
-        zero_history=zero_history,
-        rng=np.random.default_rng(2),
+        **unclipped | settings,
+    )
+    return ReplayMemory(
+        replay, screens=ScreenArray(size, *screen), sampler=Uniform(np.random.default_rng(2))
     )
 
 
 def make_agent(
     *environments: Clock,
     network: Any = None,
-    memory: Any = None,
+    memory: ReplayMemory | None = None,
     random_starts: int = 2,
     zero_history: bool = False,
     **settings: Any,
@@ -182,13 +200,14 @@ def make_agent(
         make_game(environment, random_starts=random_starts, zero_history=zero_history)
         for environment in environments
     ]
+    learner: Any = network or FakeNetwork()
     agent = Agent(
+        AgentSettings(**settings),
         games=games,
-        replay_memory=memory,
-        network=network or FakeNetwork(),
+        memory=memory,
+        network=learner,
         num_actions=3,
         rng=np.random.default_rng(3),
-        **settings,
     )
     recorder = Recorder()
     agent.callbacks.append(recorder)
