@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agent import Agent
+from agent import Agent, Callback, Done
+from config import AgentSettings
 from replay_memory import Minibatch, ReplayMemory
 from tests.toys import (
     Clock,
@@ -69,12 +70,12 @@ class Table:
         self.q = np.zeros((Chain.end + 1, 3), np.float32)
         self.update_target_network()
 
-    def predict(self, states: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def predict(self, states: NDArray[np.uint8], training: bool = False) -> NDArray[np.float32]:
         return self.q[states[:, -1, 0, 0]]
 
     def train(self, minibatch: Minibatch) -> None:
-        s_t, s_tp1 = minibatch.prestates[:, -1, 0, 0], minibatch.poststates[:, -1, 0, 0]
-        y = minibatch.rewards + DISCOUNT * self.target[s_tp1].max(1) * ~minibatch.terminals
+        s_t, s_tpn = minibatch.states[:, -1, 0, 0], minibatch.next_states[:, -1, 0, 0]
+        y = minibatch.returns + minibatch.discounts * self.target[s_tpn].max(1)
         self.q[s_t, minibatch.actions] = y
 
     def update_target_network(self) -> None:
@@ -93,8 +94,17 @@ def value_iteration() -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("zero_history", [False, True])
 def test_a_chain_is_learned_exactly(zero_history: bool) -> None:
-    chain, table = Chain(), Table()
+    chain = Chain()
+    table: Any = Table()
+    settings = AgentSettings(
+        exploration_rate_end=0.5,
+        exploration_decay_steps=500,
+        exploration_rate_test=0.0,
+        target_steps=10,
+        train_frequency=1,
+    )
     agent = Agent(
+        settings,
         games=[
             make_game(
                 chain,
@@ -104,21 +114,18 @@ def test_a_chain_is_learned_exactly(zero_history: bool) -> None:
                 size=(1, 1),
             )
         ],
-        replay_memory=make_memory(history_length=1, zero_history=zero_history, screen=(1, 1)),
+        memory=make_memory(
+            history_length=1, zero_history=zero_history, screen=(1, 1), discount_rate=DISCOUNT
+        ),
         network=table,
         num_actions=3,
         rng=np.random.default_rng(0),
-        exploration_rate_end=0.5,
-        exploration_decay_steps=500,
-        target_steps=10,
-        train_frequency=1,
     )
     agent.play_random(50)
     agent.train(1500)
     assert np.abs(table.q - value_iteration()).max() < 1e-4
     recorder = Recorder()
     agent.callbacks.append(recorder)
-    agent.exploration_rate_test = 0.0
     agent.play(20)
     # From 1 it is 1 step to 0.3, or 4 to 1, which are worth 0.3 and 0.9 ** 3: all go right.
     assert set(recorder.actions) == {1}
@@ -154,7 +161,7 @@ def test_the_network_is_asked_about_the_last_screens() -> None:
     network = FakeNetwork()
     agent, recorder = make_agent(Clock(), network=network, exploration_rate_test=0.0)
     agent.test(5)
-    last = times(np.stack(recorder.screens))
+    last = times(recorder.screens)
     assert [times(state) for state in network.seen] == [[t - 2, t - 1] for t in last]
     assert agent.qvalues is not None
     assert agent.qvalues.tolist() == [0, 0, 1]
@@ -247,8 +254,8 @@ def test_remember_all_remembers_tests_and_openings() -> None:
     agent.test(100)
     assert memory.count == clock.time > 130
     kept = range(memory.count)
-    assert memory.rewards[kept].tolist() == [t + 1 for t in kept]
-    assert memory.actions[kept].tolist() == clock.actions
+    assert memory.rewards[0, kept].tolist() == [t + 1 for t in kept]
+    assert memory.actions[0, kept].tolist() == clock.actions
 
 
 @pytest.mark.parametrize(
@@ -266,7 +273,7 @@ def test_what_is_sampled_happened_in_a_row(zero_history: bool, remember_all: boo
         agent.train(53)
         agent.test(31)
     agent.train(11)
-    done = dict(zip(times(np.stack(recorder.screens)), recorder.actions, strict=True))
+    done = dict(zip(times(recorder.screens), recorder.actions, strict=True))
     batch, seen = memory.sample(), set()
     for n, window in enumerate(batch.screens):
         t = times(window)
@@ -274,10 +281,11 @@ def test_what_is_sampled_happened_in_a_row(zero_history: bool, remember_all: boo
         assert shown == list(range(t[-1] - len(shown) + 1, t[-1] + 1))
         assert not any(time in clock.ended for time in shown[:-1])
         assert len(shown) >= 2
-        assert batch.rewards[n] == t[-1]
-        assert batch.terminals[n] == (t[-1] in clock.ended and t[-1] not in clock.cuts)
+        assert batch.returns[n] == t[-1]
+        terminal = t[-1] in clock.ended and t[-1] not in clock.cuts
+        assert batch.discounts[n] == (0 if terminal else 0.99)
         assert batch.actions[n] == done.get(t[-1], 0)
-        seen.add((len(shown), bool(batch.terminals[n])))
+        seen.add((len(shown), terminal))
     assert len(seen) == (4 if zero_history else 2)  # both kinds of windows, with both ends
 
 
@@ -289,13 +297,14 @@ def test_with_zero_history_the_first_screen_of_an_episode_is_remembered() -> Non
     assert memory.count == 50 + len(clock.restarts) == clock.time
 
 
-def test_a_game_cut_short_has_no_terminal_but_is_over() -> None:
+def test_a_game_cut_short_has_ended_but_has_no_terminal() -> None:
     memory = make_memory()
     agent, recorder = make_agent(Clock(ends=[20], cuts=[10]), memory=memory)
     agent.play_random(30)
-    at = [times(screen[None])[0] for screen in recorder.screens]
-    assert {t for t, over in zip(at, recorder.terminals, strict=True) if over} == {10, 20}
-    assert memory.rewards[: memory.count][memory.terminals[: memory.count]].tolist() == [20]
+    ended = zip(times(recorder.screens), recorder.ended, strict=True)
+    assert {t for t, end in ended if end} == {10, 20}
+    assert {done.step.reward for done in recorder.done if done.step.terminal} == {20}
+    assert memory.rewards[memory.terminals].tolist() == [20]
 
 
 def test_an_episode_opens_with_no_ops_that_fill_the_state() -> None:
@@ -343,7 +352,7 @@ def test_after_an_end_the_next_episode_has_begun() -> None:
         game.receive()
     game.send(1)
     step = game.receive()
-    assert (step.reward, step.terminal, step.over) == (10, True, True)
+    assert (step.reward, step.terminal, step.ended) == (10, True, True)
     assert times(step.screen[None]) == [10]  # the end, not what followed
     assert len(step.opening) == 3
     assert times(game.buffer.state()) == [12, 13]
@@ -354,14 +363,14 @@ def test_so_many_whole_games_are_played(worlds: int, games: int) -> None:
     clocks = [Clock(ends=range(5 + n, 500, 5 + n)) for n in range(worlds)]
     agent, recorder = make_agent(*clocks)
     agent.play(games)
-    ended = [game for game, over in zip(recorder.games, recorder.terminals, strict=True) if over]
+    ended = [game for game, end in zip(recorder.games, recorder.ended, strict=True) if end]
     assert sorted(ended) == sorted(n % worlds for n in range(games))
-    assert recorder.terminals[-1]
+    assert recorder.ended[-1]
     assert all(clock.mode == "test" for clock in clocks)
     assert agent.callbacks == [recorder]
 
 
-def test_modes_follow_the_phases_and_training_goes_on_in_the_tested_game() -> None:
+def test_modes_follow_the_phases_and_training_continues_in_the_tested_game() -> None:
     clock = Clock()
     agent, _ = make_agent(clock, memory=make_memory(), train_repeat=0)
     modes, restarts = [], []
@@ -374,7 +383,7 @@ def test_modes_follow_the_phases_and_training_goes_on_in_the_tested_game() -> No
 
 
 @pytest.mark.parametrize("name", ["play_random", "train", "test"])
-def test_a_stopped_phase_ends_with_its_step_and_can_go_on(name: str) -> None:
+def test_a_stopped_phase_ends_with_its_step_and_can_be_continued(name: str) -> None:
     clock = Clock()
     agent, recorder = make_agent(clock, memory=make_memory())
     agent.play_random(10)
@@ -401,34 +410,118 @@ def test_a_stopped_phase_ends_with_its_step_and_can_go_on(name: str) -> None:
 def test_play_can_be_stopped() -> None:
     agent, recorder = make_agent(Clock())
 
-    def pilot(action: int) -> int:
-        agent.stop()
-        return action
+    class Stopper(Callback):
+        def on_action(self, game: int, action: int) -> None:
+            agent.stop()
 
-    agent.pilot = pilot
+    agent.callbacks.append(Stopper())
     agent.play(1)
     assert len(recorder.actions) == 1
 
 
-def test_the_pilot_has_the_last_word() -> None:
-    memory, clock = make_memory(), Clock()
-    agent, recorder = make_agent(clock, memory=memory, exploration_rate_test=0.0)
-    asked: list[int] = []
+def test_callbacks_hear_of_an_action_before_it_is_done_and_then_of_its_step() -> None:
+    clocks = Clock(ends=range(12, 200, 12)), Clock(ends=range(9, 200, 9))
+    heard: list[tuple[str, int, int, int]] = []
 
-    def pilot(action: int) -> int:
-        asked.append(action)
-        return 1
+    class Listener(Callback):
+        def on_action(self, game: int, action: int) -> None:
+            heard.append(("action", game, action, clocks[game].time))
 
-    agent.pilot = pilot
-    agent.test(4)
-    assert asked == [2] * 4
-    assert recorder.actions == clock.actions[-4:] == [1] * 4
+        def on_step(self, done: Done) -> None:
+            # What has been done is the reward: an episode that ended has been followed by another.
+            heard.append(("step", done.game, done.action, int(done.step.reward)))
+
+    agent, recorder = make_agent(*clocks, memory=make_memory(games=2), train_repeat=0)
+    agent.callbacks.append(Listener())
+    for phase in (agent.play_random, agent.train, agent.test):
+        phase(14)
+    agent.play(2)
+    assert recorder.chosen == list(zip(recorder.games, recorder.actions, strict=True))
+    steps: dict[int, list[tuple[str, int, int, int]]] = {0: [], 1: []}
+    for event in heard:
+        steps[event[1]].append(event)
+    for events in steps.values():
+        assert [kind for kind, *_ in events] == ["action", "step"] * (len(events) // 2)
+        for before, after in zip(events[::2], events[1::2], strict=True):
+            assert before[1:3] == after[1:3]
+            assert after[3] == before[3] + 1
+        assert len(events) > 40
+
+
+def test_a_step_is_reported_with_what_came_of_it() -> None:
+    clock = Clock(ends=[10])
+    agent, recorder = make_agent(clock, exploration_rate_test=0.25)
+    agent.test(10)
+    assert [done.step.reward for done in recorder.done] == times(recorder.screens)
+    assert recorder.rates == [0.25] * 10
+    (end,) = (done.step for done in recorder.done if done.step.ended)
+    assert (end.reward, end.terminal) == (10, True)
+    assert [step.reward for step in end.opening] == [11, 12, 13]
+    assert [done.step.opening for done in recorder.done if not done.step.ended] == [()] * 9
+
+
+def test_callbacks_change_nothing() -> None:
+    found = []
+    for listeners in (0, 3):
+        memory, clock = make_memory(), Clock(ends=range(10, 500, 10))
+        agent, recorder = make_agent(clock, memory=memory)
+        agent.callbacks += [Callback() for _ in range(listeners)]
+        agent.play_random(20)
+        agent.train(20)
+        agent.test(20)
+        found.append((recorder.actions, clock.actions, memory.rewards.tolist()))
+    assert found[0] == found[1]
+
+
+def test_only_in_training_the_network_predicts_for_training() -> None:
+    asked: list[bool] = []
+
+    class Asked(FakeNetwork):
+        def predict(self, states: NDArray[np.uint8], training: bool = False) -> NDArray[np.float32]:
+            asked.append(training)
+            return super().predict(states)
+
+    agent, _ = make_agent(
+        Clock(),
+        network=Asked(),
+        memory=make_memory(),
+        exploration_rate_start=0.0,
+        exploration_rate_end=0.0,
+        exploration_rate_test=0.0,
+    )
+    agent.play_random(5, exploration_rate=0.0)
+    agent.train(6)
+    agent.test(7)
+    assert asked == [False] * 5 + [True] * 6 + [False] * 7
+
+
+def test_what_an_update_learned_reaches_the_sampler() -> None:
+    class Learns(FakeNetwork):
+        def train(self, minibatch: Minibatch) -> Any:
+            return minibatch.indices, minibatch.returns
+
+    told: list[tuple[list[int], list[float]]] = []
+    memory = make_memory()
+    memory.sampler.update = lambda index, errors: told.append(  # type: ignore[method-assign]
+        (index.tolist(), errors.tolist())
+    )
+    agent, _ = make_agent(Clock(), network=Learns(), memory=memory, train_frequency=2)
+    agent.play_random(20)
+    agent.train(8)
+    assert len(told) == 4
+    for index, errors in told:
+        assert memory.rewards[0, index].tolist() == errors
 
 
 def test_an_agent_without_a_network_plays_at_random() -> None:
     game = make_game(Clock())
     agent = Agent(
-        games=[game], replay_memory=None, network=None, num_actions=3, rng=np.random.default_rng(0)
+        AgentSettings(),
+        games=[game],
+        memory=None,
+        network=None,
+        num_actions=3,
+        rng=np.random.default_rng(0),
     )
     recorder = Recorder()
     agent.callbacks.append(recorder)

@@ -90,7 +90,7 @@ class FakeNetwork:
         self.seen += list(states.copy())
         return np.tile(self.qvalues, (len(states), 1))
 
-    def train(self, minibatch: Minibatch) -> None:
+    def train(self, minibatch: Minibatch) -> Any:
         self.train_iterations += 1
         self.log("train")
 
