@@ -184,16 +184,15 @@ def valid_slots(memory: ReplayMemory) -> Index:
     return index[memory.valid(index)]
 
 
-events = st.lists(
-    st.tuples(st.integers(0, 2), st.integers(-3, 3), st.integers(0, 11)), min_size=1, max_size=150
-)
+event = st.tuples(st.integers(0, 2), st.integers(-3, 3), st.integers(0, 11))
+events = st.lists(event, max_size=20) | st.lists(event, min_size=60, max_size=150)
 
 
 @settings(max_examples=250)
 @given(
     events=events,
     games=st.integers(1, 3),
-    slots=st.integers(HISTORY + 2, 30),
+    slots=st.integers(HISTORY + 2, 20),
     n_step=st.sampled_from([1, 1, 2, 3, 5]),
     zero_history=st.booleans(),
     storage=st.sampled_from(["array", "compressed", "gpu"]),
