@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from engine import compiled as fused
+from config import NetworkSettings
+from engine import compiled
 from errors import UserError
-from optimizers import make_optimizer
+from optimizers import Optimizer
+from variants.optimizers import make_rule
 
 Array = NDArray[np.float64]
 STEPS = 6
@@ -71,6 +74,25 @@ def gradients(shape: tuple[int, ...]) -> Array:
     return rng.normal(size=(STEPS, *shape)) * 10.0 ** rng.integers(-5, 2, size=(STEPS, *shape))
 
 
+def make_optimizer(
+    rule: str,
+    weights: Sequence[Tensor],
+    *,
+    scale: float = 1.0,
+    learning_rate: float = LEARNING_RATE,
+    shares: int = 1,
+) -> Optimizer:
+    settings = NetworkSettings(optimizer=rule, learning_rate=learning_rate, decay_rate=DECAY)
+    return Optimizer(make_rule(settings, scale), weights, shares)
+
+
+def update(optimizer: Optimizer, *parts: Sequence[Tensor]) -> None:
+    """A weight update by the gradients of a minibatch's parts."""
+    optimizer.begin()
+    for share in reversed(range(len(optimizer.shares))):  # they are done in any order
+        optimizer.step(share, parts)
+
+
 @pytest.mark.parametrize("scale", [1.0, 1 / 32])
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
@@ -78,12 +100,10 @@ def test_rule_is_its_formula(rule: str, scale: float, dtype: torch.dtype, error:
     shapes = [(4, 3), (5,)]
     start = [np.ones(shape) for shape in shapes]
     weights = [torch.from_numpy(w).to(dtype, copy=True) for w in start]
-    optimizer = make_optimizer(
-        rule, weights, scale=scale, learning_rate=LEARNING_RATE, decay_rate=DECAY
-    )
+    optimizer = make_optimizer(rule, weights, scale=scale)
     g = [gradients(shape) for shape in shapes]
     for t in range(STEPS):
-        optimizer.step(weights, [torch.from_numpy(x[t]).to(dtype) for x in g])
+        update(optimizer, [torch.from_numpy(x[t]).to(dtype) for x in g])
     assert optimizer.updates == STEPS
     formula, states = RULES[rule]
     for w, w_0, g_w, kept in zip(weights, start, g, optimizer.states, strict=True):
@@ -97,8 +117,8 @@ def test_states_are_those_of_a_snapshot_in_its_order() -> None:
     w, g = torch.zeros(1, dtype=torch.float64), torch.full((1,), 2.0, dtype=torch.float64)
     states = {}
     for rule in RULES:
-        optimizer = make_optimizer(rule, [w.clone()], scale=1, learning_rate=1, decay_rate=0.9)
-        optimizer.step([w.clone()], [g])
+        optimizer = make_optimizer(rule, [w.clone()], learning_rate=1)
+        update(optimizer, [g])
         states[rule] = [float(state) for state in optimizer.states[0]]
     delta = np.sqrt(1e-6 / (0.4 + 1e-6)) * 2
     assert states["rmsprop"] == pytest.approx([0.4])
@@ -113,8 +133,7 @@ def test_gradients_may_be_of_lower_precision(rule: str) -> None:
     moved = []
     for dtype in (torch.float32, torch.bfloat16):
         w = torch.ones(2)
-        optimizer = make_optimizer(rule, [w], scale=0.5, learning_rate=0.01, decay_rate=0.9)
-        optimizer.step([w], [g.to(dtype)])
+        update(make_optimizer(rule, [w], scale=0.5), [g.to(dtype)])
         moved.append(w)
     assert torch.equal(*moved)
     assert not torch.equal(moved[0], torch.ones(2))
@@ -132,11 +151,11 @@ def test_one_pass_is_the_plain_rule(
     moved = []
     for one_pass in (True, False):
         if not one_pass:
-            monkeypatch.setattr(fused, "compiled", lambda rule: called.append(rule))
+            monkeypatch.setattr(compiled, "compiled", lambda rule: called.append(rule))
         w = torch.ones(shape).to(memory_format=layout)
-        optimizer = make_optimizer(rule, [w], scale=1 / 32, learning_rate=0.01, decay_rate=0.95)
+        optimizer = make_optimizer(rule, [w], scale=1 / 32)
         for g_t in g:
-            optimizer.step([w], [g_t])
+            update(optimizer, [g_t])
         moved.append([w, *optimizer.states[0]])
     assert len(called) == len(g)  # the second time the plain form
     for fast, plain in zip(*moved, strict=True):
@@ -147,30 +166,84 @@ def test_one_pass_is_the_plain_rule(
 def test_one_pass_leaves_alone_what_it_cannot_do() -> None:
     w, double = torch.ones(4, 6), torch.ones(4, 6, dtype=torch.float64)
     constants = (0.9, 0.1, 0.01, 1e-6)
-    assert not fused.run(fused.rmsprop, [double, double.clone(), double.clone()], *constants)
-    assert not fused.run(fused.rmsprop, [w, torch.ones(6, 4).t(), w.clone()], *constants)
-    assert not fused.run(fused.rmsprop, [w[:, ::2], w[:, ::2], w[:, ::2]], *constants)
-    assert fused.run(fused.rmsprop, [w, w.clone(), torch.zeros(4, 6)], *constants)
+    assert not compiled.run(compiled.rmsprop, [double, double.clone(), double.clone()], *constants)
+    assert not compiled.run(compiled.rmsprop, [w, torch.ones(6, 4).t(), w.clone()], *constants)
+    assert not compiled.run(compiled.rmsprop, [w[:, ::2], w[:, ::2], w[:, ::2]], *constants)
+    assert compiled.run(compiled.rmsprop, [w, w.clone(), torch.zeros(4, 6)], *constants)
     assert (double == 1).all()
     assert (w < 1).all()
 
 
-def test_a_missing_compiler_is_told_once_and_done_without(
+def test_a_missing_compiler_is_reported_once_and_the_plain_rules_serve(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "numba", None)
-    fused.compiled.cache_clear()
+    compiled.compiled.cache_clear()
     try:
         w = torch.ones(3)
-        optimizer = make_optimizer("rmsprop", [w], scale=1, learning_rate=1, decay_rate=0.9)
+        optimizer = make_optimizer("rmsprop", [w], learning_rate=1)
         for _ in range(2):
-            optimizer.step([w], [torch.ones(3)])
+            update(optimizer, [torch.ones(3)])
     finally:
-        fused.compiled.cache_clear()
+        compiled.compiled.cache_clear()
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert (w < 0).all()
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("rule", RULES)
+def test_shares_change_no_bit(rule: str, layout: torch.memory_format) -> None:
+    # The second is divided among the shares, the others are too small for that.
+    shapes = [(8, 4, 3, 3), (300, 16, 4, 4), (5,), (2, 3, 1, 1)]
+    rng = torch.Generator().manual_seed(0)
+    moved = []
+    g = [torch.randn(shape, generator=rng) for shape in shapes]
+    for shares in (1, 2, 3, 7):
+        weights = [torch.ones(shape) for shape in shapes]
+        weights = [w.to(memory_format=layout) if w.dim() == 4 else w for w in weights]
+        optimizer = make_optimizer(rule, weights, scale=1 / 32, shares=shares)
+        assert len(optimizer.shares) == shares
+        for t in range(1, 4):
+            update(optimizer, [g_w / t for g_w in g], [g_w * t for g_w in g])
+        assert optimizer.updates == 3
+        moved.append([*weights, *(state for states in optimizer.states for state in states)])
+    assert not any((w == 1).any() for w in moved[0][: len(shapes)])
+    for others in moved[1:]:
+        assert all(map(torch.equal, moved[0], others))
+
+
+def test_a_large_parameter_is_divided_among_the_shares_and_every_row_is_in_one() -> None:
+    weights = [torch.zeros(10, 3), torch.zeros(300, 256), torch.zeros(7)]
+    optimizer = make_optimizer("adam", weights, shares=4)
+    rows = [optimizer.rows[row] for share in optimizer.shares for row in share]
+    for n, w in enumerate(weights):
+        covered = sorted(i for k, part, _ in rows if k == n for i in range(len(w))[part])
+        assert covered == list(range(len(w)))
+    sizes = [sum(optimizer.rows[row][2][0].numel() for row in share) for share in optimizer.shares]
+    assert max(sizes) - min(sizes) < 300
+
+
+def sum_of(parts: list[Tensor]) -> Tensor:
+    """What Adam's first state keeps a tenth of."""
+    optimizer = make_optimizer("adam", [torch.zeros(len(parts[0]))])
+    update(optimizer, *([part.clone()] for part in parts))
+    return optimizer.states[0][0]
+
+
+def test_gradients_of_the_parts_are_added_in_their_order() -> None:
+    rng = torch.Generator().manual_seed(1)
+    a, b, c = (torch.randn(50, generator=rng) for _ in range(3))
+    assert torch.equal(sum_of([a, b, c]), sum_of([(a + b) + c]))
+    assert not torch.equal(sum_of([a, b, c]), sum_of([a + (b + c)]))
+
+
+def test_gradients_of_lower_precision_are_added_in_that_of_the_weights() -> None:
+    rng = torch.Generator().manual_seed(1)
+    a, b = (torch.randn(50, generator=rng).bfloat16() for _ in range(2))
+    assert torch.equal(sum_of([a, b]), sum_of([a.float() + b.float()]))
+    assert not torch.equal(sum_of([a, b]), sum_of([a + b]))
+
+
 def test_an_unknown_rule_is_refused() -> None:
     with pytest.raises(UserError, match="no optimizer sgd"):
-        make_optimizer("sgd", [], scale=1, learning_rate=1, decay_rate=1)
+        make_optimizer("sgd", [])
