@@ -87,8 +87,13 @@ class Agent:
         self.stopped = True
 
     def exploration_rate(self) -> float:
-        """The training phase's rate: falls linearly with the training steps done."""
+        """The training phase's rate: falls linearly with the training steps done.
+
+        Noisy layers explore instead of it.
+        """
         s = self.settings
+        if s.noisy:
+            return 0.0
         done = min(self.total_train_steps / s.exploration_decay_steps, 1.0)
         fall = s.exploration_rate_start - s.exploration_rate_end
         return s.exploration_rate_start - fall * done
@@ -168,9 +173,10 @@ class Agent:
         assert self.memory and self.network
         s = self.settings
         for step in range(first, first + len(self.games)):
-            clock = step
-            if s.target_clock == "run":
-                clock += self.total_train_steps - first
+            run = self.total_train_steps + step - first  # training steps of the whole run
+            clock = run if s.target_clock == "run" else step
+            if s.reset_steps and run and run % s.reset_steps == 0:
+                self.network.reset_last_layers()
             if s.target_steps and clock % s.target_steps == 0:
                 self.network.update_target_network()
             if step % s.train_frequency == 0 and self.memory.count > self.memory.batch_size:

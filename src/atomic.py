@@ -1,20 +1,54 @@
-"""Writing a file so that, whatever fails, it is the old one or the new one, and whole."""
+"""Files read whole and written whole, and never another thing than a file.
+
+A file that is written is, whatever fails, the old one or the new one. Links are not followed: who
+hands on a folder could have one in it that points at a file of yours. Pipes and devices, which may
+never end, are neither read nor replaced.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import stat
+from collections.abc import Iterable
 from pathlib import Path
+
+LINK = "it is a symbolic link: remove it, or name the file it points to"
+NO_FILE = "it is no regular file"
+TOO_LARGE = "it is too large"
+
+
+def read_whole(path: Path, limit: int) -> bytes:
+    """A regular file of at most `limit` bytes. Raises OSError, with a reason that can be shown."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, NO_FILE, str(path))
+        if status.st_size > limit:
+            raise OSError(errno.EFBIG, f"{TOO_LARGE}, above {_megabytes(limit)}", str(path))
+        data = file.read(limit + 1)  # one that grows
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, TOO_LARGE, str(path))
+    return data
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise OSError unless `path` is a regular file or nothing."""
+    with contextlib.suppress(FileNotFoundError):
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            raise OSError(errno.ELOOP, LINK, str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, NO_FILE, str(path))
 
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Put `data` in place of the file `path` or, if that fails (OSError), leave all as it was."""
-    path = Path(os.path.realpath(path))  # to where a link points, not in place of the link
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    check_replaceable(path)
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        write_new(temporary, [data])
         temporary.replace(path)
     except BaseException:  # Ctrl-C too
         temporary.unlink(missing_ok=True)
@@ -24,3 +58,22 @@ def write_atomically(path: Path, data: bytes) -> None:
         os.fsync(folder)  # or a power cut could take the new name back
     finally:
         os.close(folder)
+
+
+def write_new(path: Path, content: Iterable[bytes | memoryview]) -> None:
+    """Write a file that was not there, or in place of what was, and wait until it is on the disk.
+
+    Raises OSError.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()  # a link, not what it points to
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
+        for part in content:
+            file.write(part)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _megabytes(size: int) -> str:
+    return f"{size >> 20} MB" if size >> 20 else f"{size} bytes"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 import tomllib
 import types
 import typing
@@ -18,10 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from errors import UserError
+from atomic import read_whole
+from errors import UserError, shown
+from runs.schema import Value, value_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PRESETS = ROOT / "presets"
+PRESET_BYTES = 1 << 20
 DEFAULT_PRESET = "simple_dqn"
 
 
@@ -32,9 +34,13 @@ def flag(
     choices: Sequence[str] = (),
     low: float | None = None,
     high: float | None = None,
+    code: bool = False,
 ) -> Any:
-    """A flag: its default, what it means, and which values it takes."""
-    limits = {"help": help, "choices": tuple(choices), "low": low, "high": high}
+    """A flag: its default, what it means, and which values it takes (runs/schema.py).
+
+    The value of a `code` flag may be my_file.py:MyClass, which is executed: see envs/trust.py.
+    """
+    limits = {"help": help, "choices": tuple(choices), "low": low, "high": high, "code": code}
     return dataclasses.field(default=default, metadata=limits)
 
 
@@ -43,15 +49,21 @@ class StateSettings:
     """The shape of a state."""
 
     screen_width: int = flag(
-        84, "width of a screen in pixels; the network sees all of 36, 44, 52 ... 84", low=1
+        84,
+        "width of a screen in pixels; the network sees all of 36, 44, 52 ... 84",
+        low=1,
+        high=256,
     )
-    screen_height: int = flag(84, "height of a screen in pixels; likewise", low=1)
-    history_length: int = flag(4, "screens in a state", low=1)
+    screen_height: int = flag(84, "height of a screen in pixels; likewise", low=1, high=256)
+    history_length: int = flag(4, "screens in a state", low=1, high=100)
     zero_history: bool = flag(
         False, "screens before the start of an episode are black, no-ops are single frames (nature)"
     )
     num_envs: int = flag(
-        1, "games played side by side, each with its own part of the replay memory", low=1
+        1,
+        "games played side by side, each with its own part of the replay memory",
+        low=1,
+        high=1024,
     )
 
 
@@ -59,9 +71,23 @@ class StateSettings:
 class LearningSettings(StateSettings):
     """What agent, replay memory and network must agree on."""
 
-    batch_size: int = flag(32, "transitions in a minibatch", low=1)
+    batch_size: int = flag(32, "transitions in a minibatch", low=1, high=16_384)
     target_steps: int = flag(
         10_000, "steps between copies to the target network; 0: no target network", low=0
+    )
+    prioritized: bool = flag(
+        False, "draw transitions in proportion to their last TD error (Schaul et al. 2016)"
+    )
+    noisy: bool = flag(
+        False,
+        "explore by factorized noise in the last layers instead of random actions (Fortunato et "
+        "al. 2018)",
+    )
+    reset_steps: int = flag(
+        0,
+        "training steps between resets of the last layers to new weights (Nikishin et al. 2022); "
+        "0: never",
+        low=0,
     )
 
 
@@ -70,10 +96,15 @@ class EnvironmentSettings(StateSettings):
     """How a game is played and what is seen of it."""
 
     environment: str = flag(
-        "ale", "ale: Atari games; gym: Gymnasium's; my_env.py:MyClass: a class of your own"
+        "ale",
+        "ale: Atari games; gym: Gymnasium's; my_env.py:MyClass: a class of your own",
+        code=True,
     )
     frame_skip: int | None = flag(
-        4, "frames for which an action is repeated; outside of ale, the environment's own", low=1
+        4,
+        "frames for which an action is repeated; outside of ale, the environment's own",
+        low=1,
+        high=1000,
     )
     repeat_action_probability: float | None = flag(
         0.0,
@@ -102,6 +133,7 @@ class EnvironmentSettings(StateSettings):
         "an episode begins with history_length + 1 to random_starts + 1 no-op steps (nature: 2 to "
         "random_starts + 1 frames); outside of ale 0",
         low=0,
+        high=10_000,
     )
 
 
@@ -109,7 +141,7 @@ class EnvironmentSettings(StateSettings):
 class ReplaySettings(LearningSettings):
     """What the replay memory keeps, and the transitions it makes of it."""
 
-    replay_size: int = flag(1_000_000, "steps kept in the replay memory", low=1)
+    replay_size: int = flag(1_000_000, "steps kept in the replay memory", low=1, high=100_000_000)
     replay_storage: str = flag(
         "auto",
         "where screens are kept: array: as they are; compressed: without loss, in a twentieth of "
@@ -122,7 +154,21 @@ class ReplaySettings(LearningSettings):
     )
     min_reward: float = flag(-1.0, "clip rewards to at least this for learning")
     max_reward: float = flag(1.0, "clip rewards to at most this for learning")
-    n_step: int = flag(1, "steps whose rewards make a return before the next state's value", low=1)
+    n_step: int = flag(
+        1,
+        "steps whose rewards are summed before the value of the state after them",
+        low=1,
+        high=100,
+    )
+    priority_exponent: float = flag(
+        0.6, "how much priorities count in --prioritized; 0: not at all", low=0, high=1
+    )
+    importance_exponent: float = flag(
+        0.4, "how much importance weights correct for --prioritized; 1: fully", low=0, high=1
+    )
+    importance_steps: int = flag(
+        0, "weight updates over which --importance_exponent rises to 1; 0: it stays", low=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,13 +178,63 @@ class NetworkSettings(LearningSettings):
     learning_rate: float = flag(0.00025, "step size of a weight update", low=0)
     optimizer: str = flag(
         "rmsprop",
-        "update rule of the weights",
-        choices=("rmsprop", "adam", "adadelta", "centered_rmsprop"),
+        "update rule of the weights; adam: Neon's, epsilon beside the uncorrected root; "
+        "adam_corrected: algorithm 1 of its paper, as in PyTorch; centered_rmsprop: nature's",
+        choices=("rmsprop", "adam", "adam_corrected", "adadelta", "centered_rmsprop"),
     )
+    adam_epsilon: float = flag(1e-8, "what Adam adds to the root of the mean square", low=0)
+    adam_beta_1: float = flag(0.9, "share of the old mean that Adam keeps", low=0, high=1)
+    adam_beta_2: float = flag(0.999, "share of the old mean square that Adam keeps", low=0, high=1)
     decay_rate: float = flag(
         0.95, "share of the old average that RMSProp and Adadelta keep", low=0, high=1
     )
     clip_error: float = flag(1.0, "clip TD errors to +-this; 0 disables clipping", low=0)
+    loss: str = flag(
+        "clipped",
+        "loss of a TD error: clipped: squared up to --clip_error, linear beyond; mse: squared",
+        choices=("clipped", "mse"),
+    )
+    double_q: bool = flag(
+        False,
+        "the network chooses the next action, the target network values it (van Hasselt et al. "
+        "2016)",
+    )
+    munchausen: bool = flag(
+        False, "add the log-policy to the reward and value softly (Vieillard et al. 2020)"
+    )
+    dueling: bool = flag(
+        False,
+        "separate streams for the state's value and the actions' advantages (Wang et al. 2016)",
+    )
+    distribution: str = flag(
+        "none",
+        "learn the distribution of returns: c51: probabilities of fixed returns (Bellemare et al. "
+        "2017); quantile: its quantiles; iqn: any of its quantiles (Dabney et al. 2018)",
+        choices=("none", "c51", "quantile", "iqn"),
+    )
+    atoms: int = flag(
+        0,
+        "numbers that describe a distribution; 0: the paper's: c51 51, quantile 200, iqn 64",
+        low=0,
+        high=1024,
+    )
+    value_min: float = flag(-10.0, "smallest return that c51 can express")
+    value_max: float = flag(10.0, "largest return that c51 can express")
+    network: str = flag(
+        "nature",
+        "the layers up to the features: nature (Mnih et al. 2015), nips (Mnih et al. 2013), impala "
+        "(Espeholt et al. 2018), or my_network.py:MyNetwork: a class of your own",
+        code=True,
+    )
+    network_width: float = flag(
+        1.0, "factor by which the layers up to the features have more filters", low=0.05, high=16
+    )
+    normalization: str = flag(
+        "none",
+        "layer: layer normalization in all layers except the last (Gallici et al. 2024); spectral: "
+        "spectral normalization of the hidden layer (Gogianu et al. 2021)",
+        choices=("none", "layer", "spectral"),
+    )
     batch_norm: bool = flag(False, "batch normalization in all layers except the last")
     bias: bool = flag(False, "layers have biases (nature)")
     padding: int = flag(0, "black pixels around the screen (nature: 1)", low=0, high=4)
@@ -159,12 +255,13 @@ class NetworkSettings(LearningSettings):
         "parts into which a minibatch is divided, each computed by one thread; changes the last "
         "bits of a run, the number of threads does not",
         low=1,
+        high=1024,
     )
     engine: str = flag("torch", "what computes the network", choices=("torch", "neon"))
     backend: str = flag(
         "auto", "device; auto: the GPU if there is one", choices=("auto", "cpu", "gpu")
     )
-    device_id: int = flag(0, "number of the GPU", low=0)
+    device_id: int = flag(0, "number of the GPU", low=0, high=1000)
     datatype: str = flag(
         "float32",
         "precision; 16 bits mean mixed precision with float32 weights",
@@ -187,13 +284,13 @@ class AgentSettings(LearningSettings):
         0.1, "share of random actions when the decay is over", low=0, high=1
     )
     exploration_decay_steps: float = flag(
-        1_000_000, "training steps over which the share falls linearly", low=1
+        1_000_000, "training steps over which the share falls linearly", low=1, high=1e12
     )
     exploration_rate_test: float = flag(
         0.05, "share of random actions in testing and playing", low=0, high=1
     )
     train_frequency: int = flag(4, "steps between weight updates", low=1)
-    train_repeat: int = flag(1, "weight updates each time", low=0)
+    train_repeat: int = flag(1, "weight updates each time", low=0, high=10_000)
     target_clock: str = flag(
         "epoch",
         "whether target_steps counts the steps of the epoch or of the whole run (nature)",
@@ -219,7 +316,9 @@ class WatchSettings:
     )
     record_screen_path: Path | None = flag(None, "write the frames as PNG files into this folder")
     record_sound_filename: Path | None = flag(None, "write the sound to this .wav file")
-    visualization_filters: int = flag(4, "filters shown of each convolutional layer", low=1)
+    visualization_filters: int = flag(
+        4, "filters shown of each convolutional layer", low=1, high=1000
+    )
     visualization_file: Path | None = flag(None, "write the filter page to this .html file")
 
 
@@ -231,10 +330,12 @@ class RunSettings:
     random_steps: int = flag(50_000, "random steps that fill the replay memory first", low=0)
     train_steps: int = flag(250_000, "training steps in an epoch", low=0)
     test_steps: int = flag(125_000, "testing steps after each epoch's training", low=0)
-    epochs: int = flag(200, "epoch with which the run ends", low=0)
-    start_epoch: int = flag(0, "epochs already done", low=0)
-    play_games: int = flag(0, "play this many games instead of training", low=0)
-    test_games: int = flag(0, "test for this many whole games instead of test_steps", low=0)
+    epochs: int = flag(200, "epoch with which the run ends", low=0, high=1_000_000)
+    start_epoch: int = flag(0, "epochs already done", low=0, high=1_000_000)
+    play_games: int = flag(0, "play this many games instead of training", low=0, high=1_000_000)
+    test_games: int = flag(
+        0, "test for this many whole games instead of test_steps", low=0, high=1_000_000
+    )
     load_weights: Path | None = flag(None, "begin with the network of this snapshot")
     save_weights_prefix: Path | None = flag(None, "write snapshots <prefix>_<epoch>.pkl")
     csv_file: Path | None = flag(None, "write statistics, a row for each phase, to this file")
@@ -245,10 +346,11 @@ class RunSettings:
         10.0,
         "minutes between checkpoints, beside the one at the end of each phase; 0: no checkpoints",
         low=0,
+        high=1_000_000,
     )
     overwrite: bool = flag(False, "replace the files of an earlier run of the same name")
     preset: str = flag(DEFAULT_PRESET, "presets/<name>.toml, or a file of flags")
-    random_seed: int | None = flag(None, "the same seed gives the same run", low=0)
+    random_seed: int | None = flag(None, "the same seed gives the same run", low=0, high=2**63 - 1)
     log_level: str = flag(
         "INFO",
         "least severe messages that are shown",
@@ -280,7 +382,8 @@ GROUPS: dict[str, Any] = {
 FROM_SNAPSHOT = tuple(
     """environment frame_skip repeat_action_probability minimal_action_set color_averaging
     frame_maximum resize screen_width screen_height history_length zero_history batch_norm bias
-    padding random_starts random_ties""".split()
+    padding random_starts random_ties noisy dueling distribution atoms value_min value_max network
+    network_width normalization""".split()
 )
 
 # What presets/ and the flags' defaults say of Atari games alone. Other environments skip frames and
@@ -295,21 +398,7 @@ OUTSIDE_ALE: dict[str, Any] = {
 
 def parse_value(name: str, text: str) -> Any:
     """The value that `text` stands for as flag `name`. Raises UserError if it is none."""
-    kind = kind_of(name)
-    try:
-        if kind is bool:
-            return {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}[
-                text.lower()
-            ]
-        if kind is int:
-            number = float(text) if "e" in text.lower() else int(text)
-            if number != int(number):
-                raise ValueError
-            return int(number)
-        return kind(text)
-    except (ValueError, KeyError, OverflowError):
-        wanted = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
-        raise UserError(f"--{name} takes {wanted}, not {text!r}.") from None
+    return VALUES[name].parse(f"--{name}", text)
 
 
 def group_of(name: str) -> str:
@@ -325,28 +414,21 @@ def kind_of(name: str) -> Any:
     return kind
 
 
+def _value(name: str) -> Value:
+    limits = FIELDS[name].metadata
+    optional = kind_of(name) is not TYPES[name]
+    ranges = {key: limits[key] for key in ("choices", "low", "high")}
+    return value_of(kind_of(name), optional=optional, **ranges)
+
+
+VALUES = {name: _value(name) for name in FIELDS}
+# Flags whose value may name code; what a file says of them counts only if the user agrees.
+CODE = tuple(name for name, field in FIELDS.items() if field.metadata["code"])
+
+
 def check(name: str, value: Any) -> Any:
     """`value` if flag `name` can have it, a TOML or JSON value converted; else UserError."""
-    kind, limits = kind_of(name), FIELDS[name].metadata
-    if value is None and kind is not TYPES[name]:
-        return None
-    if kind is Path and isinstance(value, str):
-        value = Path(value)
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind and not (kind is Path and isinstance(value, Path)):
-        raise UserError(f"{name} takes a value of type {kind.__name__}, not {value!r}.")
-    if limits["choices"] and value not in limits["choices"]:
-        raise UserError(f"--{name} is one of {', '.join(limits['choices'])}, not {value!r}.")
-    low, high = limits["low"], limits["high"]
-    if isinstance(value, int | float):
-        if not math.isfinite(value):
-            raise UserError(f"--{name} must be a finite number.")
-        if low is not None and value < low:
-            raise UserError(f"--{name} must be at least {low:g}, not {value:g}.")
-        if high is not None and value > high:
-            raise UserError(f"--{name} must be at most {high:g}, not {value:g}.")
-    return value
+    return VALUES[name].check(f"--{name}", value)
 
 
 def check_together(config: Config) -> None:
@@ -375,11 +457,63 @@ def check_together(config: Config) -> None:
         raise UserError("--frame_maximum true needs --color_averaging false.")
     if c.overlap and (c.engine != "torch" or not c.target_steps):
         raise UserError("--overlap needs --engine torch and a target network (--target_steps).")
+    _check_research(c)
     if c.num_envs > 1:
         _check_side_by_side(c)
     if c.stochastic_round and c.engine != "neon":
         raise UserError(
             "--stochastic_round is a feature of Neon: leave it out, or take --engine neon."
+        )
+
+
+def _check_research(c: Config) -> None:
+    """Raise UserError for combinations of methods that make no sense, each with the reason."""
+    if c.munchausen and c.double_q:
+        raise UserError(
+            "--munchausen true values actions softly and takes no maximum, which is what "
+            "--double_q true corrects: leave one of them out."
+        )
+    if c.munchausen and c.distribution == "c51":
+        raise UserError(
+            "--munchausen true mixes the returns of all actions, which fixed atoms cannot: take "
+            "--distribution quantile or iqn, or leave it out."
+        )
+    if (c.munchausen or c.double_q) and not c.target_steps:
+        raise UserError("--double_q and --munchausen need a target network: give --target_steps.")
+    if c.distribution == "c51" and c.value_min >= c.value_max:
+        raise UserError("--value_min is not below --value_max.")
+    if c.distribution != "none" and c.atoms == 1:
+        raise UserError("--atoms 1 is no distribution: give at least 2, or 0 for the paper's.")
+    if c.distribution == "c51" and c.loss == "mse":
+        raise UserError("--loss is for values and quantiles; c51 has a loss of its own: leave it.")
+    if c.batch_norm and c.normalization == "layer":
+        raise UserError("--batch_norm true and --normalization layer do the same: take one.")
+    if c.batch_norm and c.noisy:
+        raise UserError("--batch_norm true would normalize the noise of --noisy true away.")
+    if c.normalization == "spectral" and c.noisy:
+        raise UserError("--normalization spectral has no single weight to normalize in --noisy.")
+    if c.padding and c.network not in ("nature", "nips"):
+        raise UserError(f"--padding is for --network nature and nips, not {c.network}.")
+    if c.engine == "neon":
+        _check_neon(c)
+
+
+def _check_neon(c: Config) -> None:
+    plain = NetworkSettings()
+    names = (
+        "double_q munchausen dueling distribution noisy prioritized network network_width "
+        "normalization loss reset_steps"
+    ).split()
+    for name in names:
+        if getattr(c, name) != getattr(plain, name):
+            raise UserError(
+                f"--{name} {getattr(c, name)} is not to be had with --engine neon: take --engine "
+                "torch."
+            )
+    if c.optimizer not in ("rmsprop", "adam", "adadelta") or c.n_step > 1:
+        raise UserError(
+            "--engine neon has the optimizers rmsprop, adam and adadelta, and --n_step 1: take "
+            "--engine torch."
         )
 
 
@@ -403,23 +537,30 @@ def _check_side_by_side(c: Config) -> None:
 
 def unknown_flag(name: str) -> UserError:
     """What to say to a flag that there is not."""
-    near = difflib.get_close_matches(name, [each for each in FIELDS if each != "game"], 3, 0.6)
+    known = [each for each in FIELDS if each != "game"]
+    near = difflib.get_close_matches(name[:60], known, 3, 0.6)
     hint = f" Did you mean {' or '.join('--' + n for n in near)}?" if near else ""
-    return UserError(f"There is no flag --{name}.{hint} See --help.")
+    word = name if name.isidentifier() and len(name) <= 60 else shown(name)
+    return UserError(f"There is no flag --{word}.{hint} See --help.")
 
 
 def read_preset(name: str) -> dict[str, Any]:
     """The flags of presets/<name>.toml or of a file. Raises UserError if it is none."""
     path = PRESETS / f"{name}.toml"
-    if not path.is_file():
-        path = Path(name)
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in PRESETS.glob("*.toml")))
-        raise UserError(f"There is no preset {name}: take one of {known}, or a .toml file.")
     try:
-        values = tomllib.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"The preset {path} cannot be read: {error}.") from None
+        if not path.is_file():
+            path = Path(name)
+        text = read_whole(path, PRESET_BYTES).decode()
+        values = tomllib.loads(text)
+    except FileNotFoundError:
+        known = ", ".join(sorted(file.stem for file in PRESETS.glob("*.toml")))
+        raise UserError(
+            f"There is no preset {shown(name)}: take one of {known}, or a .toml file."
+        ) from None
+    except OSError as error:
+        raise UserError(f"The preset {path} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"The preset {path} cannot be read: {shown(str(error))}.") from None
     for key in values:
         if key in ("game", "preset"):
             raise UserError(f"{path}: a preset cannot say what {key} to take; leave it out.")

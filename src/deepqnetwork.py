@@ -23,15 +23,17 @@ from engine.device import DATATYPES, find_device, keep_freed_memory, use_one_thr
 from engine.hardware import cores
 from engine.state import Learned, read_state, write_state
 from engine.workers import Task, Workers
-from heads import QHead
-from network import NatureFeatures, Network
+from network import Network
 from optimizers import Optimizer
 from replay_memory import Minibatch
 from snapshot.format import Snapshot, read_snapshot, write_snapshot
 from snapshot.layers import Layer
 from snapshot.torch_weights import from_snapshot, layers_of, to_snapshot
-from targets import Batch, Target, q_learning, taken
+from targets import Batch, taken
+from variants.heads import make_head
+from variants.networks import make_features
 from variants.optimizers import make_rule
+from variants.targets import make_target
 
 # Gradients of a float16 network are this much larger while they are float16, so that the small ones
 # do not vanish: a power of two, taken out again in the optimizer's float32.
@@ -67,7 +69,9 @@ class DeepQNetwork:
         self.workers = Workers(1 if on_gpu else s.threads or cores(), use_one_thread)
         # Batch normalization needs the whole minibatch.
         self.parts = 1 if on_gpu or s.batch_norm else min(s.update_parts, s.batch_size)
-        self.target_rule = Target(q_learning, reads_online=False)
+        self.target_rule = make_target(s)
+        self.random = torch.Generator()  # of noise and fractions, drawn on the CPU for any device
+        self.random.manual_seed(int(rng.spawn(1)[0].integers(2**63)))
         self.online = self._new_network()
         self.online.initialize(s.init, rng)
         self.target = self.online
@@ -91,8 +95,8 @@ class DeepQNetwork:
             self.change = Captured(self._change)
 
     def _new_network(self) -> Network:
-        features = NatureFeatures(self.settings)
-        head = QHead(self.settings, image=features.image, num_actions=self.num_actions)
+        features = make_features(self.settings, self.random.initial_seed())
+        head = make_head(self.settings, features, self.num_actions)
         dtype = DATATYPES[self.settings.datatype]
         return Network(features, head, self.settings.padding, self.device, dtype)
 
@@ -111,6 +115,7 @@ class DeepQNetwork:
         if not (training and self.settings.overlap):
             self.wait()
             network = self.online
+        network.renew_noise(self.random if training else None)
         with torch.inference_mode():
             q = network.q_values(torch.from_numpy(np.ascontiguousarray(states)).to(self.device))
             return q.to("cpu", torch.float32).numpy()
@@ -125,11 +130,15 @@ class DeepQNetwork:
         as in the plain loop; only the acting differs, by the policy of up to target_steps ago.
         """
         batches = self._divide(minibatch)
+        self.target.renew_noise(self.random)
+        if not self.settings.overlap or self.target_rule.reads_online:
+            self.wait()
+            self.online.renew_noise(self.random)
         if self.settings.overlap:
-            if self.target_rule.reads_online:
-                self.wait()
             targets = self.workers.map(self.targets, batches)
             self.wait()
+            if not self.target_rule.reads_online:
+                self.online.renew_noise(self.random)
             self.in_flight = self.workers.start(self._learn, batches, targets, minibatch.indices)
         else:
             parts = self.workers.map(lambda b: self.gradients(b, self.targets(b)), batches)
@@ -161,6 +170,9 @@ class DeepQNetwork:
             screens[:, -minibatch.history :],
             torch.from_numpy(minibatch.weights).to(self.device, dtype),
         )
+        if draws := self.online.head.draws:
+            taus = torch.rand((2, len(screens), draws), generator=self.random)
+            tensors += tuple(taus.to(self.device, dtype))
         parts = zip(*(tensor.tensor_split(self.parts) for tensor in tensors), strict=True)
         return [Batch(*part) for part in parts]
 
@@ -171,9 +183,10 @@ class DeepQNetwork:
 
     def _gradients(self, batch: Batch, y: Tensor) -> Gradients:
         """What brings the outputs of the actions taken nearer to their targets."""
-        outputs = taken(self.online(batch.states, training=True), batch.actions)
+        outputs = self.online(batch.states, training=True, taus=batch.taus)
+        outputs = taken(outputs, batch.actions)
         with torch.no_grad():
-            error = self.online.head.error(outputs, y)
+            error = self.online.head.error(outputs, y, batch.taus)
             weights = (batch.weights * self.gradient_scale).view(-1, *[1] * (outputs.dim() - 1))
         parameters = list(self.online.parameters())
         gradients = torch.autograd.grad(outputs, parameters, error.gradient * weights)
@@ -191,15 +204,29 @@ class DeepQNetwork:
     def _finish(self, parts: list[Gradients], indices: NDArray[np.int64]) -> None:
         """Complete a weight update."""
         self.optimizer.begin()
-        errors = self.change(parts).to("cpu", torch.float32).numpy()
+        errors = self.change(parts)
         self.cost_count += 1
-        self.learned = Learned(indices, errors)
+        if self.settings.prioritized:  # NB! Reading errors waits for a GPU.
+            self.learned = Learned(indices, errors.to("cpu", torch.float32).numpy())
 
     def update_target_network(self) -> None:
         """The target network becomes a copy of the network."""
         self.wait()
         if self.target is not self.online:
             self.target.copy_from(self.online)
+
+    def reset_last_layers(self) -> None:
+        """New weights for the layers after the features, without memory of their updates.
+
+        (Nikishin et al. 2022, "The Primacy Bias in Deep Reinforcement Learning", arXiv:2205.07802)
+        """
+        self.wait()
+        seed = int(torch.randint(2**62, (), generator=self.random))
+        self.online.initialize(self.settings.init, np.random.default_rng(seed), part="head")
+        for name, states in zip(self.online.masters, self.optimizer.states, strict=True):
+            for state in states if name.startswith("head") else ():
+                state.zero_()
+        self.update_target_network()
 
     @property
     def train_iterations(self) -> int:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import reprlib
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+
+LONGEST_SENTENCE = 2000  # characters of what is shown at once
 
 
 class UserError(Exception):
@@ -20,6 +23,32 @@ class Diverged(Exception):
 
     `main` prints it with what to go on from, and exits with code 1.
     """
+
+
+class PartDied(Exception):
+    """A part of the program is gone, such as a process that played games: one sentence.
+
+    `main` prints it with how to resume, and exits with code 4.
+    """
+
+
+def shown(value: object, limit: int = 60) -> str:
+    """A value that came from outside, for a sentence: in a line, harmless, cut to `limit`."""
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"a number of {value.bit_length()} bits"
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = limit
+    try:
+        text = short.repr(value)
+    except (ValueError, RecursionError):  # a number in it that is too long to be written
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 2 * limit else f"{text[: 2 * limit]}..."
+
+
+def clean(text: str) -> str:
+    """Without characters that move a terminal's cursor or change its colours, and not too long."""
+    text = "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+    return text if len(text) <= LONGEST_SENTENCE else f"{text[:LONGEST_SENTENCE]} ..."
 
 
 @contextlib.contextmanager

@@ -26,8 +26,11 @@ class Error(NamedTuple):
 class Head(Protocol):
     """From features to outputs, from outputs to Q-values and targets, from both to a gradient."""
 
-    def __call__(self, features: Tensor) -> Tensor:
-        """Outputs (N, num_actions, ...) of features (N, F)."""
+    draws: int  # random fractions `taus` that each state's outputs depend on; 0: none
+    in_order: bool  # whether its layers follow one another, each a Layer
+
+    def __call__(self, features: Tensor, taus: Tensor | None = None) -> Tensor:
+        """Outputs (N, num_actions, ...) of features (N, channels, height, width) or (N, F)."""
 
     def q_values(self, outputs: Tensor) -> Tensor:
         """The expected return of each action, (N, num_actions)."""
@@ -35,27 +38,55 @@ class Head(Protocol):
     def backup(self, returns: Tensor, discounts: Tensor, outputs: Tensor) -> Tensor:
         """Bellman's equation: R + gamma^n Z, (batch, ...), of the outputs Z of one action each."""
 
-    def error(self, outputs: Tensor, y: Tensor) -> Error:
+    def error(self, outputs: Tensor, y: Tensor, taus: Tensor | None = None) -> Error:
         """How far the outputs of the actions taken (batch, ...) are from the targets `y`."""
+
+
+class Stream(nn.Module):
+    """A hidden layer, and `size` numbers for each action."""
+
+    in_order = True  # the layers follow one another, as Neon's files have them
+
+    def __init__(
+        self,
+        settings: NetworkSettings,
+        *,
+        image: tuple[int, ...],
+        hidden: int,
+        num_actions: int,
+        size: int = 1,
+    ) -> None:
+        """The features are `image` (channels, height, width) or (features,)."""
+        super().__init__()
+        self.shape = (num_actions, size)
+        # "The final hidden layer is fully-connected and consists of 512 rectifier units."
+        self.hidden = Layer(settings, image, hidden, spectral=True)
+        # "The output layer is a fully-connected linear layer with a single output for each valid
+        # action."
+        self.output = Layer(settings, (hidden,), num_actions * size, relu=False, exact=True)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, num_actions, size)."""
+        x: Tensor = self.output(self.hidden(features))
+        return x.view(-1, *self.shape)
 
 
 class QHead(nn.Module):
     """A Q-value for each action (Mnih et al. 2015)."""
 
-    def __init__(self, settings: NetworkSettings, *, image: tuple[int, ...], num_actions: int):
-        """`image` (channels, height, width) is what the features are."""
-        super().__init__()
-        self.clip_error = settings.clip_error
-        # "The final hidden layer is fully-connected and consists of 512 rectifier units."
-        self.hidden = Layer(settings, image, 512)
-        # "The output layer is a fully-connected linear layer with a single output for each valid
-        # action."
-        self.output = Layer(settings, (512,), num_actions, relu=False)
+    draws = 0
 
-    def forward(self, features: Tensor) -> Tensor:
+    def __init__(self, settings: NetworkSettings, stream: nn.Module) -> None:
+        """`stream` gives one number for each action."""
+        super().__init__()
+        self.clip_error = 0.0 if settings.loss == "mse" else settings.clip_error
+        self.stream = stream
+        self.in_order = bool(stream.in_order)
+
+    def forward(self, features: Tensor, taus: Tensor | None = None) -> Tensor:
         """Q(s, .), (N, num_actions)."""
-        q: Tensor = self.output(self.hidden(features))
-        return q
+        q: Tensor = self.stream(features)
+        return q.squeeze(2)
 
     def q_values(self, outputs: Tensor) -> Tensor:
         """The outputs themselves."""
@@ -65,7 +96,7 @@ class QHead(nn.Module):
         """y = R + gamma^n Q, (batch,)."""
         return returns + discounts * outputs
 
-    def error(self, outputs: Tensor, y: Tensor) -> Error:
+    def error(self, outputs: Tensor, y: Tensor, taus: Tensor | None = None) -> Error:
         """The TD error Q - y, clipped where it is a gradient; the cost is that of the whole."""
         delta = outputs - y
         gradient = delta

@@ -10,8 +10,8 @@ from agent import Agent, Phase
 from config import ROOT, Config
 from engine.make import make_network
 from envs.parallel import make_games
-from replay.make import choose_storage, make_screens
-from replay_memory import ReplayMemory, Uniform
+from replay.make import choose_storage, make_sampler, make_screens
+from replay_memory import ReplayMemory
 from runs.checkpoint import Checkpointer
 from runs.checkpoint_files import locked
 from runs.divergence import Divergence, check_row
@@ -65,7 +65,7 @@ def construct(task: Task, storage: str | None) -> Run:
     num_actions = len(games[0].environment.action_names)
     memory = network = None
     if storage:
-        sampler = Uniform(random_stream(seed, "replay"))
+        sampler = make_sampler(config, random_stream(seed, "replay"))
         memory = ReplayMemory(config, screens=make_screens(storage, config), sampler=sampler)
     if not plays_alone(task):
         network = make_network(config, num_actions, random_stream(seed, "weights"))

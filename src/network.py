@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,25 +15,54 @@ if TYPE_CHECKING:
     from heads import Head
 
 
+class Features(Protocol):
+    """The layers of a network before its head; a module."""
+
+    block: int  # the screens come in blocks of so many pixels (4 or 1)
+    hidden: int  # units of the head's hidden layer
+    in_order: bool  # whether its layers follow one another, each a Layer
+    image: tuple[int, ...]  # (channels, height, width) or (features,) of what it gives
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(N, *image) of (N, channels * block * block, height / block, width / block), 0 to 1."""
+
+
+@runtime_checkable
+class Noisy(Protocol):
+    """A layer that explores by noise in its weights."""
+
+    def draw_noise(self, generator: torch.Generator | None) -> None:
+        """New noise; none at all without a generator."""
+
+
+def filters(count: int, width: float) -> int:
+    """How many filters there are instead of `count` in a network `width` times as wide."""
+    return max(1, round(count * width))
+
+
 class NatureFeatures(nn.Module):
     """The three convolutions of Mnih et al. 2015."""
 
     block = 4  # pixels; the first convolution's stride
+    hidden = 512
+    in_order = True
 
     def __init__(self, settings: NetworkSettings) -> None:
         """For states of the settings' shape."""
         super().__init__()
-        s = settings
+        s, width = settings, settings.network_width
         state = (s.history_length, s.screen_height, s.screen_width)
         # "The first hidden layer convolves 32 filters of 8x8 with stride 4 with the input image
         # and applies a rectifier nonlinearity."
-        self.first = Layer(s, state, 32, size=8, stride=4, padding=s.padding, block=self.block)
+        self.first = Layer(
+            s, state, filters(32, width), size=8, stride=4, padding=s.padding, block=self.block
+        )
         # "The second hidden layer convolves 64 filters of 4x4 with stride 2, again followed by a
         # rectifier nonlinearity."
-        self.second = Layer(s, self.first.image, 64, size=4, stride=2)
+        self.second = Layer(s, self.first.image, filters(64, width), size=4, stride=2)
         # "This is followed by a third convolutional layer that convolves 64 filters of 3x3 with
         # stride 1 followed by a rectifier."
-        self.third = Layer(s, self.second.image, 64, size=3, stride=1)
+        self.third = Layer(s, self.second.image, filters(64, width), size=3, stride=1)
         self.image = self.third.image
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,57 +79,88 @@ class Network(nn.Module):
     16 bits the parameters are copies, except those of the last layer and of normalization.
     """
 
+    features: Features
+    head: Head
+
     def __init__(
-        self, features: Any, head: Head, padding: int, device: torch.device, dtype: torch.dtype
+        self, features: Features, head: Head, padding: int, device: torch.device, dtype: torch.dtype
     ) -> None:
         """Computes in `dtype`. All weights zero: see `initialize`."""
         super().__init__()
-        self.features, self.head = features, head
+        self.features = features
+        self.head = head
         self.padding, self.dtype = padding, dtype
         self.block: int = features.block
         low = dtype in (torch.float16, torch.bfloat16)
         self.master_dtype = torch.float32 if low else dtype
         self.to(device, self.master_dtype)
         self.masters = {name: p.detach() for name, p in self.named_parameters()}
+        self.spectral = [pair for pair in self.layers().items() if pair[1].spectral]
+        self.noisy = [layer for layer in self.modules() if isinstance(layer, Noisy)]
         if low:
             for name, parameter in self.named_parameters():
                 layer = self.get_submodule(name.rpartition(".")[0])
-                if name.endswith(("weight", "bias")) and getattr(layer, "relu", True):
+                if name.endswith(("weight", "bias")) and not getattr(layer, "exact", False):
                     parameter.data = parameter.data.to(dtype)
 
-    def forward(self, states: Tensor, training: bool = False) -> Tensor:
+    def forward(
+        self, states: Tensor, *, training: bool = False, taus: Tensor | None = None
+    ) -> Tensor:
         """The head's outputs of states (N, history, height, width) uint8.
 
-        `training` normalizes by the batch and moves running statistics.
+        `training` normalizes by the batch and moves running statistics. `taus` (N, head.draws): for
+        a head that asks for them.
         """
         if self.training != training:
             self.train(training)
         x = to_input(states, self.block, self.padding, self.dtype)  # (N, C, H, W) from 0 to 1
-        outputs: Tensor = self.head(self.features(x))
+        outputs: Tensor = self.head(self.features(x), taus)
         return outputs
 
     def q_values(self, states: Tensor) -> Tensor:
         """Q(s, .), (N, num_actions)."""
-        return self.head.q_values(self(states))
+        q: Tensor = self.head.q_values(self(states))
+        return q
 
     def layers(self) -> dict[str, Layer]:
         """The layers by name, in the order of the forward pass."""
         return {name: module for name, module in self.named_modules() if isinstance(module, Layer)}
 
-    def initialize(self, init: str, rng: np.random.Generator) -> None:
-        """Draw new weights from `rng` by the rule `init`."""
+    def initialize(self, init: str, rng: np.random.Generator, part: str = "") -> None:
+        """Draw new weights from `rng` by the rule `init`; of the layers in `part` alone, if given.
+
+        Layers of a class of one's own keep the weights that they were made with.
+        """
         for prefix, layer in self.layers().items():
             for name, _ in layer.named_parameters(recurse=False):
-                values = layer.draw(name, init, rng)
-                self.masters[f"{prefix}.{name}"].copy_(layer.pack(name, values))
+                if prefix.startswith(part):
+                    values = layer.draw(name, init, rng)
+                    self.masters[f"{prefix}.{name}"].copy_(layer.pack(name, values))
         self.refresh()
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Bring the lower-precision copies up to date with the masters."""
+        """Bring what depends on the masters up to date with them."""
         for name, parameter in self.named_parameters():
             if parameter.data_ptr() != self.masters[name].data_ptr():
                 parameter.copy_(self.masters[name])
+        for prefix, layer in self.spectral:
+            layer.follow_spectrum(self.masters[f"{prefix}.weight"])
+
+    def statistics(self) -> dict[str, Tensor]:
+        """What normalization has measured, by name."""
+        names = ("mean", "variance", "left", "right")
+        return {
+            f"{prefix}.{name}": getattr(layer, name)
+            for prefix, layer in self.layers().items()
+            for name in names
+            if hasattr(layer, name)
+        }
+
+    def renew_noise(self, generator: torch.Generator | None) -> None:
+        """New noise in the layers that have some; none at all without a generator."""
+        for layer in self.noisy:
+            layer.draw_noise(generator)
 
     @torch.no_grad()
     def copy_from(self, other: Network) -> None:

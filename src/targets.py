@@ -23,6 +23,8 @@ class Batch(NamedTuple):
     discounts: Tensor  # (batch,) gamma^n, or 0 after the end of an episode
     next_states: Tensor
     weights: Tensor  # (batch,) importance of each transition in the gradient
+    taus: Tensor | None = None  # (batch, head.draws) random fractions from 0 to 1, for the states
+    next_taus: Tensor | None = None  # and for the next states
 
 
 class Target(NamedTuple):
@@ -34,7 +36,7 @@ class Target(NamedTuple):
 
 def q_learning(online: Network, target: Network, batch: Batch) -> Tensor:
     """y = R_t + gamma^n max_a Q_target(s_t+n, a)   (Mnih et al. 2015, algorithm 1)."""
-    outputs = target(batch.next_states)
+    outputs = target(batch.next_states, taus=batch.next_taus)
     best = target.head.q_values(outputs).argmax(dim=1)
     return target.head.backup(batch.returns, batch.discounts, taken(outputs, best))
 
@@ -46,7 +48,7 @@ def double_q_learning(online: Network, target: Network, batch: Batch) -> Tensor:
     chosen for the very errors that overvalue it.
     """
     best = online.q_values(batch.next_states).argmax(dim=1)
-    outputs = target(batch.next_states)
+    outputs = target(batch.next_states, taus=batch.next_taus)
     return target.head.backup(batch.returns, batch.discounts, taken(outputs, best))
 
 

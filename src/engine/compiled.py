@@ -54,6 +54,25 @@ def centered_rmsprop(
         w[i] -= rate * g[i] / np.sqrt(s[i] - m[i] * m[i] + epsilon)
 
 
+def adam(
+    w: Vector,
+    g: Vector,
+    m: Vector,
+    v: Vector,
+    decay_1: np.float32,
+    rest_1: np.float32,
+    decay_2: np.float32,
+    rest_2: np.float32,
+    rate: np.float32,
+    epsilon: np.float32,
+) -> None:
+    """m = decay_1 m + rest_1 g, v = decay_2 v + rest_2 g^2, w -= rate m / (sqrt(v) + epsilon)."""
+    for i in range(w.size):
+        m[i] = decay_1 * m[i] + rest_1 * g[i]
+        v[i] = decay_2 * v[i] + rest_2 * g[i] * g[i]
+        w[i] -= rate * m[i] / (np.sqrt(v[i]) + epsilon)
+
+
 PIXELS = np.arange(256, dtype=np.float32) / np.float32(255)
 
 

@@ -50,11 +50,18 @@ def to_input(states: Tensor, block: int, padding: int, dtype: torch.dtype) -> Te
     return x.permute(0, 3, 1, 2)
 
 
-class Layer(nn.Module):
-    """A convolution or a linear layer with its bias, batch normalization and ReLU."""
+def flat(x: Tensor) -> Tensor:
+    """(N, C, H, W), or (N, F) as it is, to (N, H*W*C): the order of a linear layer's columns."""
+    return x.permute(0, 2, 3, 1).flatten(1) if x.dim() == 4 else x
 
-    mean: Tensor  # (outputs,) running mean
+
+class Layer(nn.Module):
+    """A convolution or a linear layer with its bias, normalization and ReLU."""
+
+    mean: Tensor  # (outputs,) running mean of batch normalization
     variance: Tensor
+    left: Tensor  # (outputs,) and (inputs,): singular vectors of spectral normalization
+    right: Tensor
 
     def __init__(
         self,
@@ -67,14 +74,20 @@ class Layer(nn.Module):
         padding: int = 0,
         block: int = 1,
         relu: bool = True,
+        exact: bool = False,
+        spectral: bool = False,
+        constant: float | None = None,
     ) -> None:
         """All weights zero. `inputs` are (channels, height, width) or (features,).
 
         `size` is the height and width of a convolution's filters; 0 makes a linear layer. `block`:
-        the screens come in blocks of so many pixels, with `padding` around them already.
+        the screens come in blocks of so many pixels, with `padding` around them already. `exact`:
+        never computed in 16 bits. `spectral`: the one that spectral normalization is for.
+        `constant`: what new weights are, if they are not drawn.
         """
         super().__init__()
         self.inputs, self.outputs, self.relu = tuple(inputs), outputs, relu
+        self.exact, self.constant = exact, constant
         self.size, self.stride, self.padding, self.block = size, stride, padding, block
         self.image = self.inputs
         if size:
@@ -89,25 +102,47 @@ class Layer(nn.Module):
         if settings.bias:
             self.bias = nn.Parameter(torch.zeros(outputs))
         self.normalized = settings.batch_norm and relu
-        if self.normalized:
+        self.layer_normalized = settings.normalization == "layer" and relu
+        self.spectral = settings.normalization == "spectral" and spectral
+        if self.normalized or self.layer_normalized:
             self.beta = nn.Parameter(torch.zeros(outputs))
             self.gamma = nn.Parameter(torch.ones(outputs))
+        if self.normalized:
             self.register_buffer("mean", torch.zeros(outputs))
             self.register_buffer("variance", torch.zeros(outputs))
+        if self.spectral:
+            self.register_buffer("left", torch.full((outputs,), outputs**-0.5))
+            self.register_buffer("right", torch.zeros(self.fan_in))
 
     def forward(self, x: Tensor) -> Tensor:
         """Of (N, channels, height, width) or (N, features)."""
         bias = getattr(self, "bias", None)
+        weight: Tensor = self.weight
+        if self.spectral:
+            weight = weight / (self.left.to(weight.dtype) @ weight @ self.right.to(weight.dtype))
         if self.size:
             # The padding and the stride of a layer over blocks are in the blocks already.
             padding = self.padding if self.block == 1 else 0
-            x = F.conv2d(x, self.weight, bias, self.stride // self.block, padding)
+            x = F.conv2d(x, weight, bias, self.stride // self.block, padding)
         else:
-            x = x.permute(0, 2, 3, 1).flatten(1) if x.dim() == 4 else x  # (N, H*W*C)
-            x = F.linear(x.to(self.weight.dtype), self.weight, bias)
+            x = F.linear(flat(x).to(weight.dtype), weight, bias)
         if self.normalized:
             x = self._normalize(x)
+        if self.layer_normalized:
+            x = self._normalize_layer(x)
         return x.relu_() if self.relu else x
+
+    def _normalize_layer(self, x: Tensor) -> Tensor:
+        """Layer normalization over the channels, as Gallici et al. 2024 (arXiv:2407.04811)."""
+        y = x.permute(0, 2, 3, 1) if x.dim() == 4 else x
+        y = F.layer_norm(y.to(self.gamma.dtype), (self.outputs,), self.gamma, self.beta)
+        return (y.permute(0, 3, 1, 2) if x.dim() == 4 else y).to(x.dtype)
+
+    @torch.no_grad()
+    def follow_spectrum(self, weight: Tensor) -> None:
+        """One step of power iteration towards the largest singular value of `weight`."""
+        self.right.copy_(F.normalize(self.left @ weight, dim=0))
+        self.left.copy_(F.normalize(weight @ self.right, dim=0))
 
     def _normalize(self, x: Tensor) -> Tensor:
         """Neon's batch normalization: biased variance, statistics that start at zero."""
@@ -129,6 +164,8 @@ class Layer(nn.Module):
         `uniform`: +-sqrt(3 / fan_in), Neon's Xavier. `gaussian`: standard deviation 0.01. `torch`:
         +-1 / sqrt(fan_in), biases too, as Lua Torch had it. Gamma is 1, beta and other biases 0.
         """
+        if self.constant is not None:
+            return np.full(self.shape(name), self.constant)
         if name not in ("weight", "bias") or (name == "bias" and init != "torch"):
             return np.full(self.shape(name), float(name == "gamma"))
         if init == "gaussian":

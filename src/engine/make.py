@@ -34,6 +34,9 @@ class LearningNetwork(Protocol):
     def update_target_network(self) -> None:
         """Copy the network to the target network."""
 
+    def reset_last_layers(self) -> None:
+        """New weights for the layers after the features."""
+
     def read_cost(self) -> float:
         """Mean cost of the weight updates since this was last called."""
 

@@ -25,6 +25,7 @@ class Learned(NamedTuple):
 def read_state(network: DeepQNetwork) -> State:
     """Copies of its weights, its optimizer's states, its counts and what it has yet to report."""
     state = {name: tensor.cpu().numpy().copy() for name, tensor in _tensors(network).items()}
+    state["random"] = network.random.get_state().numpy().copy()
     state["counts"] = np.array([network.optimizer.updates, network.cost_count], np.int64)
     if network.learned:
         state["learned.indices"], state["learned.errors"] = network.learned
@@ -35,17 +36,21 @@ def write_state(network: DeepQNetwork, state: State) -> None:
     """Take over a state that was read. Raises ValueError if it is not one of this network."""
     tensors = _tensors(network)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    extra = {"counts", "learned.indices", "learned.errors"}
+    extra = {"random", "counts", "learned.indices", "learned.errors"}
     if {name: array.shape for name, array in state.items() if name not in extra} != shapes:
         raise ValueError("the network's tensors have other names or shapes")
     with torch.no_grad():
         for name, tensor in tensors.items():
             tensor.copy_(torch.from_numpy(np.array(state[name])))
+    network.random.set_state(torch.from_numpy(state["random"].copy()))
     network.optimizer.updates, network.cost_count = (int(count) for count in state["counts"])
     if "learned.indices" in state:
         network.learned = Learned(state["learned.indices"], state["learned.errors"])
-    network.online.refresh()
-    network.target.refresh()
+    for model in (network.online, network.target):
+        model.refresh()
+        for name, tensor in model.named_buffers():  # which refreshing moves on
+            role = "online" if model is network.online else "target"
+            tensor.copy_(torch.from_numpy(np.array(state[f"{role}.{name}"])))
 
 
 def _tensors(network: DeepQNetwork) -> dict[str, Tensor]:

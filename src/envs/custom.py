@@ -48,7 +48,7 @@ def make_own_environment(
         "screen_width": settings.screen_width,
         "screen_height": settings.screen_height,
     }
-    made = _load(name)
+    made = load_class(name)
     given = {}
     with shown_traceback(name):
         for parameter in inspect.signature(made).parameters.values():
@@ -70,12 +70,12 @@ def make_own_environment(
     return PreprocessedEnvironment(settings, world=world, name=name)
 
 
-def _load(name: str) -> Any:
-    """What the file of `name` calls so."""
+def load_class(name: str) -> Any:
+    """What the file of `name` calls so. Raises UserError."""
     file, _, attribute = name.rpartition(":")
     path = ROOT / file  # or `file` itself if it is a full path
     with shown_traceback(str(path)):
-        module_name = f"environment_of_{path.stem}"  # a game.py must not shadow ours
+        module_name = f"code_of_{path.stem}"  # a game.py must not shadow ours
         spec = importlib.util.spec_from_file_location(module_name, path)
         assert spec
         assert spec.loader

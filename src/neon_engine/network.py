@@ -125,6 +125,10 @@ class NeonNetwork:
             description = self.model.get_description(get_weights=True)
             self.target_model.deserialize(description, load_states=False)
 
+    def reset_last_layers(self) -> None:
+        """Not to be had; config.py refuses the flag."""
+        raise UserError("--reset_steps needs --engine torch.")
+
     def read_cost(self) -> float:
         """Mean cost of the weight updates since this was last called; 0 if there were none."""
         cost = self.cost_sum / max(self.cost_count, 1)
@@ -134,7 +138,7 @@ class NeonNetwork:
     def save_weights(self, path: Path, *, epoch: int = 0, info: dict[str, Any]) -> None:
         """Write a snapshot, atomically. Raises OSError if that fails; an old file stays whole."""
         layers = self._layers(keep_states=self.train_iterations > 0)
-        write_snapshot(path, Snapshot(layers, epoch, info, self.state_shape))
+        write_snapshot(path, Snapshot(layers, epoch, info, train_input_shape=self.state_shape))
 
     def load_weights(self, path: Path) -> Snapshot:
         """Read a snapshot into network, target network and optimizer, and return it.

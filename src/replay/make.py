@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
+
 from config import Config
 from engine.hardware import free_memory
 from engine.make import free_gpu_memory
@@ -11,12 +13,14 @@ from envs.parallel import games_bytes
 from errors import UserError
 from replay.array import ScreenArray
 from replay.compressed import CompressedScreens
-from replay_memory import ScreenStore
+from replay.prioritized import Prioritized
+from replay_memory import Sampler, ScreenStore, Uniform
 
 logger = logging.getLogger(__name__)
 
 PROCESS_BYTES = 600 * 2**20  # what a run takes beside its replay memory
 SLOT_BYTES = 1 + 4 + 1 + 1  # action, reward, terminal, begins
+TREE_BYTES = 32  # priorities and their sums, a power of two of them
 # Room planned for a compressed screen, as a share of its pixels; measured: 1.5 to 5 %.
 PLANNED_SHARE = 1 / 8
 
@@ -34,11 +38,17 @@ def make_screens(storage: str, config: Config) -> ScreenStore:
     return ScreenArray(config.num_envs * slots, *shape)
 
 
+def make_sampler(config: Config, rng: np.random.Generator) -> Sampler:
+    """The sampler of a run, which draws with `rng`."""
+    return Prioritized(config, rng) if config.prioritized else Uniform(rng)
+
+
 def storage_bytes(storage: str, config: Config, steps: int) -> int:
     """Bytes to plan for a replay memory of `steps` steps."""
     pixels = config.screen_height * config.screen_width
     share = PLANNED_SHARE if storage == "compressed" else 1
-    return steps * SLOT_BYTES + int(steps * pixels * share)
+    tree = TREE_BYTES if config.prioritized else 0
+    return steps * (SLOT_BYTES + tree) + int(steps * pixels * share)
 
 
 def choose_storage(config: Config) -> str:

@@ -9,12 +9,16 @@ what the snapshot plays and where it comes from. (Source: neon/models/model.py.)
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from atomic import write_atomically
-from errors import UserError
+import numpy as np
+from numpy.typing import NDArray
+
+from atomic import read_whole, write_atomically
+from errors import UserError, shown
+from runs.schema import COUNT, FINITE, Value, record, sequence, texts
 from snapshot.layers import (
     Layer,
     batch_norm,
@@ -33,6 +37,9 @@ from snapshot.safe_pickle import MAX_BYTES, loads
 
 __all__ = ["Layer", "batch_norm", "bias", "convolution", "linear", "relu"]
 __all__ += ["Snapshot", "game_of", "read_snapshot", "write_snapshot"]
+
+
+TENSORS = "simple_dqn_tensors"  # the key of Snapshot.tensors, which Neon does not look at
 
 
 def _neon_cpu() -> dict[str, Any]:
@@ -56,6 +63,7 @@ class Snapshot:
     layers: list[Layer]
     epoch: int
     info: dict[str, Any] = field(default_factory=dict)
+    tensors: dict[str, NDArray[Any]] = field(default_factory=dict)
     train_input_shape: tuple[int, ...] = ()
     neon_version: str = "2.6.0"
     backend: dict[str, Any] = field(default_factory=_neon_cpu)
@@ -72,16 +80,14 @@ def read_snapshot(path: Path) -> Snapshot:
             that we know.
     """
     try:
-        if not path.is_file():  # nor a folder, nor a device or pipe, which may never end
+        if not path.is_file():
             raise UserError(f"There is no snapshot {path}; give the path of a .pkl file.")
-        with path.open("rb") as file:
-            content = loads(file.read(MAX_BYTES + 1))
-        return _snapshot(content, path)
+        return _snapshot(loads(read_whole(path, MAX_BYTES)), path)
     except OSError as error:
         raise UserError(f"The snapshot {path} cannot be read: {error.strerror}.") from error
     except MemoryError:
         raise UserError(f"There is not enough memory to read {path}; free some.") from None
-    except ValueError as reason:
+    except (ValueError, OverflowError) as reason:
         raise UserError(
             f"{path} cannot be used as a snapshot: {reason}; give a .pkl file that was written by "
             "this program or by Neon."
@@ -110,6 +116,7 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> None:
             "train_input_shape": snapshot.train_input_shape,
             "simple_dqn": snapshot.info,
         }
+        | ({TENSORS: snapshot.tensors} if snapshot.tensors else {})
     )
     if len(data) > MAX_BYTES:
         raise UserError(
@@ -119,6 +126,30 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> None:
     write_atomically(path, data)
 
 
+# What a snapshot says of itself, of those of its words that are used; each may be missing.
+INFO = {
+    "game": Value(kind=str, longest=200, optional=True),
+    "rom_md5": Value(kind=str, longest=64, optional=True),
+    "preset": Value(kind=str, optional=True),
+    "total_train_steps": replace(COUNT, optional=True),
+    "weight_updates": replace(COUNT, optional=True),
+    "score": replace(FINITE, optional=True),
+}
+ACTION = Value(kind=str, longest=64)
+MAX_ACTIONS = 256  # the replay memory keeps an action in a byte
+MAX_EPOCH = 1_000_000
+
+
+def _check_info(info: dict[str, Any]) -> None:
+    """UserError unless what a snapshot says of itself is as the schema has it; its flags are
+    checked where they are used."""
+    record("its description", info, INFO)
+    if "versions" in info:
+        texts("its versions", info["versions"])
+    if "actions" in info and len(sequence("its actions", info["actions"], ACTION)) > MAX_ACTIONS:
+        raise UserError(f"its actions are more than {MAX_ACTIONS}.")
+
+
 def game_of(path: Path, snapshot: Snapshot) -> str:
     """The game that a snapshot plays: as it says itself, or else as its file's name does
     (space_invaders_200.pkl is of space_invaders). UserError if it says a path."""
@@ -126,7 +157,7 @@ def game_of(path: Path, snapshot: Snapshot) -> str:
     if game is None:
         return _game_and_epoch(path)[0]
     if not isinstance(game, str) or not re.fullmatch(r"[\w.-]*\w", game):
-        raise UserError(f"{path} says that it plays {game!r:.40}; give the game it is of.")
+        raise UserError(f"{path} says that it plays {shown(game)}; give the game it is of.")
     return game
 
 
@@ -137,6 +168,8 @@ def _game_and_epoch(path: Path) -> tuple[str, int | None]:
 
 def _snapshot(content: Any, path: Path) -> Snapshot:
     epoch = get(content, "epoch_index", int)
+    if not 0 <= epoch <= MAX_EPOCH:
+        raise ValueError(f"its epoch_index is {shown(epoch)}")
     if "simple_dqn" not in content:  # Neon counted its own fits: the original's files all say 1
         epoch = _game_and_epoch(path)[1] or epoch
     if "layer_params_states" in content:
@@ -145,13 +178,22 @@ def _snapshot(content: Any, path: Path) -> Snapshot:
         model = get(get(content, "model", dict), "config", dict)
         layers = from_neon(get(model, "layers", list))
     shape = get({"train_input_shape": ()} | content, "train_input_shape", (tuple, list))
-    if not all(type(extent) is int for extent in shape):
+    if len(shape) > 4 or not all(type(n) is int and 0 < n <= MAX_EPOCH for n in shape):
         raise ValueError("its train_input_shape is not a shape")
-    _check_chain(layers)
+    tensors = get({TENSORS: {}} | content, TENSORS, dict)
+    if not all(isinstance(t, np.ndarray) and t.dtype == np.float32 for t in tensors.values()):
+        raise ValueError("its tensors are not arrays of float32")
+    _check_chain(layers, complete=not tensors)
+    info = get({"simple_dqn": {}} | content, "simple_dqn", dict)
+    try:
+        _check_info(info)
+    except UserError as error:
+        raise ValueError(str(error).rstrip(".")) from None
     return Snapshot(
         layers,
         epoch,
-        info=get({"simple_dqn": {}} | content, "simple_dqn", dict),
+        info=info,
+        tensors=tensors,
         train_input_shape=tuple(shape),
         neon_version=get({"neon_version": "1.0"} | content, "neon_version", str),
         backend=get({"backend": _neon_cpu()} | content, "backend", dict),
@@ -159,8 +201,9 @@ def _snapshot(content: Any, path: Path) -> Snapshot:
     )
 
 
-def _check_chain(layers: list[Layer]) -> None:
-    """ValueError unless each layer takes what the one before gives and the last gives Q-values."""
+def _check_chain(layers: list[Layer], complete: bool) -> None:
+    """ValueError unless each layer takes what the one before gives and, if these are `complete`,
+    the last gives Q-values."""
     outputs, is_flat = 0, False
     for layer in layers:
         match layer.kind:
@@ -178,5 +221,5 @@ def _check_chain(layers: list[Layer]) -> None:
                 fits = all(len(array) == outputs for array in layer.params.values())
         if not fits:
             raise ValueError(f"its layer {layer.name} does not take what the one before gives")
-    if not is_flat:
+    if complete and not is_flat:
         raise ValueError("it has no linear layer to give the value of each action")

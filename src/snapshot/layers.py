@@ -14,12 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from errors import shown
+
 Array = NDArray[np.float32]
 
 # Filter size and stride of the convolutions of the only network the original had under Neon 1.0 and
 # 1.1, whose files do not tell; two linear layers follow.
 NEON_1_0_CONVOLUTIONS = ((8, 4), (4, 2), (3, 1))
 BATCH_NORM = {"rho": 0.9, "eps": 1e-3}  # Neon's defaults, which its files leave out
+MAX_SIZE = 256  # pixels of a filter, its stride or its padding: as many as a screen has
+MAX_LAYERS = 1000
 
 
 @dataclass
@@ -50,8 +54,9 @@ def convolution(
 ) -> Layer:
     """A convolution of square filters, W (channels * size * size, filters)."""
     _check(name, [W], states)
-    if size < 1 or stride < 1 or padding < 0 or W.shape[0] % size**2:
-        raise ValueError(f"its layer {name} has weights {W.shape} for {size}x{size} filters")
+    fits = 1 <= size <= MAX_SIZE and 1 <= stride <= MAX_SIZE and 0 <= padding <= MAX_SIZE
+    if not fits or W.shape[0] % size**2:
+        raise ValueError(f"its layer {name} has weights {W.shape} for filters of {shown(size)}")
     config = {"size": size, "channels": W.shape[0] // size**2, "filters": W.shape[1]}
     config |= {"stride": stride, "padding": padding}
     return Layer("Convolution", name, {"W": W}, list(states), config)
@@ -141,6 +146,7 @@ def to_neon(layers: Sequence[Layer]) -> list[dict[str, Any]]:
 
 def from_neon(entries: Sequence[Any]) -> list[Layer]:
     """The layers that Neon 1.2 to 2.6 wrote; ValueError if one is none of ours."""
+    _check_count(entries)
     found: list[Layer] = []
     for entry in entries:
         kind = get(entry, "type", str).rpartition(".")[2]
@@ -177,6 +183,7 @@ def from_neon(entries: Sequence[Any]) -> list[Layer]:
 def from_neon_1_0(entries: Sequence[Any]) -> list[Layer]:
     """The layers of the original's network as Neon 1.0 and 1.1 wrote them, with the ReLUs between
     them, of which those files say nothing; ValueError if it is another network."""
+    _check_count(entries)
     found: list[Layer] = []
     names: list[str] = []
     for entry in entries:
@@ -200,6 +207,11 @@ def from_neon_1_0(entries: Sequence[Any]) -> list[Layer]:
     return found
 
 
+def _check_count(entries: Sequence[Any]) -> None:
+    if len(entries) > MAX_LAYERS:
+        raise ValueError(f"it has {len(entries)} layers")
+
+
 def described(kind: str, **config: Any) -> dict[str, Any]:
     """An object as Neon describes it: its class and what it was made with."""
     return {"type": f"neon.{kind}", "config": config}
@@ -221,6 +233,8 @@ def _batch_norm(name: str, arrays: list[Any], states: list[Any], config: dict[st
     beta, gamma, gmean, gvar = arrays
     flat = [state for part in states for state in part]
     numbers = {key: get(config, key, (float, int)) for key in BATCH_NORM.keys() & config.keys()}
+    if not all(0 <= number <= 1 for number in numbers.values()):
+        raise ValueError(f"its layer {name} has a rho or an eps that is not between 0 and 1")
     return batch_norm(name, beta=beta, gamma=gamma, gmean=gmean, gvar=gvar, states=flat, **numbers)
 
 
@@ -242,8 +256,8 @@ def _both_ways(key: str, value: object, *, default: int) -> int:
     default."""
     found = list(value.values()) if isinstance(value, dict) else [value]
     found += [default] if len(found) < 2 and isinstance(value, dict) else []
-    numbers = {number for number in found if isinstance(number, int)}
-    if len(numbers) != 1 or not all(isinstance(number, int) for number in found):
+    numbers = {number for number in found if type(number) is int}
+    if len(numbers) != 1 or not all(type(number) is int for number in found):
         raise ValueError(f"its {key} is not one number for height and width")
     return numbers.pop()
 

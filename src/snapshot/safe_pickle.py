@@ -3,8 +3,10 @@
 A pickle is a program for a small stack machine, and Python's machine imports and calls whatever the
 program names. The machine here knows only the instructions with which picklers of protocols 0 to 4
 write plain data; the few names that a numpy array needs stand for our own functions, so that
-nothing is ever imported or called. Each instruction, byte and array is counted against a limit, so
-that no file takes more than 1 GB of memory or 10 seconds.
+nothing is ever imported or called. No file takes more than 1 GB of memory or 10 seconds: each
+instruction, each value that one copies and each byte it makes is charged to a budget before the
+work is done, and what an instruction works on is looked into only after its type is known: to
+compare or hash a value takes as long as whoever built it likes.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import codecs
 import math
 import struct
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
@@ -21,11 +23,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_BYTES = 96 << 20  # the published network with Adadelta's states is 76 MB in protocol 0
+MAX_BYTES = 160 << 20  # the published network with Adadelta's states is 76 MB in protocol 0
 MAX_PARTS = 100_000  # instructions, and values in what they build; a snapshot has about 1,500
 MAX_DEPTH = 64  # containers within containers; a snapshot has 8
 MAX_LINE = 1_000  # bytes of a number or a name written as text
 MAX_TEXT = 1 << 16  # bytes of a text that is not an array's numbers
+MAX_NAME = 1_000  # characters of a key or a name
+MAX_ARGUMENTS = 8  # of the functions behind the names; of a dtype's state
 
 # What numpy calls arrays of numbers; objects (O), strings, records and dates are not among them.
 NUMBERS = frozenset(["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"])
@@ -33,7 +37,7 @@ NUMBERS = frozenset(["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2",
 # What instructions run into whose operands are missing, of the wrong type or unreadable as text;
 # the last is how Python 3.12 calls a backslash in a string that no Python wrote.
 _STUMBLES: tuple[type[Exception], ...] = (ArithmeticError, AttributeError, LookupError, TypeError)
-_STUMBLES += (ValueError, struct.error, DeprecationWarning)
+_STUMBLES += (ValueError, struct.error, DeprecationWarning, RecursionError)
 
 
 class Refused(ValueError):
@@ -124,8 +128,8 @@ class _Machine:
         if self.room < 0:
             raise Refused("it unfolds to far more than its size")
 
-    def count(self) -> None:
-        self.parts -= 1
+    def count(self, parts: int = 1) -> None:
+        self.parts -= parts
         if self.parts < 0:
             raise Refused("it has far more parts than a snapshot")
 
@@ -134,25 +138,33 @@ class _Machine:
     def reconstruct(self, kind: object, shape: object, code: object) -> _Array:
         return _Array()
 
-    def dtype(self, code: str | bytes, align: object, copy: object) -> _DType:
-        code = code.decode("latin-1") if isinstance(code, bytes) else code
-        if code not in NUMBERS:
+    def dtype(self, code: object, align: object, copy: object) -> _DType:
+        name = self.short(code)
+        if name not in NUMBERS:
             raise Refused("it holds an array of something else than numbers")
-        return _DType(code)
+        return _DType(name)
 
-    def encode(self, text: str, codec: str) -> bytes:
-        if codec not in ("latin1", "latin-1"):
+    def encode(self, text: object, codec: object) -> bytes:
+        if type(text) is not str or self.short(codec) not in ("latin1", "latin-1"):
             raise Refused("it is damaged")
         self.grow(len(text))
         return text.encode("latin-1")
 
-    def ordered_dict(self, items: Iterable[tuple[object, object]] = ()) -> dict[str, Any]:
-        return self.put({}, [part for key, value in items for part in (key, value)])
+    def ordered_dict(self, items: object = ()) -> dict[str, Any]:
+        if type(items) not in (list, tuple):
+            raise Refused("it is damaged")
+        pairs: Any = items
+        self.count(2 * len(pairs))
+        if not all(type(pair) in (list, tuple) and len(pair) == 2 for pair in pairs):
+            raise Refused("it is damaged")
+        return self.put({}, [part for pair in pairs for part in pair])
 
-    def build(self, target: object, state: Any) -> None:
+    def build(self, target: object, state: object) -> None:
+        if type(state) is not tuple or len(state) > MAX_ARGUMENTS:
+            raise Refused("it sets a state that is not an array's")
         if isinstance(target, _DType):
-            _, order, subtype, names, fields = state[:5]
-            target.order = order.decode("latin-1") if isinstance(order, bytes) else order
+            _, order, subtype, names, fields, *_ = state
+            target.order = self.short(order)
             if len(state) != 8 or target.order not in ("<", ">", "|", "="):
                 raise Refused("it is damaged")
             if not subtype is names is fields is None:
@@ -162,9 +174,21 @@ class _Machine:
         else:
             raise Refused("it sets the state of an object that is not an array")
 
+    def short(self, text: object) -> str:
+        """A name that Python 2 wrote as bytes or Python 3 as text."""
+        if type(text) not in (str, bytes):
+            raise Refused("it is damaged")
+        known: Any = text
+        if len(known) > MAX_NAME:
+            raise Refused("it is damaged")
+        name: str = known.decode("latin-1") if isinstance(known, bytes) else known
+        return name
+
     def array(self, _: object, shape: Any, kind: _DType, fortran: bool, raw: Any) -> NDArray[Any]:
+        if type(kind) is not _DType or type(shape) is not tuple or type(raw) not in (str, bytes):
+            raise Refused("it is damaged")
         dtype = np.dtype(kind.order + kind.code)
-        if len(shape) > 8 or not all(type(extent) is int and extent >= 0 for extent in shape):
+        if len(shape) > 8 or not all(type(n) is int and 0 <= n < 2**63 for n in shape):
             raise Refused("it is damaged")
         if math.prod(shape) * dtype.itemsize != len(raw):
             raise Refused("it holds an array whose shape is not that of its numbers")
@@ -260,6 +284,8 @@ class _Machine:
                     function, arguments = stack.pop(-2), stack.pop()
                     if not isinstance(function, FunctionType):
                         raise Refused("it calls something that makes no array")
+                    if type(arguments) is not tuple or len(arguments) > MAX_ARGUMENTS:
+                        raise Refused("it is damaged")
                     stack.append(function(self, *arguments))
                 case "b":  # BUILD
                     state = stack.pop()
@@ -268,7 +294,8 @@ class _Machine:
                     raise Refused(f"its instruction {op!r} is none that writes plain data")
         return stack.pop()
 
-    def named(self, module: str, name: str) -> Callable[..., Any] | None:
+    def named(self, module: object, name: object) -> Callable[..., Any] | None:
+        module, name = self.short(module), self.short(name)
         if (module, name) not in _NAMES:
             raise Refused(f"it asks for {f'{module}.{name}'[:60]!r}, as only a program would")
         return _NAMES[module, name]
@@ -286,11 +313,11 @@ class _Machine:
 
     def put(self, target: dict[str, Any], items: list[Any]) -> dict[str, Any]:
         for key, value in zip(items[::2], items[1::2], strict=True):
-            # Text only: numbers can be chosen to make a dictionary crawl.
-            text = self.plain(key) if isinstance(key, bytes) else key
-            if not isinstance(text, str):
-                raise Refused("it holds a dictionary whose keys are not text")
-            target[text] = value
+            # Short texts only: numbers can be chosen to make a dictionary crawl, and long texts
+            # that are equal take long to compare.
+            if type(key) not in (str, bytes) or len(key) > MAX_NAME:
+                raise Refused("it holds a dictionary whose keys are not short texts")
+            target[self.short(key)] = value
         return target
 
     # The result

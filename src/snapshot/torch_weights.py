@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.layer import Layer as Weights
+from errors import UserError
 from network import Network
 from optimizers import Optimizer
 from snapshot.compatibility import check_fit
@@ -25,18 +26,85 @@ def to_snapshot(
     network: Network, optimizer: Optimizer, state_shape: Sequence[int], epoch: int, info: Any
 ) -> Snapshot:
     """The network after `epoch`, with the states of an optimizer that has done something."""
-    layers = layers_of(network, optimizer if optimizer.updates else None)
-    return Snapshot(layers, epoch, info, tuple(state_shape))
+    done = optimizer if optimizer.updates else None
+    tensors = {} if is_chain(network) else tensors_of(network, done)
+    layers = layers_of(network, done)
+    return Snapshot(layers, epoch, info, tensors, tuple(state_shape))
+
+
+def is_chain(network: Network) -> bool:
+    """Whether Neon's form holds the network: layers that it knows, one after the other."""
+    in_order = network.features.in_order and network.head.in_order
+    known = not any(x.layer_normalized or x.spectral for x in network.layers().values())
+    return bool(in_order and known)
+
+
+def tensors_of(network: Network, optimizer: Optimizer | None = None) -> dict[str, Array]:
+    """Weights, running statistics and the states of `optimizer` by name: `head.hidden.weight`, and
+    `head.hidden.weight 0` for its first state. Layers arrange theirs as a snapshot does."""
+    layers, found = network.layers(), {}
+    for n, (name, master) in enumerate(network.masters.items()):
+        prefix, _, part = name.rpartition(".")
+        states = optimizer.states[n] if optimizer else []
+        for key, tensor in [(name, master), *((f"{name} {k}", s) for k, s in enumerate(states))]:
+            if prefix in layers:
+                found[key] = layers[prefix].unpack(part, tensor)
+            else:
+                found[key] = tensor.detach().to("cpu", torch.float32).numpy().copy()
+    for name, buffer in network.statistics().items():
+        found[name] = buffer.to("cpu", torch.float32).numpy().copy()
+    return found
+
+
+def load_tensors(path: Path, snapshot: Snapshot, network: Network, optimizer: Optimizer) -> bool:
+    """Take over `snapshot.tensors`; whether the states of the optimizer were among them.
+
+    Raises UserError if they do not fit.
+    """
+    given, own = snapshot.tensors, tensors_of(network, optimizer)
+    states = {name for name in own if " " in name}
+    if missing := [name for name in own if name not in states and name not in given]:
+        raise UserError(
+            f"{path} has no {missing[0]}, which this network has: check --network, --dueling, "
+            "--noisy, --distribution and --normalization."
+        )
+    for name, array in own.items():
+        if name in given and given[name].shape != array.shape:
+            raise UserError(
+                f"{name} in {path} has the shape {given[name].shape}, this network's "
+                f"{array.shape}: check the game, --network, --atoms and the screen's size."
+            )
+        if name in given and not np.isfinite(given[name]).all():
+            raise UserError(f"The weights in {path} are not all finite: take an earlier snapshot.")
+    fits = states <= given.keys() and states == {name for name in given if " " in name}
+    layers = network.layers()
+    for n, (name, master) in enumerate(network.masters.items()):
+        prefix, _, part = name.rpartition(".")
+        mine = [(name, master)]
+        if fits:
+            mine += [(f"{name} {k}", state) for k, state in enumerate(optimizer.states[n])]
+        for key, tensor in mine:
+            packed = layers[prefix].pack(part, given[key]) if prefix in layers else given[key]
+            tensor.copy_(torch.as_tensor(packed))
+    for name, buffer in network.statistics().items():
+        buffer.copy_(torch.as_tensor(given[name]))
+    return fits
 
 
 def layers_of(network: Network, optimizer: Optimizer | None = None) -> list[Layer]:
-    """The network as a snapshot has it, with the states of `optimizer`."""
+    """The network as Neon's form has it, with the states of `optimizer`: of a network that it
+    cannot hold, the convolutions, if these follow one another."""
+    chain = is_chain(network)
+    if not chain and not network.features.in_order:
+        return []
     found = []
     states: dict[str, Sequence[Tensor]] = {}
     if optimizer:
         states = dict(zip(network.masters, optimizer.states, strict=True))
     numbers = {"Convolution": 0, "Linear": 0}
     for prefix, layer in network.layers().items():
+        if not chain and not (prefix.startswith("features") and layer.size):
+            break
         kind = "Convolution" if layer.size else "Linear"
         name = f"{kind}_{numbers[kind]}"
         numbers[kind] += 1
@@ -81,6 +149,16 @@ def from_snapshot(path: Path, snapshot: Snapshot, network: Network, optimizer: O
 
     Raises UserError if the snapshot does not fit.
     """
+    if not is_chain(network) or snapshot.tensors:
+        fits = load_tensors(path, snapshot, network, optimizer)
+    else:
+        fits = _load_layers(path, snapshot, network, optimizer)
+    network.refresh()
+    updates = snapshot.info.get("weight_updates", 0)
+    optimizer.updates = max(updates, 0) if fits and type(updates) is int else 0
+
+
+def _load_layers(path: Path, snapshot: Snapshot, network: Network, optimizer: Optimizer) -> bool:
     given = [layer for layer in snapshot.layers if layer.kind != "Activation"]
     own = [layer for layer in layers_of(network) if layer.kind != "Activation"]
     check_fit(path, given, own)
@@ -104,6 +182,4 @@ def from_snapshot(path: Path, snapshot: Snapshot, network: Network, optimizer: O
     for module, layer in zip(modules, normalized, strict=True):
         module.mean.copy_(module.pack("mean", layer.params["gmean"]))
         module.variance.copy_(module.pack("variance", layer.params["gvar"]))
-    network.refresh()
-    updates = snapshot.info.get("weight_updates", 0)
-    optimizer.updates = max(updates, 0) if fits and type(updates) is int else 0
+    return fits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 from torch import Tensor
 
@@ -39,26 +40,37 @@ class CenteredRMSProp:
 
 
 class Adam:
-    """Neon's Adam: the bias correction is in the step size, epsilon outside the root."""
+    """Adam (Kingma and Ba 2015): m and v are means of g and g^2, w -= rate m / (sqrt(v) + eps).
+
+    The bias correction sqrt(1 - b2^t) / (1 - b1^t) is in the rate. With epsilon as it is that is
+    Neon's, the efficient form of the paper's section 2; `corrected`, epsilon times sqrt(1 - b2^t),
+    is the paper's algorithm 1 and PyTorch's.
+    """
 
     num_states = 2
 
-    def __init__(self, settings: NetworkSettings, scale: float, epsilon: float = 1e-8) -> None:
+    def __init__(self, settings: NetworkSettings, scale: float, corrected: bool = False) -> None:
         """See RMSProp."""
-        self.scale, self.epsilon, self.learning_rate = scale, epsilon, settings.learning_rate
-        self.beta_1, self.beta_2 = 0.9, 0.999
-        self.rate = 0.0
+        self.scale, self.learning_rate = scale, settings.learning_rate
+        self.full_epsilon, self.corrected = settings.adam_epsilon, corrected
+        self.beta_1, self.beta_2 = settings.adam_beta_1, settings.adam_beta_2
+        self.rate = self.epsilon = 0.0
 
     def begin(self, updates: int) -> None:
-        """The step size of this update."""
-        correction = math.sqrt(1 - self.beta_2**updates) / (1 - self.beta_1**updates)
-        self.rate = self.learning_rate * correction
+        """The step size and the epsilon of this update."""
+        root = math.sqrt(1 - self.beta_2**updates)
+        self.rate = self.learning_rate * root / (1 - self.beta_1**updates)
+        self.epsilon = self.full_epsilon * (root if self.corrected else 1)
 
     def step(self, w: Tensor, g: Tensor, *states: Tensor) -> None:
         """See Rule."""
         m, v = states
-        m.mul_(self.beta_1).add_(g, alpha=(1 - self.beta_1) * self.scale)
-        v.mul_(self.beta_2).addcmul_(g, g, value=(1 - self.beta_2) * self.scale**2)
+        first, second = (1 - self.beta_1) * self.scale, (1 - self.beta_2) * self.scale**2
+        constants = (self.beta_1, first, self.beta_2, second, self.rate, self.epsilon)
+        if compiled.run(compiled.adam, [w, g, m, v], *constants):
+            return
+        m.mul_(self.beta_1).add_(g, alpha=first)
+        v.mul_(self.beta_2).addcmul_(g, g, value=second)
         w.addcdiv_(m, v.sqrt().add_(self.epsilon), value=-self.rate)
 
 
@@ -88,6 +100,7 @@ RULES: dict[str, Callable[[NetworkSettings, float], Rule]] = {
     "rmsprop": RMSProp,
     "centered_rmsprop": CenteredRMSProp,
     "adam": Adam,
+    "adam_corrected": partial(Adam, corrected=True),
     "adadelta": Adadelta,
 }
 

@@ -1,0 +1,142 @@
+"""Prioritized replay (Schaul et al. 2016, arXiv:1511.05952): proportional, on a sum tree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config import ReplaySettings
+from replay_memory import Index, ReplayMemory
+
+EPSILON = 1e-6  # so that a transition without an error is still drawn (section 3.3)
+
+
+class SumTree:
+    """Priorities of slots; each node above is the sum of its two children.
+
+    Sums are always computed from the children, never moved by differences, so they are a function
+    of the priorities alone and a checkpoint needs only these.
+    """
+
+    def __init__(self, size: int) -> None:
+        """Zero for all slots."""
+        self.size = size
+        self.depth = max(1, (size - 1).bit_length())
+        self.first = 1 << self.depth  # the first leaf; node n has the children 2n and 2n + 1
+        self.nodes = np.zeros(2 * self.first, np.float64)
+
+    @property
+    def total(self) -> float:
+        """The sum of all priorities."""
+        return float(self.nodes[1])
+
+    @property
+    def priorities(self) -> NDArray[np.float64]:
+        """Of all slots, (size,): a view."""
+        return self.nodes[self.first : self.first + self.size]
+
+    def set(self, slots: Index, priorities: NDArray[np.float64]) -> None:
+        """New priorities of `slots` (n,); of equal slots the last one counts."""
+        node = slots + self.first
+        self.nodes[node] = priorities
+        for _ in range(self.depth):
+            node = node >> 1
+            self.nodes[node] = self.nodes[2 * node] + self.nodes[2 * node + 1]
+
+    def find(self, values: NDArray[np.float64]) -> Index:
+        """The slots (n,) at which the running sum of the priorities passes `values` (n,)."""
+        node = np.ones(len(values), np.int64)
+        left = values.copy()
+        for _ in range(self.depth):
+            node *= 2
+            below = self.nodes[node]
+            right = left >= below
+            # NB! Rounding may point into an empty branch.
+            right &= self.nodes[node + 1] > 0
+            left -= below * right
+            node += right
+        return node - self.first
+
+
+class Prioritized:
+    """A Sampler (replay_memory.py): P(t) = p_t^a / sum of p_k^a, p_t = |delta_t| + epsilon.
+
+    New transitions get the largest priority so far, so that each is likely to be drawn once.
+    """
+
+    def __init__(self, settings: ReplaySettings, rng: np.random.Generator) -> None:
+        """`rng` draws the transitions."""
+        self.settings = settings
+        self.rng = rng
+        self.slots = settings.replay_size // settings.num_envs
+        self.history, self.n = settings.history_length, settings.n_step
+        self.tree = SumTree(self.slots * settings.num_envs)
+        self.largest = 1.0  # p^a
+        self.draws = 0
+        self.new: list[int] = []  # slots written since the last draw
+
+    def draw(self, memory: ReplayMemory) -> tuple[Index, NDArray[np.float32]]:
+        """Slots and importance weights w = (N P(t))^-b / max w   (section 3.4)."""
+        self._enter()
+        _, counts = memory.candidates()
+        tree = self.tree
+        # A range of its own for each transition of the minibatch (appendix B.2.1).
+        stratum = np.arange(memory.batch_size)
+
+        def propose(size: int) -> Index:
+            return tree.find((stratum + self.rng.random(size)) / size * tree.total)
+
+        index = memory.draw_valid(propose)
+        probability = tree.priorities[index] / tree.total
+        weights = (counts.sum() * probability) ** -self._exponent()
+        self.draws += 1
+        return index, (weights / weights.max()).astype(np.float32)
+
+    def added(self, slot: int) -> None:
+        """A step has been written into `slot`."""
+        self.new.append(slot)
+
+    def update(self, index: Index, errors: NDArray[np.float32]) -> None:
+        """The sizes of the TD errors of transitions become their priorities."""
+        priorities = (errors.astype(np.float64) + EPSILON) ** self.settings.priority_exponent
+        self.largest = max(self.largest, float(priorities.max()))
+        self._enter()
+        self.tree.set(index, priorities)
+
+    def _enter(self) -> None:
+        """Give new steps their priority; those that no transition can begin at, none."""
+        if not self.new:
+            return
+        slots = np.array(self.new, np.int64)
+        t = slots % self.slots
+        begins = (t >= self.history) & (t <= self.slots - self.n)
+        self.tree.set(slots, np.where(begins, self.largest, 0.0))
+        self.new = []
+
+    def _exponent(self) -> float:
+        s = self.settings
+        if not s.importance_steps:
+            return s.importance_exponent
+        done = min(self.draws / s.importance_steps, 1.0)
+        return s.importance_exponent + (1 - s.importance_exponent) * done
+
+    def get_state(self) -> dict[str, Any]:
+        """See Sampler."""
+        self._enter()
+        return {
+            "random": self.rng.bit_generator.state,
+            "largest": self.largest,
+            "draws": self.draws,
+            "priorities": self.tree.priorities.copy(),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """See Sampler. Raises ValueError if it is not one of this memory."""
+        if state["priorities"].shape != self.tree.priorities.shape:
+            raise ValueError("the replay memory has another size")
+        self.rng.bit_generator.state = state["random"]
+        self.largest, self.draws = float(state["largest"]), int(state["draws"])
+        self.tree.set(np.arange(self.tree.size), state["priorities"])
+        self.new = []

@@ -1,0 +1,32 @@
+"""Munchausen reinforcement learning (Vieillard et al. 2020, arXiv:2007.14430)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from network import Network
+from targets import Batch
+
+SCALING = 0.9  # alpha, appendix B.1
+TEMPERATURE = 0.03  # tau
+LOWEST = -1.0  # l_0, at which tau log pi is clipped
+
+
+def munchausen(online: Network, target: Network, batch: Batch) -> Tensor:
+    """y = R_t + alpha [tau log pi(a_t|s_t)]_l0^0 + gamma^n sum_a pi(a|s_t+n) (Q(s_t+n, a) - tau log
+    pi(a|s_t+n)), pi = softmax(Q_target / tau)   (equation 2; with quantiles, M-IQN's).
+    """
+    head = target.head
+    bonus = log_policy(target.q_values(batch.states)).gather(1, batch.actions[:, None])[:, 0]
+    returns = batch.returns + SCALING * bonus.clamp(LOWEST, 0)
+    outputs = target(batch.next_states, taus=batch.next_taus)  # (batch, num_actions, ...)
+    entropy = log_policy(head.q_values(outputs))  # tau log pi, (batch, num_actions)
+    policy = (entropy / TEMPERATURE).exp()
+    shape = (*policy.shape, *[1] * (outputs.dim() - 2))
+    soft = (policy.view(shape) * (outputs - entropy.view(shape))).sum(dim=1)
+    return head.backup(returns, batch.discounts, soft)
+
+
+def log_policy(q: Tensor) -> Tensor:
+    """tau log pi(.|s), (batch, num_actions)."""
+    return TEMPERATURE * (q / TEMPERATURE).log_softmax(dim=1)

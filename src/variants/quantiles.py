@@ -1,0 +1,121 @@
+"""Quantiles of the returns, fixed ones (Dabney et al. 2018, arXiv:1710.10044) or any (IQN,
+arXiv:1806.06923)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from config import NetworkSettings
+from engine.layer import Layer, flat
+from heads import Error
+
+QUANTILES = 200  # of QR-DQN, section 5
+IQN_SAMPLES = 64  # N and N' of IQN, section 4
+IQN_ACTING = 32  # K of IQN
+COSINES = 64  # n of IQN, equation 4
+
+
+def midpoints(count: int) -> Tensor:
+    """(2i + 1) / 2N: the fractions that stand for N equal parts of a distribution."""
+    return (torch.arange(count) + 0.5) / count
+
+
+class QuantileHead(nn.Module):
+    """QR-DQN: outputs are the quantiles at the midpoints."""
+
+    draws = 0
+    fractions: Tensor
+
+    def __init__(self, settings: NetworkSettings, stream: nn.Module, atoms: int) -> None:
+        """`stream` gives `atoms` numbers for each action."""
+        super().__init__()
+        self.stream = stream
+        self.in_order = bool(stream.in_order)
+        self.kappa = 0.0 if settings.loss == "mse" else settings.clip_error
+        self.register_buffer("fractions", midpoints(atoms))
+
+    def forward(self, features: Tensor, taus: Tensor | None = None) -> Tensor:
+        """Quantiles (N, num_actions, atoms)."""
+        quantiles: Tensor = self.stream(features)
+        return quantiles
+
+    def q_values(self, outputs: Tensor) -> Tensor:
+        """The mean of the quantiles."""
+        return outputs.mean(dim=-1)
+
+    def backup(self, returns: Tensor, discounts: Tensor, outputs: Tensor) -> Tensor:
+        """The quantiles of R + gamma^n Z, (batch, atoms)."""
+        return returns[:, None] + discounts[:, None] * outputs
+
+    def error(self, outputs: Tensor, y: Tensor, taus: Tensor | None = None) -> Error:
+        """See `quantile_error`."""
+        return quantile_error(outputs, y, self.fractions, self.kappa)
+
+
+def quantile_error(outputs: Tensor, y: Tensor, fractions: Tensor, kappa: float) -> Error:
+    """Quantile regression with Huber's loss (equation 10): the sum over the quantiles i of the mean
+    over the targets j of |tau_i - 1{y_j < theta_i}| L_kappa(y_j - theta_i) / kappa.
+
+    `outputs` (batch, i), `y` (batch, j), `fractions` (i,) or (batch, i); kappa 0: |y_j - theta_i|
+    instead of Huber's loss.
+    """
+    u = y[:, None, :] - outputs[:, :, None]  # (batch, i, j)
+    slope = (fractions[..., None] - (u < 0).to(u.dtype)).abs()
+    if kappa:
+        clipped = u.clamp(-kappa, kappa)
+        loss = clipped.abs() * (u.abs() - clipped.abs() / 2) / kappa
+        gradient = clipped / kappa
+    else:
+        loss, gradient = u.abs(), u.sign()
+    cost = (slope * loss).mean(dim=2).sum(dim=1)
+    return Error(-(slope * gradient).mean(dim=2), cost, cost)
+
+
+class IQNHead(nn.Module):
+    """Outputs are the quantiles at the fractions `taus`, each state's own.
+
+    Acting takes the midpoints of 32 parts instead of 32 random fractions, so that the same state
+    gives the same action.
+    """
+
+    angles: Tensor
+    acting: Tensor
+
+    def __init__(
+        self, settings: NetworkSettings, stream: nn.Module, image: tuple[int, ...], atoms: int
+    ) -> None:
+        """`stream` gives a number for each action of features (N, F); these are `image`."""
+        super().__init__()
+        self.stream = stream
+        self.in_order = False
+        self.draws = atoms
+        self.embedding = Layer(settings, (COSINES,), math.prod(image))
+        self.kappa = 0.0 if settings.loss == "mse" else settings.clip_error
+        self.register_buffer("angles", math.pi * torch.arange(COSINES))
+        self.register_buffer("acting", midpoints(IQN_ACTING))
+
+    def forward(self, features: Tensor, taus: Tensor | None = None) -> Tensor:
+        """Quantiles (N, num_actions, K) at `taus` (N, K)."""
+        x = flat(features)  # (N, F)
+        if taus is None:
+            taus = self.acting.expand(len(x), -1)
+        cosines = (taus[:, :, None] * self.angles).cos()  # (N, K, 64)
+        weights = self.embedding(cosines.flatten(0, 1)).view(*taus.shape, -1)  # (N, K, F)
+        quantiles: Tensor = self.stream((x[:, None] * weights).flatten(0, 1))  # (N * K, A, 1)
+        return quantiles.view(*taus.shape, -1).transpose(1, 2)
+
+    def q_values(self, outputs: Tensor) -> Tensor:
+        """The mean of the quantiles."""
+        return outputs.mean(dim=-1)
+
+    def backup(self, returns: Tensor, discounts: Tensor, outputs: Tensor) -> Tensor:
+        """The quantiles of R + gamma^n Z, (batch, K)."""
+        return returns[:, None] + discounts[:, None] * outputs
+
+    def error(self, outputs: Tensor, y: Tensor, taus: Tensor | None = None) -> Error:
+        """See `quantile_error`."""
+        assert taus is not None
+        return quantile_error(outputs, y, taus, self.kappa)
