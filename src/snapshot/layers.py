@@ -56,7 +56,9 @@ def convolution(
     _check(name, [W], states)
     fits = 1 <= size <= MAX_SIZE and 1 <= stride <= MAX_SIZE and 0 <= padding <= MAX_SIZE
     if not fits or W.shape[0] % size**2:
-        raise ValueError(f"its layer {name} has weights {W.shape} for filters of {shown(size)}")
+        raise ValueError(
+            f"its layer {name} has weights {W.shape} for {shown(size)}x{shown(size)} filters"
+        )
     config = {"size": size, "channels": W.shape[0] // size**2, "filters": W.shape[1]}
     config |= {"stride": stride, "padding": padding}
     return Layer("Convolution", name, {"W": W}, list(states), config)

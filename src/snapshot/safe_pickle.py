@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_BYTES = 160 << 20  # the published network with Adadelta's states is 76 MB in protocol 0
+MAX_BYTES = 160 << 20  # with dueling and noisy streams and Adam's states 120 MB
 MAX_PARTS = 100_000  # instructions, and values in what they build; a snapshot has about 1,500
 MAX_DEPTH = 64  # containers within containers; a snapshot has 8
 MAX_LINE = 1_000  # bytes of a number or a name written as text
@@ -85,9 +85,9 @@ class _Machine:
         self.memo: dict[int, Any] = {}
         self.parts = MAX_PARTS
         # Bytes that text and arrays may take: a memoized string could be made into any number of
-        # them. Honest numbers take up to 4 times their bytes in the file: as text, encoded, and
+        # them. Honest numbers take up to 3 times their bytes in the file: as text, encoded, and
         # twice from float16 to float32; and 8 MB are for what Python adds to each text.
-        self.room = 4 * len(data) + (8 << 20)
+        self.room = 3 * len(data) + (8 << 20)
 
     # The file
 

@@ -141,6 +141,50 @@ def bombs(size: int) -> Iterator[tuple[str, bytes]]:
                 for i in range(60)
             ),
         )
+    shared = b")q\x00" + b"".join(
+        b"h" + bytes([n]) + b"h" + bytes([n]) + b"\x86q" + bytes([n + 1]) for n in range(60)
+    )
+    for name, code in {
+        "as a name": shared + text("a") + b"\x93",
+        "as a dtype": b"cnumpy\ndtype\n(" + shared + b"\x89\x88tR",
+        "as a codec": b"c_codecs\nencode\n" + text("a") + shared + b"\x86R",
+        "as an order": call("numpy.dtype", text("f4"), b"\x89\x88")
+        + b"(K\x03"
+        + shared
+        + b"NNNK\x00K\x00K\x00tb",
+        "as a key": b"}" + shared + b"Ns",
+        "as a shape": array(shape=shared),
+        "as a state": array(kind=dtype("f4", shared)),
+    }.items():
+        yield f"shared tuples {name}", code
+        deep = code.replace(shared, b")" + b"\x85" * 2000)
+        yield f"2,000 nested tuples {name}", deep
+    pairs = b"](" + b"".join(text(str(n)) + b"N\x86" for n in range(12_000)) + b"eq\x00"
+    once = b"ccollections\nOrderedDict\nh\x00\x85R"
+    yield "a list of pairs made into dicts again and again", pairs + once * 12_000
+    yield "a text as arguments", b"cnumpy\ndtype\nX" + struct.pack("<I", size) + b"a" * size + b"R"
+    yield (
+        "a text as a state",
+        call("numpy.dtype", text("f4"), b"\x89\x88")
+        + b"X"
+        + struct.pack("<I", size)
+        + b"a" * size
+        + b"b",
+    )
+    long_key = b"X" + struct.pack("<I", many) + b"k" * many
+    yield (
+        "long keys, equal and compared",
+        b"}"
+        + long_key
+        + b"q\x00"
+        + b"Ns"
+        + b"".join((long_key[: 5 + many] + b"q\x01Ns",) + (b"h\x01Ns",) * 10_000),
+    )
+    code = b"B" + struct.pack("<I", size) + b"a" * size + b"q\x00"
+    yield (
+        "long bytes as a dtype, again and again",
+        code + (b"cnumpy\ndtype\n(h\x00\x89\x88tR" * 10_000),
+    )
     yield "a list in itself", b"]q\x00h\x00a"
     yield "a dict in itself", b"}q\x00" + text("k") + b"h\x00s"
     yield "a list twice as long each time", b"]q\x00" + b"(" + b"h\x00" * 20 + b"e" * few

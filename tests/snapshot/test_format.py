@@ -83,7 +83,8 @@ def biased(states: int) -> Snapshot:
         linear("Linear_1", w[3], states=kept(w[3])),
         bias("Linear_1_bias", b[3], states=kept(b[3])),
     ]
-    return Snapshot(layers, 7, {"game": "pong", "flags": {"seed": 1, "label": None}}, (4, 36, 36))
+    info = {"game": "pong", "flags": {"seed": 1, "label": None}}
+    return Snapshot(layers, 7, info, train_input_shape=(4, 36, 36))
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
@@ -414,14 +415,28 @@ def test_a_write_needs_its_folder(tmp_path: Path) -> None:
         write_snapshot(tmp_path / "none" / "pong_1.pkl", biased(0))
 
 
-def test_a_link_stays_a_link(tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    target, link = tmp_path / "elsewhere" / "pong_1.pkl", tmp_path / "last.pkl"
+def test_nothing_is_written_through_a_link_or_over_a_pipe(tmp_path: Path) -> None:
+    target, link, pipe = (tmp_path / name for name in ("notes.txt", "pong_1.pkl", "pong_2.pkl"))
     target.write_bytes(b"old")
     link.symlink_to(target)
-    write_atomically(link, b"new")
+    os.mkfifo(pipe)
+    for path, reason in ((link, "symbolic link"), (pipe, "no regular file")):
+        with pytest.raises(OSError, match=reason):
+            write_atomically(path, b"new")
+    assert target.read_bytes() == b"old"
     assert link.is_symlink()
-    assert target.read_bytes() == b"new"
+    assert pipe.is_fifo()
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_link_with_the_name_of_a_temporary_file_is_not_followed(tmp_path: Path) -> None:
+    target, path = tmp_path / "notes.txt", tmp_path / "pong_1.pkl"
+    target.write_bytes(b"old")
+    (tmp_path / f".{path.name}.{os.getpid()}.tmp").symlink_to(target)
+    write_atomically(path, b"new")
+    assert target.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert not path.is_symlink()
 
 
 def test_a_network_too_large_to_read_again_is_not_written(
