@@ -15,29 +15,32 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from config import NetworkSettings
 from deepqnetwork import DeepQNetwork
 from engine.device import DATATYPES
 from errors import UserError
 from replay_memory import Minibatch
-from snapshot.format import Layer, read_snapshot, write_snapshot
+from snapshot.format import read_snapshot, write_snapshot
+from snapshot.layers import Layer
+from targets import Target, double_q_learning
 from tests.naive_network import naive_forward, relative_error
 
 ACTIONS, BATCH, SHAPE = 3, 6, (2, 36, 36)
 OPTIMIZERS = ["rmsprop", "adam", "adadelta", "centered_rmsprop"]
 
 
-def make(seed: int = 1, **settings: Any) -> DeepQNetwork:
+def make(seed: int = 1, num_actions: int = ACTIONS, **changed: Any) -> DeepQNetwork:
     defaults: dict[str, Any] = dict(
-        num_actions=ACTIONS,
         history_length=SHAPE[0],
         screen_height=SHAPE[1],
         screen_width=SHAPE[2],
         batch_size=BATCH,
         learning_rate=0.01,
-        rng=np.random.default_rng(seed),
         backend="cpu",
+        threads=1,
     )
-    return DeepQNetwork(**(defaults | settings))
+    settings = NetworkSettings(**defaults | changed)
+    return DeepQNetwork(settings, num_actions=num_actions, rng=np.random.default_rng(seed))
 
 
 def draw_states(count: int = BATCH, seed: int = 0) -> NDArray[np.uint8]:
@@ -45,14 +48,18 @@ def draw_states(count: int = BATCH, seed: int = 0) -> NDArray[np.uint8]:
 
 
 def draw_batch(seed: int = 0, **fixed: Any) -> Minibatch:
-    """Rewards beyond the clipping range, both kinds of ends."""
+    """Of states that some are the last before, of different importance."""
     rng = np.random.default_rng(seed)
     history, *size = SHAPE
+    terminal = np.arange(BATCH) % 3 == seed % 3
     batch = Minibatch(
         screens=rng.integers(0, 256, (BATCH, history + 1, *size), dtype=np.uint8),
         actions=rng.integers(0, ACTIONS, BATCH).astype(np.uint8),
-        rewards=rng.uniform(-3, 3, BATCH).astype(np.float32),
-        terminals=np.arange(BATCH) % 3 == seed % 3,
+        returns=rng.uniform(-2, 2, BATCH).astype(np.float32),
+        discounts=rng.uniform(0.5, 1, BATCH) * ~terminal,
+        indices=rng.integers(0, 1000, BATCH),
+        weights=rng.uniform(0.25, 1, BATCH).astype(np.float32),
+        history=history,
     )
     return batch._replace(**fixed)
 
@@ -71,55 +78,45 @@ def weights_of(layers: list[Layer]) -> dict[tuple[int, str], Tensor]:
 class Twin:
     """One transition at a time, in float64, with DeepMind's RMSProp."""
 
-    def __init__(
-        self,
-        network: DeepQNetwork,
-        *,
-        discount_rate: float = 0.99,
-        clip_error: float = 1.0,
-        min_reward: float = -1.0,
-        max_reward: float = 1.0,
-        sum_gradient: bool = False,
-        target_network: bool = True,
-        padding: int = 0,
-        **others: Any,
-    ) -> None:
+    def __init__(self, network: DeepQNetwork) -> None:
+        settings = network.settings
         self.weights = weights_of(network.layers())
-        self.target = weights_of(network.layers()) if target_network else self.weights
-        self.discount_rate, self.clip_error = discount_rate, clip_error
-        self.min_reward, self.max_reward = min_reward, max_reward
-        self.divisor = 1 if sum_gradient else BATCH
-        self.padding = padding
+        self.target = weights_of(network.layers()) if settings.target_steps else self.weights
+        self.clip_error = settings.clip_error
+        self.divisor = 1 if settings.sum_gradient else BATCH
+        self.padding = settings.padding
         self.m = {key: torch.zeros_like(w) for key, w in self.weights.items()}
         self.s = {key: torch.zeros_like(w) for key, w in self.weights.items()}
 
     def q(self, weights: dict[tuple[int, str], Tensor], state: NDArray[np.uint8]) -> Tensor:
         return naive_forward(weights, torch.from_numpy(state[None]), self.padding)[0]
 
-    def train(self, batch: Minibatch) -> float:
-        """The cost."""
-        costs, g = [], {key: torch.zeros_like(w) for key, w in self.weights.items()}
-        for s_t, a_t, r_t, terminal, s_tp1 in zip(
-            batch.prestates, batch.actions, batch.rewards, batch.terminals, batch.poststates,
-            strict=True,
+    def train(self, batch: Minibatch) -> tuple[float, list[float]]:
+        """The cost, and the size of each transition's error."""
+        costs, sizes = [], []
+        g = {key: torch.zeros_like(w) for key, w in self.weights.items()}
+        for s_t, a_t, r_t, discount, s_tpn, weight in zip(
+            batch.states, batch.actions, batch.returns, batch.discounts, batch.next_states,
+            batch.weights, strict=True,
         ):  # fmt: skip
-            y = min(max(float(r_t), self.min_reward), self.max_reward)
-            if not terminal:
-                y += self.discount_rate * self.q(self.target, s_tp1).max().item()
+            y = float(r_t)
+            if discount:
+                y += discount * self.q(self.target, s_tpn).max().item()
             q = self.q(self.weights, s_t)[int(a_t)]
             error = q.item() - y
             costs.append(error**2 / 2)
+            sizes.append(abs(error))
             if self.clip_error:
                 error = min(max(error, -self.clip_error), self.clip_error)
             slopes = torch.autograd.grad(q, list(self.weights.values()))
             for key, slope in zip(self.weights, slopes, strict=True):
-                g[key] += error * slope / self.divisor
+                g[key] += float(weight) * error * slope / self.divisor
         with torch.no_grad():
             for key, w in self.weights.items():
                 self.m[key] = 0.95 * self.m[key] + 0.05 * g[key]
                 self.s[key] = 0.95 * self.s[key] + 0.05 * g[key] ** 2
                 w -= 0.01 * g[key] / torch.sqrt(self.s[key] - self.m[key] ** 2 + 0.01)
-        return float(np.mean(costs))
+        return float(np.mean(costs)), sizes
 
     def update_target_network(self) -> None:
         self.target = {key: w.clone() for key, w in self.weights.items()}
@@ -131,24 +128,32 @@ class Twin:
         dict(),
         dict(clip_error=0.0),
         dict(clip_error=0.1),
-        dict(discount_rate=0.5, min_reward=-2.0, max_reward=0.25),
         dict(sum_gradient=True),
-        dict(target_network=False),
+        dict(target_steps=0),
         dict(bias=True, padding=1, init="torch"),
+        dict(update_parts=1),
+        dict(update_parts=4),
+        dict(update_parts=100),
     ],
     ids=str,
 )
 def test_weight_updates_are_the_twins(settings: dict[str, Any]) -> None:
-    network = make(optimizer="centered_rmsprop", datatype="float64", **settings)
-    twin = Twin(network, **settings)
+    network = make(
+        optimizer="centered_rmsprop", datatype="float64", prioritized=True, threads=2, **settings
+    )
+    twin = Twin(network)
     start = twin.q(twin.weights, draw_states()[0])
     for t in range(3):
         if t == 2:
             network.update_target_network()
-            if network.target_model is not network.model:
+            if network.settings.target_steps:
                 twin.update_target_network()
-        network.train(draw_batch(t))
-        assert twin.train(draw_batch(t)) == pytest.approx(network.read_cost(), rel=1e-6)
+        learned = network.train(draw_batch(t))
+        cost, sizes = twin.train(draw_batch(t))
+        assert network.read_cost() == pytest.approx(cost, rel=1e-6)
+        assert learned
+        assert learned.indices.tolist() == draw_batch(t).indices.tolist()
+        assert learned.errors.tolist() == pytest.approx(sizes, rel=1e-5)
     assert network.train_iterations == 3
     ours = weights_of(network.layers())
     for key, w in twin.weights.items():
@@ -166,14 +171,18 @@ def test_only_the_output_of_the_action_taken_learns() -> None:
     assert last_bias[2] != 0
 
 
-def test_nothing_is_learned_from_no_error() -> None:
-    network = make(target_network=False, discount_rate=0.0)
+def test_nothing_is_learned_from_no_error_or_from_what_weighs_nothing() -> None:
+    network = make(target_steps=0)
     batch = draw_batch()
-    rewards = network.predict(batch.prestates)[np.arange(BATCH), batch.actions]
+    returns = network.predict(batch.states)[np.arange(BATCH), batch.actions]
     before = network.predict(draw_states())
-    network.train(batch._replace(rewards=rewards.clip(-1, 1), terminals=np.ones(BATCH, bool)))
+    network.train(batch._replace(returns=returns, discounts=np.zeros(BATCH)))
     assert network.read_cost() < 1e-10
     assert np.abs(network.predict(draw_states()) - before).max() < 1e-3
+    before = network.predict(draw_states())
+    network.train(batch._replace(weights=np.zeros(BATCH, np.float32)))
+    assert network.read_cost() > 0.01
+    assert np.array_equal(network.predict(draw_states()), before)
 
 
 def test_targets_move_only_when_the_target_network_is_copied() -> None:
@@ -239,11 +248,12 @@ def test_datatypes_agree_with_float32(datatype: str, before: float, after: float
 @pytest.mark.parametrize("datatype", DATATYPES)
 def test_every_datatype_learns(datatype: str) -> None:
     network = make(datatype=datatype, learning_rate=0.0003)
-    batch = draw_batch(terminals=np.ones(BATCH, bool))
+    batch = draw_batch(discounts=np.zeros(BATCH), weights=np.ones(BATCH, np.float32))
+    batch = batch._replace(returns=batch.returns.clip(-1, 1))
 
     def largest_error() -> float:
-        q = network.predict(batch.prestates)[np.arange(BATCH), batch.actions]
-        return float(np.abs(q - batch.rewards.clip(-1, 1)).max())
+        q = network.predict(batch.states)[np.arange(BATCH), batch.actions]
+        return float(np.abs(q - batch.returns).max())
 
     assert largest_error() > 0.9
     for _ in range(100):
@@ -258,7 +268,15 @@ def trained(seed: int = 1, **settings: Any) -> DeepQNetwork:
     return network
 
 
-NATURE = dict(bias=True, padding=1, init="torch", optimizer="centered_rmsprop")
+def assert_same(one: DeepQNetwork, other: DeepQNetwork) -> None:
+    """Bit for bit."""
+    states = one.get_state(), other.get_state()
+    assert states[0].keys() == states[1].keys()
+    for name, array in states[0].items():
+        assert array.tobytes() == states[1][name].tobytes(), name
+
+
+NATURE: dict[str, Any] = dict(bias=True, padding=1, init="torch", optimizer="centered_rmsprop")
 VARIANTS: list[dict[str, Any]] = [
     *(dict(optimizer=name) for name in OPTIMIZERS),
     dict(batch_norm=True),
@@ -268,7 +286,7 @@ VARIANTS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("settings", VARIANTS, ids=str)
-def test_training_goes_on_from_a_snapshot(settings: dict[str, Any], tmp_path: Path) -> None:
+def test_training_continues_from_a_snapshot(settings: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "game_7.pkl"
     one, other = trained(**settings), make(seed=2, **settings)
     one.update_target_network()
@@ -326,10 +344,11 @@ def test_a_snapshot_that_does_not_fit_is_refused(
     path = tmp_path / "game_7.pkl"
     make().save_weights(path, info={})
     network = make(**settings)
-    before = network.get_state()["online.0.W"].copy()
+    before = network.get_state()
     with pytest.raises(UserError, match=sentence):
         network.load_weights(path)
-    assert np.array_equal(network.get_state()["online.0.W"], before)
+    after = network.get_state()
+    assert all(np.array_equal(after[name], before[name]) for name in before)
 
 
 def test_a_snapshot_with_broken_weights_is_refused(tmp_path: Path) -> None:
@@ -343,7 +362,7 @@ def test_a_snapshot_with_broken_weights_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("settings", VARIANTS, ids=str)
-def test_a_state_goes_on_exactly(settings: dict[str, Any]) -> None:
+def test_a_run_continues_exactly_from_a_state(settings: dict[str, Any]) -> None:
     one, other = trained(**settings), trained(seed=2, **settings)
     one.update_target_network()
     one.train(draw_batch(3))  # the two networks differ, and a cost is waiting to be read
@@ -353,9 +372,7 @@ def test_a_state_goes_on_exactly(settings: dict[str, Any]) -> None:
         one.train(draw_batch(t))
         other.train(draw_batch(t))
     assert other.read_cost() == one.read_cost()
-    states = one.get_state(), other.get_state()
-    assert states[0].keys() == states[1].keys()
-    assert all(np.array_equal(states[0][name], states[1][name]) for name in states[0])
+    assert_same(one, other)
     assert np.array_equal(other.predict(draw_states()), one.predict(draw_states()))
 
 
@@ -409,3 +426,134 @@ def test_screens_of_a_minibatch_may_be_a_tensor() -> None:
     other.train(batch._replace(screens=torch.from_numpy(batch.screens)))
     states = draw_states()
     assert (one.predict(states) == other.predict(states)).all()
+
+
+def real_batch(seed: int) -> Minibatch:
+    """Of the size that is trained with, where kernels divide their work in their own ways."""
+    rng = np.random.default_rng(seed)
+    return Minibatch(
+        screens=rng.integers(0, 256, (32, 5, 84, 84), dtype=np.uint8),
+        actions=rng.integers(0, ACTIONS, 32).astype(np.uint8),
+        returns=rng.uniform(-1, 1, 32).astype(np.float32),
+        discounts=np.where(rng.random(32) < 0.9, 0.99, 0.0),
+        indices=np.arange(32),
+        weights=np.ones(32, np.float32),
+        history=4,
+    )
+
+
+REAL = dict(history_length=4, screen_height=84, screen_width=84, batch_size=32)
+
+
+@pytest.mark.parametrize("datatype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("settings", [dict(update_parts=1), dict(update_parts=3), NATURE], ids=str)
+def test_threads_change_no_bit_of_a_run(settings: dict[str, Any], datatype: str) -> None:
+    networks = [make(threads=n, datatype=datatype, **REAL, **settings) for n in (1, 2, 4)]
+    assert [network.workers.count for network in networks] == [1, 2, 4]
+    for network in networks:
+        for t in range(4):
+            if t == 2:
+                network.update_target_network()
+            network.train(real_batch(t))
+    start = make(datatype=datatype, **REAL, **settings)
+    assert not np.array_equal(start.layers()[0].params["W"], networks[0].layers()[0].params["W"])
+    for other in networks[1:]:
+        assert_same(networks[0], other)
+
+
+def test_parts_change_the_last_bits_and_no_more() -> None:
+    networks = [make(update_parts=parts) for parts in (1, 2, BATCH)]
+    for network in networks:
+        network.train(draw_batch())
+    one, *others = (network.layers()[0].params["W"] for network in networks)
+    for other in others:
+        assert 0 < relative_error(other, one) < 1e-4
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("datatype", ["float32", "bfloat16"])
+def test_overlapped_updates_are_those_of_the_plain_loop_bit_for_bit(
+    datatype: str, threads: int
+) -> None:
+    plain = make(datatype=datatype)
+    overlapped = make(datatype=datatype, overlap=True, threads=threads)
+    states = draw_states(9, seed=5)
+    block = draw_batch()  # its screens are used again, as the replay memory does
+    for t in range(8):
+        if t == 4:
+            for network in (plain, overlapped):
+                network.update_target_network()
+        drawn = draw_batch(t)
+        block.screens[:] = drawn.screens
+        plain.train(drawn)
+        overlapped.train(drawn._replace(screens=block.screens))
+        block.screens.fill(0)
+        assert overlapped.predict(states[:2], training=True).shape == (2, ACTIONS)
+    assert overlapped.predict(states).tobytes() == plain.predict(states).tobytes()
+    assert overlapped.train_iterations == 8
+    assert_same(plain, overlapped)
+    assert overlapped.read_cost() == plain.read_cost()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_targets_that_read_the_network_wait_for_its_update(threads: int) -> None:
+    plain, overlapped = make(), make(overlap=True, threads=threads)
+    for network in (plain, overlapped):
+        network.target_rule = Target(double_q_learning, reads_online=True)
+        for t in range(6):
+            network.train(draw_batch(t))
+    assert_same(plain, overlapped)
+    ordinary = make()
+    for t in range(6):
+        ordinary.train(draw_batch(t))
+    assert not np.array_equal(ordinary.predict(draw_states()), plain.predict(draw_states()))
+
+
+def test_in_the_overlapped_loop_the_agent_acts_by_the_target_network() -> None:
+    network, states = make(overlap=True), draw_states()
+    before = network.predict(states)
+    for t in range(3):
+        network.train(draw_batch(t))
+        assert np.array_equal(network.predict(states, training=True), before)
+    after = network.predict(states)
+    assert not np.array_equal(after, before)
+    network.update_target_network()
+    assert np.array_equal(network.predict(states, training=True), after)
+    plain = make()
+    plain.train(draw_batch())
+    assert not np.array_equal(plain.predict(states, training=True), before)
+
+
+def test_what_overlapped_updates_learned_is_reported_an_update_later_and_not_lost() -> None:
+    plain, overlapped = make(prioritized=True), make(prioritized=True, overlap=True)
+    expected = [plain.train(draw_batch(t)) for t in range(4)]
+    found = [overlapped.train(draw_batch(t)) for t in range(4)]
+    assert found[0] is None
+    resumed = make(seed=2, prioritized=True, overlap=True)
+    resumed.set_state(overlapped.get_state())
+    found.append(resumed.train(draw_batch(4)))
+    for mine, other in zip(found[1:], expected, strict=True):
+        assert mine
+        assert other
+        assert mine.indices.tolist() == other.indices.tolist()
+        assert mine.errors.tolist() == other.errors.tolist()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("ask", ["wait", "get_state", "read_cost", "predict", "train"])
+def test_an_error_in_an_overlapped_update_is_raised_by_what_waits_for_it(
+    ask: str, threads: int
+) -> None:
+    network = make(overlap=True, threads=threads)
+    network.train(draw_batch(actions=np.full(BATCH, 9, np.uint8)))
+    arguments: dict[str, list[Any]] = dict(predict=[draw_states()], train=[draw_batch()])
+    with pytest.raises((RuntimeError, IndexError)):
+        getattr(network, ask)(*arguments.get(ask, []))
+
+
+def test_nothing_computed_leaves_the_threads_of_the_network() -> None:
+    """PyTorch's own threads wait for one another where another program wants a core."""
+    network = make(threads=2)
+    counted = network.workers.map(lambda _: torch.get_num_threads(), range(8))
+    assert counted == [1] * 8
+    assert torch.get_num_threads() == 1

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+LAST_SECONDS = 10.0  # for which the tasks in progress are waited for at the end
 
 
 class Task(Generic[R]):
@@ -63,6 +64,7 @@ class _Queue:
             with self.changed:
                 task.done = True
                 self.changed.notify_all()
+            del task  # while this thread waits, it keeps nobody's network
 
 
 class Workers:
@@ -72,11 +74,15 @@ class Workers:
         """Each of the others calls `prepare` first. They end when this object is dropped."""
         self.count = count
         self.queue = _Queue()
-        for number in range(count - 1):
+        threads = [
             threading.Thread(
                 target=_serve, args=(self.queue, prepare), name=f"worker {number}", daemon=True
-            ).start()
-        weakref.finalize(self, _close, self.queue)
+            )
+            for number in range(count - 1)
+        ]
+        for thread in threads:
+            thread.start()
+        weakref.finalize(self, _close, self.queue, threads)
 
     def start(self, function: Callable[..., R], *arguments: Any) -> Task[R]:
         """Have `function` called by the next thread that is free."""
@@ -105,7 +111,11 @@ def _serve(queue: _Queue, prepare: Callable[[], Any]) -> None:
     queue.work(until=lambda: queue.closed)
 
 
-def _close(queue: _Queue) -> None:
+def _close(queue: _Queue, threads: list[threading.Thread]) -> None:
     with queue.changed:
         queue.closed = True
         queue.changed.notify_all()
+    for thread in threads:
+        # NB! Python ends a process with a crash if one of its threads is still in PyTorch.
+        if thread is not threading.current_thread():
+            thread.join(LAST_SECONDS)
