@@ -110,6 +110,7 @@ class ALEEnvironment:
         lives = self.ale.lives()
         reward = 0
         sticky = self.settings.repeat_action_probability
+        stops = self.settings.life_loss_ends_step and self.mode == "train"
         for _ in range(frames):
             if self.ale.game_over():
                 break
@@ -122,7 +123,7 @@ class ALEEnvironment:
                 audio = np.array(self.ale.getAudio()) if self.sound else None
                 for listener in self.frame_listeners:
                     listener(Frame(self.frame_rgb(), audio))
-            if self.settings.life_loss_ends_step and self.ale.lives() < lives:
+            if stops and self.ale.lives() < lives:
                 break
         # NB! The original's rule calls an extra life a lost one too; the Lua code's does not.
         fewer = self.ale.lives() < lives

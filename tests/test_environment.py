@@ -10,9 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from environment import ALEEnvironment, Frame
+from config import EnvironmentSettings
+from environment import ALEEnvironment
 from envs.roms import find_rom
 from errors import UserError
+from game import Game
+from watch.frames import Frame
 
 # Paddles and joysticks, flicker, frames of 210, 214 and 250 (PAL) lines. All other games that come
 # with ALE give the same bytes too, but four: berzerk and double_dunk, in whose menus ALE at
@@ -22,8 +25,38 @@ GAMES = "adventure assault asteroids breakout carnival ms_pacman pong seaquest s
 NOOP, FIRE = 0, 1
 
 
-def make(game: str = "breakout", **settings: Any) -> ALEEnvironment:
-    return ALEEnvironment(rom=find_rom(game), **settings)
+def make(
+    game: str = "breakout", random_seed: int = 0, sound: bool = False, **settings: Any
+) -> ALEEnvironment:
+    return ALEEnvironment(
+        EnvironmentSettings(**settings), rom=find_rom(game), random_seed=random_seed, sound=sound
+    )
+
+
+class Lives:
+    """An emulator whose lives follow a script: frame n shows `lives[n]`, later ones the last, and
+    gives a reward of 10 ** n."""
+
+    def __init__(self, ale: ale_py.ALEInterface, lives: list[int]) -> None:
+        self.ale, self.script = ale, lives
+        self.frames = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.ale, name)
+
+    def act(self, action: ale_py.Action) -> int:
+        self.frames += 1
+        self.ale.act(action)
+        return int(10**self.frames)
+
+    def lives(self) -> int:
+        return self.script[min(self.frames, len(self.script) - 1)]
+
+
+def scripted(lives: list[int], **settings: Any) -> tuple[ALEEnvironment, Lives]:
+    environment: Any = make(**settings)
+    environment.ale = Lives(environment.ale, lives)
+    return environment, environment.ale
 
 
 def emulator(game: str, **settings: Any) -> ale_py.ALEInterface:
@@ -91,7 +124,7 @@ def test_frame_maximum_is_the_luma_of_the_brighter_of_two_frames(game: str) -> N
         red, green, blue = np.moveaxis(np.maximum(frames[-1], frames[-2]).astype(float), -1, 0)
         luma = (0.299 * red + 0.587 * green + 0.114 * blue).astype(np.float32)
         expected = cv2.resize(luma, (84, 84), interpolation=cv2.INTER_AREA)
-        assert np.abs(ours.screen() - expected).max() <= 1.0  # it is cut to whole numbers
+        assert np.abs(ours.screen() - expected).max() <= 1.0  # the fraction is cut off
 
 
 def test_without_averaging_the_screen_is_the_last_frame() -> None:
@@ -111,7 +144,7 @@ def test_all_actions_or_the_games_own() -> None:
     assert len(make(minimal_action_set=False).action_names) == 18
 
 
-def test_a_lost_life_ends_the_episode_in_training_and_the_game_goes_on() -> None:
+def test_a_lost_life_ends_the_episode_in_training_and_the_game_continues() -> None:
     breakout = make()
     lose_a_life(breakout)
     assert breakout.is_terminal()
@@ -138,6 +171,70 @@ def test_a_lost_life_may_end_nothing_in_training_either() -> None:
     breakout = make(life_loss_terminal=False)
     lose_a_life(breakout)
     assert not breakout.is_terminal()
+
+
+@pytest.mark.parametrize(
+    ("lives", "ends_step", "terminal", "frames"),
+    [
+        ([3, 3, 2], True, True, 2),  # DeepMind's Lua code stops in the frame of the loss
+        ([3, 3, 2], False, True, 4),
+        ([3, 3, 3, 3, 2], True, True, 4),
+        ([3, 3, 4], True, False, 4),  # it counts no extra life as a loss
+        ([3, 3, 4], False, True, 4),  # the original does
+        ([3, 2, 3], True, True, 1),
+        ([3, 2, 3], False, False, 4),
+        ([3], True, False, 4),
+    ],
+)
+def test_what_a_change_of_lives_ends(
+    lives: list[int], ends_step: bool, terminal: bool, frames: int
+) -> None:
+    environment, ale = scripted(lives, life_loss_ends_step=ends_step)
+    environment.act(NOOP)
+    assert (environment.is_terminal(), ale.frames) == (terminal, frames)
+    assert not environment.is_truncated()
+    environment.restart()
+    assert not environment.is_terminal()
+    frames_so_far = ale.frames
+    environment.act(NOOP)  # of lives that stay: the script is over
+    assert ale.frames == frames_so_far + 4
+
+
+def test_in_testing_a_lost_life_ends_no_step() -> None:
+    environment, ale = scripted([3, 3, 2], life_loss_ends_step=True)
+    environment.set_mode("test")
+    environment.act(NOOP)
+    assert (environment.is_terminal(), ale.frames) == (False, 4)
+
+
+def test_the_reward_is_of_the_frames_until_the_life_was_lost() -> None:
+    environment, _ = scripted([3, 3, 2], life_loss_ends_step=True)
+    assert environment.act(NOOP) == 10 + 100
+
+
+def test_a_life_lost_in_the_step_that_max_episode_frames_cuts_stays_terminal() -> None:
+    for mode, truncated in (("train", False), ("test", True)):
+        environment, ale = scripted([3] * 5 + [2], max_episode_frames=8)
+        environment.set_mode(mode)
+        environment.act(NOOP)
+        assert not environment.is_terminal()
+        environment.act(NOOP)
+        assert ale.frames == 8
+        assert environment.is_terminal()
+        assert environment.is_truncated() == truncated
+        environment.restart()
+        assert not environment.is_terminal()
+
+
+def test_a_life_lost_in_the_step_that_is_cut_is_terminal_for_the_replay_memory() -> None:
+    environment, _ = scripted([3] * 5 + [2], max_episode_frames=8)
+    game = Game(EnvironmentSettings(), environment=environment, rng=np.random.default_rng(0))
+    game.send(NOOP)
+    first = game.receive()
+    assert (first.terminal, first.ended) == (False, False)
+    game.send(NOOP)
+    second = game.receive()
+    assert (second.terminal, second.ended) == (True, True)
 
 
 def test_the_last_life_ends_the_game() -> None:
@@ -209,7 +306,7 @@ def test_skipped_frames_are_single() -> None:
     assert ours.ale.getFrameNumber() == twin.getFrameNumber()
 
 
-def test_a_loaded_state_goes_on_exactly() -> None:
+def test_a_game_continues_exactly_from_a_loaded_state() -> None:
     first, second = (make("seaquest", repeat_action_probability=0.9) for _ in range(2))
     play(first, 150)
     state, screen = first.save_state(), first.screen()
@@ -265,4 +362,4 @@ def test_an_unknown_rom_is_refused(tmp_path: Path) -> None:
     rom = tmp_path / "mine.bin"
     rom.write_bytes(bytes(4096))
     with pytest.raises(UserError, match=r"does not know the game in .*mine\.bin"):
-        ALEEnvironment(rom=rom)
+        ALEEnvironment(EnvironmentSettings(), rom=rom)

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 import stats as stats_module
-from agent import Agent
+from agent import Agent, Phase
 from errors import UserError
 from replay_memory import ReplayMemory
 from stats import COLUMNS, Statistics
@@ -53,10 +53,10 @@ def make(
 def run(
     agent: Agent, statistics: Statistics, phase: str, epoch: int, steps: int, seconds: float = 0.0
 ) -> None:
-    statistics.on_phase_start(phase, epoch, steps)
+    statistics.on_phase_start(Phase(phase, epoch, steps))
     {"random": agent.play_random, "train": agent.train, "test": agent.test}[phase](steps)
     Stopwatch.now += seconds
-    statistics.on_phase_end(phase, epoch)
+    statistics.on_phase_end(Phase(phase, epoch, steps))
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -97,7 +97,7 @@ def test_every_column_of_a_run_worked_out_by_hand(watch: type[Stopwatch], tmp_pa
 
 
 def test_games_side_by_side_have_scores_of_their_own() -> None:
-    network = FakeNetwork()
+    network: Any = FakeNetwork()
     agent, _ = make_agent(Clock(ends=[5]), Clock(ends=[6]), network=network)
     statistics = Statistics(agent, network, None)
     agent.callbacks = [statistics]
@@ -108,7 +108,7 @@ def test_games_side_by_side_have_scores_of_their_own() -> None:
     assert statistics.running == [9, 0]
 
 
-def test_without_network_and_memory_there_is_nothing_to_tell_of_them() -> None:
+def test_without_network_and_memory_their_columns_are_zero() -> None:
     agent, _ = make_agent(Clock())
     row = Statistics(agent, None, None).row("test", 1)
     names = ("replay_memory_count", "meanq", "meancost", "weight_updates", "steps_per_second")
@@ -120,7 +120,7 @@ class EchoNetwork(FakeNetwork):
 
     offset = 0.0
 
-    def predict(self, states: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def predict(self, states: NDArray[np.uint8], training: bool = False) -> NDArray[np.float32]:
         q = np.full((len(states), 3), -1, np.float32)
         q[:, 1] = states[:, -1, 0, 1] + self.offset
         return q
@@ -166,6 +166,23 @@ def test_an_interrupted_phase_has_its_row_now_or_when_it_is_resumed(
     run(agent, statistics, "test", 1, 5)
     assert len(statistics.rows) == (not resumable)
     assert (tmp_path / "run.csv").exists() is not resumable
+
+
+def test_a_phase_that_is_not_counted_leaves_no_row_and_no_score_behind(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That in which a resumed run fills its replay memory again."""
+    caplog.set_level(logging.INFO)
+    agent, statistics = make(tmp_path / "run.csv", ends=(5, 10, 15), memory=make_memory())
+    refill = Phase("random", 0, 9, counted=False)
+    statistics.on_phase_start(refill)
+    agent.play_random(9)
+    statistics.on_phase_end(refill)
+    assert not statistics.rows
+    assert not caplog.messages
+    assert not (tmp_path / "run.csv").exists()
+    run(agent, statistics, "train", 3, 4)
+    assert [(row["epoch"], row["steps"]) for row in statistics.rows] == [(3, 4)]
 
 
 def test_a_full_disk_keeps_the_old_file_and_the_row_for_the_next_time(
@@ -215,7 +232,7 @@ def test_a_resumed_run_writes_after_the_earlier_rows(
     earlier_run(path)
     before = path.read_text()
     agent, statistics = make(path, memory=make_memory())
-    statistics.go_on(2)
+    statistics.continue_after(2)
     assert list(tmp_path.iterdir()) == [path]
     run(agent, statistics, "test", 3, 5, seconds=5.0)
     assert path.read_text().startswith(before)
@@ -230,7 +247,7 @@ def test_rows_of_later_epochs_are_set_aside_and_never_lost(tmp_path: Path) -> No
         earlier_run(path)
         whole = path.read_text()
         agent, statistics = make(path)
-        statistics.go_on(1)
+        statistics.continue_after(1)
         run(agent, statistics, "test", 2, 5)
         assert [row["epoch"] for row in read(path)] == ["0", "1", "1", "2"]
     asides = [tmp_path / f"run.csv.before_epoch_2{end}" for end in ("", "_")]
@@ -240,11 +257,11 @@ def test_rows_of_later_epochs_are_set_aside_and_never_lost(tmp_path: Path) -> No
 
 
 def test_a_resumed_run_may_find_no_csv_or_an_empty_one(tmp_path: Path) -> None:
-    make()[1].go_on(1)
+    make()[1].continue_after(1)
     path = tmp_path / "run.csv"
     for _ in range(2):
         _, statistics = make(path)
-        statistics.go_on(1)
+        statistics.continue_after(1)
         assert statistics.rows == []
         path.touch()
 
@@ -272,7 +289,7 @@ def test_a_foreign_csv_is_refused_and_left_alone(content: bytes, tmp_path: Path)
     path.write_bytes(content)
     _, statistics = make(path)
     with pytest.raises(UserError, match="is not the CSV of an earlier run"):
-        statistics.go_on(3)
+        statistics.continue_after(3)
     assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]
 
@@ -280,7 +297,7 @@ def test_a_foreign_csv_is_refused_and_left_alone(content: bytes, tmp_path: Path)
 def test_a_saved_state_counts_on(watch: type[Stopwatch], tmp_path: Path) -> None:
     agent, one = make(tmp_path / "one.csv", ends=(6, 10))
     run(agent, one, "test", 1, 2, seconds=7.0)
-    one.on_phase_start("test", 2, 9)
+    one.on_phase_start(Phase("test", 2, 9))
     agent.test(5)
     watch.now += 5.0
     state = one.get_state()
@@ -288,7 +305,7 @@ def test_a_saved_state_counts_on(watch: type[Stopwatch], tmp_path: Path) -> None
     watch.now += 100.0  # between the two runs
     other.set_state(state)
     assert (tmp_path / "other.csv").read_text() == (tmp_path / "one.csv").read_text()
-    other.on_phase_start("test", 2, 9)
+    other.on_phase_start(Phase("test", 2, 9))
     assert other.num_steps == 5
     row = other.row("test", 2)
     assert (row["total_time"], row["epoch_time"]) == (12.0, 5.0)
