@@ -85,6 +85,7 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
         color_averaging=False,
         frame_maximum=True,
         resize="area",
+        life_loss_ends_step=True,
         zero_history=True,
         optimizer="centered_rmsprop",
         sum_gradient=True,

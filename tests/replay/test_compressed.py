@@ -1,3 +1,5 @@
+"""Where screens are kept: every way gives the same minibatches, and the room it was planned."""
+
 from __future__ import annotations
 
 import contextlib
@@ -5,27 +7,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from config import Config
+from config import Config, EnvironmentSettings
 from environment import ALEEnvironment
 from envs.roms import find_rom
-from errors import UserError
 from replay.compressed import (
     GROUP,
     SEGMENT,
+    CompressedRing,
     CompressedScreens,
     check_segment,
     decode,
     encode,
-    make_screens,
-    storage_bytes,
 )
-from replay_memory import ReplayMemory
-from runs.preflight import choose_storage
+from replay.gpu import GPUScreens
+from replay.make import make_screens, storage_bytes
+from replay_memory import ReplayMemory, Uniform
 
 HEIGHT, WIDTH = 12, 10
 
@@ -41,15 +41,14 @@ def walk(steps: int, seed: int = 0) -> NDArray[np.uint8]:
     return screens
 
 
-def memory(storage: str, size: int, **keywords: Any) -> ReplayMemory:
-    return ReplayMemory(
-        size=size,
-        screen_height=HEIGHT,
-        screen_width=WIDTH,
-        rng=np.random.default_rng(1),
-        screens=make_screens(storage, size, HEIGHT, WIDTH, device="cpu")[0],
-        **keywords,
+def memory(storage: str, size: int, **flags: Any) -> ReplayMemory:
+    config = Config(replay_size=size, screen_height=HEIGHT, screen_width=WIDTH, **flags)
+    screens: Any = (
+        GPUScreens(size, HEIGHT, WIDTH, device="cpu")
+        if storage == "gpu"
+        else make_screens(storage, config)
     )
+    return ReplayMemory(config, screens=screens, sampler=Uniform(np.random.default_rng(1)))
 
 
 @settings(max_examples=40)
@@ -59,7 +58,7 @@ def memory(storage: str, size: int, **keywords: Any) -> ReplayMemory:
 )
 def test_every_slot_reads_back_whatever_was_written_last(size: int, steps: int) -> None:
     screens = walk(steps)
-    store = CompressedScreens(size, HEIGHT, WIDTH)
+    store = CompressedScreens(1, size, HEIGHT, WIDTH)
     for n, screen in enumerate(screens):
         store.write(n % size, screen)
     window = min(5, size, steps)
@@ -73,34 +72,34 @@ def test_every_slot_reads_back_whatever_was_written_last(size: int, steps: int) 
         assert np.array_equal(out, screens[latest])
 
 
-@pytest.mark.parametrize("zero_history", [False, True])
+@pytest.mark.parametrize(
+    "flags", [{}, {"zero_history": True}, {"n_step": 3, "num_envs": 2}], ids=str
+)
 @pytest.mark.parametrize("storage", ["compressed", "gpu"])
-def test_minibatches_are_the_same_in_every_storage(storage: str, zero_history: bool) -> None:
-    array, other_memory = (
-        memory(kind, 700, batch_size=8, zero_history=zero_history) for kind in ("array", storage)
-    )
+def test_minibatches_are_the_same_in_every_storage(storage: str, flags: dict[str, Any]) -> None:
+    array, other_memory = (memory(kind, 1400, batch_size=8, **flags) for kind in ("array", storage))
     rng = np.random.default_rng(2)
-    for n, screen in enumerate(walk(2500)):
+    games = flags.get("num_envs", 1)
+    for n, screen in enumerate(walk(4500)):
         action, reward, terminal = n % 4, float(rng.integers(-1, 2)), rng.random() < 0.03
         for each in (array, other_memory):
-            each.add(action, reward, screen, terminal)
+            each.add(n % games, action, reward, screen, terminal)
             if terminal:
-                each.begin_episode(screen)
-        if n > 20 and n % 3 == 0:
+                each.begin_episode(n % games, screen)
+        if n > 20 and n % 5 == 0:
             one, other = array.sample(), other_memory.sample()
             assert (one.screens == np.asarray(other.screens)).all()
-            assert (one.prestates == other.prestates).all()
-            assert (one.poststates == other.poststates).all()
-            assert (one.actions == other.actions).all()
-            assert (one.rewards == other.rewards).all()
-            assert (one.terminals == other.terminals).all()
+            assert (one.states == other.states).all()
+            assert (one.next_states == other.next_states).all()
+            for name in ("actions", "returns", "discounts", "indices", "weights"):
+                assert np.array_equal(getattr(one, name), getattr(other, name)), name
 
 
 @pytest.mark.parametrize("steps", [1, GROUP, SEGMENT - 3, SEGMENT, SEGMENT + 20, 700, 1111, 1200])
-def test_a_restored_store_goes_on_as_the_old_one(steps: int) -> None:
+def test_a_restored_store_continues_as_the_old_one(steps: int) -> None:
     size = 600
     screens = walk(steps + 400)
-    old, new = (CompressedScreens(size, HEIGHT, WIDTH) for _ in range(2))
+    old, new = (CompressedRing(size, HEIGHT, WIDTH) for _ in range(2))
     latest = np.zeros((size, HEIGHT, WIDTH), np.uint8)
     for n in range(steps):
         old.write(n % size, screens[n])
@@ -120,9 +119,26 @@ def test_a_restored_store_goes_on_as_the_old_one(steps: int) -> None:
         assert new.segments[1] == old.segments[1]
 
 
+def test_games_are_kept_apart() -> None:
+    store, games, slots = CompressedScreens(3, 20, HEIGHT, WIDTH), 3, 20
+    screens = walk(150)
+    latest = np.zeros((games * slots, HEIGHT, WIDTH), np.uint8)
+    counts = [0, 0, 0]
+    for n, screen in enumerate(screens):
+        game = 0 if n % 2 else n % 3
+        slot = game * slots + counts[game] % slots
+        store.write(slot, screen)
+        latest[slot] = screen
+        counts[game] += 1
+    assert min(counts) >= slots
+    ends = np.array([4, 17, 33, 59, 58])
+    out = np.empty((len(ends), 1, HEIGHT, WIDTH), np.uint8)
+    assert np.array_equal(store.windows(ends, out)[:, 0], latest[ends])
+
+
 def test_slots_are_written_in_order() -> None:
     with pytest.raises(ValueError, match="slot 0 comes next"):
-        CompressedScreens(10, HEIGHT, WIDTH).write(3, np.zeros((HEIGHT, WIDTH), np.uint8))
+        CompressedScreens(1, 10, HEIGHT, WIDTH).write(3, np.zeros((HEIGHT, WIDTH), np.uint8))
 
 
 @given(st.integers(0, 10_000), st.integers(0, 255))
@@ -141,68 +157,14 @@ def test_segments_of_another_length_are_refused(segment: bytes) -> None:
 
 @pytest.mark.parametrize("game", ["breakout", "space_invaders"])
 def test_real_screens_fit_into_the_room_planned_for_them(game: str) -> None:
-    environment = ALEEnvironment(rom=find_rom(game), random_seed=1)
+    environment = ALEEnvironment(EnvironmentSettings(), rom=find_rom(game), random_seed=1)
     rng = np.random.default_rng(0)
-    store = CompressedScreens(SEGMENT, 84, 84)
+    store = CompressedRing(SEGMENT, 84, 84)
     environment.restart()
     for slot in range(SEGMENT):
         environment.act(int(rng.integers(len(environment.action_names))))
         if environment.is_terminal():
             environment.restart()
         store.write(slot, environment.screen())
-    assert len(store.segments[0]) < storage_bytes("compressed", SEGMENT, 84, 84) / 2
-    assert storage_bytes("compressed", 1_000_000, 84, 84) < 1e9
-
-
-@pytest.mark.parametrize(
-    ("storage", "gigabytes", "on_gpu", "taken"),
-    [
-        ("auto", 20, 80, "gpu"),
-        ("auto", 20, 8, "array"),
-        ("gpu", 2, 8, "gpu"),
-        ("array", 20, 80, "array"),
-        ("auto", 20, 0, "array"),
-        ("auto", 10, 0, "compressed"),
-        ("auto", 2, 0, "compressed"),
-        ("array", 8, 0, "array"),
-        ("compressed", 20, 0, "compressed"),
-    ],
-)
-def test_auto_takes_what_fits_comfortably(
-    storage: str, gigabytes: int, on_gpu: int, taken: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("runs.preflight.free_memory", lambda: gigabytes * 10**9)
-    monkeypatch.setattr("runs.preflight.free_gpu_memory", lambda *_: on_gpu * 10**9)
-    assert choose_storage(Config(replay_storage=storage)) == taken
-
-
-@pytest.mark.parametrize(
-    ("storage", "megabytes", "hint"),
-    [
-        ("gpu", 2000, "--replay_storage compressed fits"),
-        ("array", 2000, "--replay_storage compressed fits"),
-        ("array", 1200, r"--replay_size \d+ fits"),
-        ("compressed", 1200, r"--replay_size \d+ fits"),
-    ],
-)
-def test_a_memory_that_does_not_fit_is_refused(
-    storage: str, megabytes: int, hint: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("runs.preflight.free_memory", lambda: megabytes * 10**6)
-    monkeypatch.setattr("runs.preflight.free_gpu_memory", lambda *_: 2 * 10**9)
-    with pytest.raises(UserError, match=hint):
-        choose_storage(Config(replay_storage=storage))
-
-
-def test_without_a_gpu_its_memory_cannot_be_used() -> None:
-    with pytest.raises(UserError, match="needs a GPU"):
-        choose_storage(Config(replay_storage="gpu", backend="cpu"))
-
-
-def test_a_gpu_that_fills_up_meanwhile_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any, **__: Any) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory.")
-
-    monkeypatch.setattr(torch, "zeros", full)
-    with pytest.raises(UserError, match="no room for the replay memory"):
-        make_screens("gpu", 8, HEIGHT, WIDTH)
+    assert len(store.segments[0]) < storage_bytes("compressed", Config(), SEGMENT) / 2
+    assert storage_bytes("compressed", Config(), 1_000_000) < 1e9
