@@ -2,85 +2,141 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from config import NetworkSettings
 from deepqnetwork import DeepQNetwork
-from engine.cuda_graph import WARM_UP, CapturedUpdate
+from engine import cuda_graph
+from engine.cuda_graph import WARM_UP, Captured
 from replay_memory import Minibatch
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
 
-def minibatch(rng: np.random.Generator) -> Minibatch:
-    return Minibatch(
-        rng.integers(0, 256, (4, 5, 36, 36), np.uint8),
-        rng.integers(0, 3, 4, np.uint8),
-        rng.normal(size=4).astype(np.float32),
-        rng.random(4) < 0.2,
-    )
+class Pair(NamedTuple):
+    """As the arguments of a weight update are made: tuples, lists and tensors."""
+
+    first: Tensor
+    rest: list[Tensor]
 
 
-def make_network() -> DeepQNetwork:
-    return DeepQNetwork(
-        num_actions=3,
-        screen_height=36,
-        screen_width=36,
-        batch_size=4,
-        rng=np.random.default_rng(0),
-    )
-
-
-class FakeGraph:
-    """Replays by calling the update with the inputs it was captured with."""
+class Recording:
+    """Stands in for torch.cuda.graph and the graph: records a call's function to call it again."""
 
     def __init__(self) -> None:
-        self.captured: CapturedUpdate | None = None
+        self.captured: Captured | None = None
+        self.replays = 0
+        self.fails = False
+
+    def graph(self, graph: object, **_: Any) -> Recording:
+        return self
+
+    def __enter__(self) -> None:
+        if self.fails:
+            raise RuntimeError("operation not permitted when stream is capturing")
+
+    def __exit__(self, *error: object) -> None: ...
 
     def replay(self) -> None:
         assert self.captured
-        self.captured.update(*self.captured.inputs)
+        self.replays += 1
+        result = self.captured.function(*self.captured.inputs)
+        cuda_graph._copy(self.captured.output, result)
+
+    def wait_stream(self, other: object) -> None: ...
 
 
-def test_every_call_is_one_update_with_its_own_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def recording(monkeypatch: pytest.MonkeyPatch) -> Recording:
+    recording = Recording()
+    monkeypatch.setattr(torch.cuda, "graph", recording.graph)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: recording)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: recording)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: recording)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+    return recording
+
+
+def total(seen: list[float]) -> Callable[[Pair], list[Tensor]]:
+    def function(pair: Pair) -> list[Tensor]:
+        assert isinstance(pair, Pair)
+        value = pair.first + sum(pair.rest)
+        seen.append(float(value))
+        return [value]
+
+    return function
+
+
+def test_every_call_is_one_update_with_its_own_inputs(recording: Recording) -> None:
     seen: list[float] = []
-    captured = CapturedUpdate(lambda x: seen.append(float(x)))
-    graph = FakeGraph()
-    graph.captured = captured
-
-    def capture(inputs: tuple[torch.Tensor, ...]) -> None:
-        captured.inputs = tuple(tensor.clone() for tensor in inputs)
-        captured.graph = graph  # type: ignore[assignment]
-
-    class Stream:
-        def wait_stream(self, other: object) -> None:
-            pass
-
-        def __enter__(self) -> None: ...
-
-        def __exit__(self, *error: object) -> None: ...
-
-    monkeypatch.setattr(captured, "_capture", capture)
-    monkeypatch.setattr(torch.cuda, "Stream", Stream)
-    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
-    monkeypatch.setattr(torch.cuda, "stream", lambda stream: stream)
+    captured = recording.captured = Captured(total(seen))
     for n in range(WARM_UP + 4):
-        captured(torch.tensor(float(n)))
+        inputs = Pair(torch.tensor(float(n)), [torch.tensor(10.0 * n), torch.tensor(100.0 * n)])
+        (result,) = captured(inputs)
+        assert float(result) == 111 * n
+    # The recorded call runs nothing on a GPU; here it is seen, with the inputs of its replay.
+    calls = [*range(WARM_UP), WARM_UP, *range(WARM_UP, WARM_UP + 4)]
+    assert seen == [111.0 * n for n in calls]
+    assert recording.replays == 4
+
+
+def test_what_cannot_be_captured_is_computed_as_before(
+    recording: Recording, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[float] = []
+    captured = Captured(total(seen))
+    recording.fails = True
+    for n in range(WARM_UP + 4):
+        captured(Pair(torch.tensor(float(n)), []))
     assert seen == [float(n) for n in range(WARM_UP + 4)]
+    assert caplog.text.count("cannot capture") == 1
+
+
+def minibatch(rng: np.random.Generator) -> Minibatch:
+    return Minibatch(
+        screens=rng.integers(0, 256, (4, 5, 36, 36), np.uint8),
+        actions=rng.integers(0, 3, 4, np.uint8),
+        returns=rng.normal(size=4).astype(np.float32),
+        discounts=np.where(rng.random(4) < 0.2, 0.0, 0.99),
+        indices=np.arange(4),
+        weights=np.ones(4, np.float32),
+        history=4,
+    )
+
+
+def make_network(**flags: Any) -> DeepQNetwork:
+    settings = NetworkSettings(screen_height=36, screen_width=36, batch_size=4, **flags)
+    return DeepQNetwork(settings, num_actions=3, rng=np.random.default_rng(0))
 
 
 @needs_gpu
-def test_captured_updates_are_the_plain_ones() -> None:
-    captured, plain = make_network(), make_network()
-    assert isinstance(captured.update, CapturedUpdate)
-    plain.update = plain._update
+@pytest.mark.parametrize("datatype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("overlap", [False, True])
+def test_captured_updates_are_the_plain_ones(overlap: bool, datatype: str) -> None:
+    captured = make_network(overlap=overlap, datatype=datatype)
+    plain = make_network(datatype=datatype)
+    assert isinstance(captured.targets, Captured)
+    plain.targets, plain.gradients, plain.change = plain._targets, plain._gradients, plain._change
     rng = np.random.default_rng(1)
     states = rng.integers(0, 256, (2, 4, 36, 36), np.uint8)
-    for _ in range(10):
+    for t in range(12):
+        if t == 8:
+            for network in (captured, plain):
+                network.update_target_network()
         batch = minibatch(rng)
         captured.train(batch)
         plain.train(batch)
-    assert captured.train_iterations == plain.train_iterations == 10
-    assert np.abs(captured.predict(states) - plain.predict(states)).max() < 1e-5
-    assert abs(captured.read_cost() - plain.read_cost()) < 1e-5
+    assert captured.train_iterations == plain.train_iterations == 12
+    for each in (captured.targets, captured.gradients, captured.change):
+        assert isinstance(each, Captured)
+        assert each.graph
+    tolerance = 1e-5 if datatype == "float32" else 1e-3
+    assert np.abs(captured.predict(states) - plain.predict(states)).max() < tolerance
+    assert abs(captured.read_cost() - plain.read_cost()) < tolerance

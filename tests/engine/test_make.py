@@ -9,20 +9,23 @@ import numpy as np
 import pytest
 
 import deepqnetwork
+from config import NetworkSettings
 from deepqnetwork import DeepQNetwork
 from engine.device import OutOfMemory, warn_once
-from engine.make import make_network
+from engine.make import LearningNetwork, make_network
 from errors import UserError
 
 
 @pytest.fixture(autouse=True)
-def nothing_told() -> None:
+def nothing_said() -> None:
     warn_once.cache_clear()
 
 
-def settings(backend: str) -> dict[str, Any]:
-    small = dict(screen_height=36, screen_width=36, batch_size=2)
-    return dict(num_actions=3, **small, backend=backend, rng=np.random.default_rng(0))
+def make(backend: str, **flags: Any) -> LearningNetwork:
+    settings = NetworkSettings(
+        screen_height=36, screen_width=36, batch_size=2, backend=backend, threads=1, **flags
+    )
+    return make_network(settings, 3, np.random.default_rng(0))
 
 
 @pytest.fixture
@@ -30,17 +33,18 @@ def full_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """All but the CPU is out of memory."""
 
     class Full(DeepQNetwork):
-        def __init__(self, **given: Any) -> None:
-            if given["backend"] != "cpu":
+        def __init__(self, settings: NetworkSettings, **given: Any) -> None:
+            if settings.backend != "cpu":
                 raise OutOfMemory("CUDA out of memory. Tried to allocate 20.00 MiB.")
-            super().__init__(**given)
+            super().__init__(settings, **given)
 
     monkeypatch.setattr(deepqnetwork, "DeepQNetwork", Full)
 
 
 @pytest.mark.usefixtures("full_gpu")
 def test_without_room_on_the_gpu_the_cpu_serves(caplog: pytest.LogCaptureFixture) -> None:
-    network = make_network(**settings("auto"))
+    network = make("auto")
+    assert isinstance(network, DeepQNetwork)
     assert network.device.type == "cpu"
     assert "computed on the CPU" in caplog.text
 
@@ -48,28 +52,29 @@ def test_without_room_on_the_gpu_the_cpu_serves(caplog: pytest.LogCaptureFixture
 @pytest.mark.usefixtures("full_gpu")
 def test_a_gpu_that_was_asked_for_and_has_no_room_is_an_error() -> None:
     with pytest.raises(UserError, match=r"no memory left .* take --backend cpu"):
-        make_network(**settings("gpu"))
+        make("gpu")
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"), [("fma avx512_bf16 avx2", False), ("fma avx2", True), ("asimd bf16", False)]
+    ("flags", "warned"),
+    [("fma avx512_bf16 avx2", False), ("fma avx2", True), ("asimd bf16", False)],
 )
-def test_a_processor_without_bfloat16_is_told(
+def test_a_processor_without_bfloat16_is_warned_of(
     flags: str,
-    told: bool,
+    warned: bool,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nmodel name\t: A bf16\nflags\t\t: {flags}\n")
     monkeypatch.setattr("engine.hardware.Path", lambda _: tmp_path / "cpuinfo")
-    make_network(**settings("cpu"), datatype="bfloat16")
-    assert ("no bfloat16 instructions" in caplog.text) == told
+    make("cpu", datatype="bfloat16")
+    assert ("no bfloat16 instructions" in caplog.text) == warned
 
 
 def test_float16_on_a_cpu_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    make_network(**settings("cpu"))
+    make("cpu")
     assert not caplog.records
-    make_network(**settings("cpu"), datatype="float16")
-    make_network(**settings("cpu"), datatype="float16")
+    make("cpu", datatype="float16")
+    make("cpu", datatype="float16")
     assert caplog.text.count("ten times slower") == 1
