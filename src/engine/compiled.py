@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,12 +74,14 @@ def adam(
         w[i] -= rate * m[i] / (np.sqrt(v[i]) + epsilon)
 
 
-PIXELS = np.arange(256, dtype=np.float32) / np.float32(255)
+# A pixel as the network sees it, 0 to 1, by its value from 0 to 255. NumPy has no bfloat16: its bits.
+PIXELS = {
+    torch.float32: (torch.arange(256) / 255).numpy(),
+    torch.bfloat16: (torch.arange(256).to(torch.bfloat16) / 255).view(torch.int16).numpy(),
+}
 
 
-def blocks(
-    screens: NDArray[np.uint8], pixels: NDArray[np.float32], out: NDArray[np.float32]
-) -> None:
+def blocks(screens: NDArray[np.uint8], pixels: NDArray[Any], out: NDArray[Any]) -> None:
     """Screens (N, C, H/4, 4, W/4, 4) to 4x4 blocks (N, H/4, W/4, C * 16) of `pixels`' values."""
     count, channels, rows, _, columns, _ = screens.shape
     for n in range(count):
@@ -123,12 +126,14 @@ def run(rule: Loop, tensors: list[Tensor], *constants: float) -> bool:
 
 def to_blocks(screens: Tensor, dtype: torch.dtype) -> Tensor | None:
     """Screens (N, C, H, W) uint8 to blocks (N, H/4, W/4, C * 16) from 0 to 1; None if it cannot."""
-    fit = screens.device.type == "cpu" and dtype == torch.float32
+    fit = screens.device.type == "cpu" and dtype in PIXELS
     loop = compiled(blocks) if fit else None
     if not loop:
         return None
     count, channels, height, width = screens.shape
     rows, columns = height // 4, width // 4
-    out = torch.empty((count, rows, columns, channels * 16))
-    loop(screens.numpy().reshape(count, channels, rows, 4, columns, 4), PIXELS, out.numpy())
+    out = torch.empty((count, rows, columns, channels * 16), dtype=dtype)
+    bits = out.view(torch.int16) if dtype == torch.bfloat16 else out
+    pixels = PIXELS[dtype]
+    loop(screens.numpy().reshape(count, channels, rows, 4, columns, 4), pixels, bits.numpy())
     return out
