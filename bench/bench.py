@@ -17,27 +17,39 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import ale_py
 import ale_py.roms
 import numpy as np
+import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
+from config import Config
 from deepqnetwork import DeepQNetwork
-from engine.hardware import describe, versions
-from replay_memory import Minibatch, ReplayMemory
+from replay.array import ScreenArray
+from replay_memory import Minibatch, ReplayMemory, Uniform
+from runs.provenance import describe, versions
 
 HERE = Path(__file__).resolve().parent
 BATCH = 32
+KERNELS = {  # what the library computes; all else of an update is what surrounds it
+    "aten::mkldnn_convolution",
+    "aten::convolution_backward",
+    "aten::_slow_conv2d_forward",
+    "aten::mm",
+    "aten::addmm",
+}
 BFLOAT16 = ["--datatype", "bfloat16"]
 LOOPS = {  # name: flags of bench/loop.py, whole processes
     "random phase, no-op steps included": "--phase random --steps 5000 --emulated".split(),
     "strict loop, float32": ["--steps", "1200"],
     "strict loop, bfloat16": ["--steps", "1200", *BFLOAT16],
     "overlapped loop, bfloat16": ["--steps", "1200", *BFLOAT16, "--overlap", "true"],
+    "four games, bfloat16": ["--steps", "1200", *BFLOAT16, "--num_envs", "4"],
     "32 games, bfloat16": ["--steps", "1200", *BFLOAT16, "--num_envs", "32"],
     "test phase, one game": ["--phase", "test", "--steps", "3000"],
     "test phase, 16 games, bfloat16": "--phase test --steps 6000 --num_envs 16".split() + BFLOAT16,
@@ -59,7 +71,7 @@ def milliseconds(work: Callable[[], object], repeats: int = 30, warm_up: int = 5
 
 
 def emulation_alone(*, color_averaging: bool, steps: int = 3000) -> float:
-    """Steps a second of ALE repeating random actions for four frames, nothing else done."""
+    """Steps per second of ALE repeating random actions for four frames, nothing else done."""
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
     ale = ale_py.ALEInterface()
     ale.setInt("random_seed", 1)
@@ -80,24 +92,51 @@ def emulation_alone(*, color_averaging: bool, steps: int = 3000) -> float:
 def parts(backend: str) -> dict[str, float]:
     """Milliseconds of a prediction, a sample and a weight update."""
     rng = np.random.default_rng(0)
-    memory = ReplayMemory(size=20_000, batch_size=BATCH, rng=rng)
-    for n in range(20_000):
-        memory.add(n % 4, 0.0, rng.integers(0, 256, (84, 84), np.uint8), n % 100 == 99)
+    settings = Config(replay_size=20_000, backend=backend)
+    screens = ScreenArray(settings.replay_size, settings.screen_height, settings.screen_width)
+    memory = ReplayMemory(settings, screens=screens, sampler=Uniform(rng))
+    for n in range(settings.replay_size):
+        memory.add(0, n % 4, 0.0, rng.integers(0, 256, (84, 84), np.uint8), n % 100 == 99)
     found = {"sampling a minibatch": milliseconds(memory.sample, 200)}
     batch = memory.sample()
-    batch = Minibatch(batch.screens.copy(), batch.actions, batch.rewards, batch.terminals)
     for datatype in ("float32", "bfloat16"):
-        network = DeepQNetwork(num_actions=4, backend=backend, datatype=datatype, rng=rng)
+        ours = replace(settings, datatype=datatype)
+        network = DeepQNetwork(ours, num_actions=4, rng=rng)
         for count in (1, BATCH):
-            states = np.ascontiguousarray(batch.prestates[:count])
+            states = np.ascontiguousarray(batch.states[:count])
             name = f"prediction, {datatype}, {count} state{'s' * (count > 1)}"
             found[name] = milliseconds(partial(network.predict, states), 100)
         found[f"weight update, {datatype}"] = milliseconds(partial(network.train, batch))
+        if network.device.type == "cpu":
+            alone = DeepQNetwork(replace(ours, threads=1), num_actions=4, rng=rng)
+            whole = DeepQNetwork(replace(ours, threads=1, update_parts=1), num_actions=4, rng=rng)
+            update, kernels = core_milliseconds(alone, whole, batch)
+            found[f"weight update on one core, {datatype}"] = update
+            found[f"its kernels alone, in one part, {datatype}"] = kernels
     return found
 
 
+def core_milliseconds(
+    network: DeepQNetwork, whole: DeepQNetwork, batch: Minibatch, rounds: int = 5
+) -> tuple[float, float]:
+    """Processor time of a weight update of `network`, and that of the convolutions and matrix
+    products in one of `whole`, which computes the minibatch in one part; in turn, medians."""
+    updates, kernels = [], []
+    for _ in range(rounds):
+        start = time.thread_time()
+        for _ in range(10):
+            network.train(batch)
+        updates.append((time.thread_time() - start) * 100)
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+            for _ in range(10):
+                whole.train(batch)
+        spent = sum(e.self_cpu_time_total for e in profile.key_averages() if e.key in KERNELS)
+        kernels.append(spent / 10_000)
+    return statistics.median(updates), statistics.median(kernels)
+
+
 def loop(flags: list[str]) -> float:
-    """Steps a second of bench/loop.py."""
+    """Steps per second of bench/loop.py."""
     command = [sys.executable, str(HERE / "loop.py"), *flags]
     answer = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(answer.stdout.split()[-1])
@@ -107,7 +146,8 @@ def start_of_a_test() -> float:
     """Seconds from ./test.sh to its end, with a single step: the environment is made already."""
     with tempfile.TemporaryDirectory() as folder:
         snapshot = Path(folder) / "breakout_1.pkl"
-        network = DeepQNetwork(num_actions=4, backend="cpu", rng=np.random.default_rng(0))
+        settings = Config(backend="cpu")
+        network = DeepQNetwork(settings, num_actions=4, rng=np.random.default_rng(0))
         network.save_weights(snapshot, epoch=1, info={"game": "breakout"})
         command = [str(HERE.parent / "test.sh"), str(snapshot), "--test_steps", "1"]
         start = time.perf_counter()

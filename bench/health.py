@@ -23,7 +23,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from config import ROOT
-from engine.hardware import describe
+from runs.provenance import describe
 
 EPOCHS = 10
 

@@ -1,4 +1,4 @@
-"""A phase of one agent for a while: prints steps a second.
+"""A phase of one agent for a while: prints steps per second.
 
     python bench/loop.py [--game breakout] [--phase train|test|random] [--steps 2000]
                          [--emulated] [--memory] [flags of train.sh, like --datatype bfloat16]
@@ -21,9 +21,8 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from parts import wire
-
-from replay_memory import replay_bytes
+from main import construct
+from replay.make import storage_bytes
 from runs.verbs import Task, parse
 
 JOB = """--replay_size 20000 --random_steps 1000 --exploration_rate_start 0.1
@@ -45,11 +44,11 @@ def steps_per_second(
     phase: str = "train",
     emulated: bool = False,
 ) -> float:
-    """Steps a second of a phase: the agent's, or those `emulated`, the no-op steps included."""
+    """Steps per second of a phase: the agent's, or those `emulated`, the no-op steps included."""
     task = make_task(game, flags)
-    agent = wire(task, storage="array").agent
+    agent = construct(task, "array").agent
     agent.callbacks.clear()
-    environment: Any = agent.games[0].environment  # type: ignore[attr-defined]
+    environment: Any = agent.games[0].environment
     counted = 0
     if emulated:
         act = environment.act
@@ -74,12 +73,12 @@ def steps_per_second(
 def megabytes_beside_replay(game: str, flags: list[str], steps: int) -> float:
     """What a training process takes resident, without the screens of its replay memory."""
     task = make_task(game, flags)
-    agent = wire(task, storage="array").agent
+    agent = construct(task, "array").agent
     agent.callbacks.clear()
     agent.play_random(task.config.random_steps)
     agent.train(steps)
     assert agent.memory
-    kept = replay_bytes(agent.memory.count, task.config.screen_height, task.config.screen_width)
+    kept = storage_bytes("array", task.config, agent.memory.count)
     return float(psutil.Process().memory_info().rss - kept) / 1e6
 
 

@@ -3,9 +3,9 @@
     python bench/replay.py [--games breakout,pong] [--size 1000000] [--steps 2000] [flags]
 
 Screens of 20,000 random steps of each game, over and over, fill a memory once and a third round
-again. Prints resident bytes a step, microseconds a step remembered, milliseconds a minibatch, steps
-a second of training in turn (and as processor seconds, which other work on the machine disturbs
-less), and what a checkpoint of all those screens takes in seconds and on disk.
+again. Prints resident bytes per step, microseconds to remember a step, milliseconds of a minibatch,
+steps per second of training in turn (and per processor second, which other work on the machine
+disturbs less), and what a checkpoint of all those screens takes in seconds and on disk.
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from parts import Parts, wire
-
-from engine.hardware import describe
+from config import Config
 from environment import ALEEnvironment
 from envs.roms import find_rom
-from runs.checkpoint import Checkpointer, Position
+from main import construct
+from replay_memory import ReplayMemory
+from runs.checkpoint import Checkpointer
+from runs.position import Position
+from runs.provenance import describe
+from runs.run import Run
 from runs.verbs import parse
 
 GAMES = "breakout,pong,seaquest,space_invaders"
@@ -41,7 +44,7 @@ CHUNK = 100  # steps of training in turn
 
 def play(game: str, steps: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Screens and terminals of random play."""
-    environment = ALEEnvironment(rom=find_rom(game), random_seed=1)
+    environment = ALEEnvironment(Config(), rom=find_rom(game), random_seed=1)
     rng = np.random.default_rng(0)
     screens, terminals = np.empty((steps, 84, 84), np.uint8), np.zeros(steps, np.bool_)
     environment.restart()
@@ -53,10 +56,12 @@ def play(game: str, steps: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     return screens, terminals
 
 
-def fill(memory: Any, screens: NDArray[np.uint8], terminals: NDArray[np.bool_], steps: int) -> None:
+def fill(
+    memory: ReplayMemory, screens: NDArray[np.uint8], terminals: NDArray[np.bool_], steps: int
+) -> None:
     """Remember `steps` steps."""
     for n in range(steps):
-        memory.add(0, 0.0, screens[n % PLAYED], bool(terminals[n % PLAYED]))
+        memory.add(0, 0, 0.0, screens[n % PLAYED], bool(terminals[n % PLAYED]))
 
 
 def processor_seconds(work: Callable[[], object]) -> float:
@@ -66,8 +71,8 @@ def processor_seconds(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def training(parts: dict[str, Parts], steps: int) -> dict[str, tuple[float, float]]:
-    """Steps a second of training, by the clock and by processor seconds, in turn."""
+def training(parts: dict[str, Run], steps: int) -> dict[str, tuple[float, float]]:
+    """Steps per second of training, by the clock and by processor seconds, in turn."""
     clock, processor = dict.fromkeys(parts, 0.0), dict.fromkeys(parts, 0.0)
     for n in range(CHUNK, steps + 2 * CHUNK, CHUNK):
         for name, each in parts.items():
@@ -97,24 +102,25 @@ def main() -> None:
         sizes = {"compressed": options.size, "array": min(ARRAY_SIZE, options.size)}
         for storage, size in sizes.items():
             config = replace(task.config, replay_size=size, **common)
-            parts[storage] = wire(replace(task, config=config), storage=storage)
+            parts[storage] = construct(replace(task, config=config), storage)
             parts[storage].agent.callbacks.clear()
-            memory: Any = parts[storage].replay_memory
+            memory = parts[storage].memory
+            assert memory
             before = psutil.Process().memory_info().rss
             seconds = processor_seconds(lambda: fill(memory, screens, terminals, size * 4 // 3))  # noqa: B023
             resident = (psutil.Process().memory_info().rss - before) / size
             sample = processor_seconds(lambda: [memory.sample() for _ in range(300)]) / 300  # noqa: B023
             print(
-                f"{game:<15}{storage:<11}{size:>8} steps: {resident:7.1f} bytes a step resident, "
+                f"{game:<15}{storage:<11}{size:>8} steps: {resident:7.1f} bytes per step resident, "
                 f"remember {seconds / (size * 4 // 3) * 1e6:5.2f} us, "
                 f"sample {sample * 1e3:.3f} ms",
                 flush=True,
             )
             with tempfile.TemporaryDirectory() as folder:
                 each = parts[storage]
-                checkpointer = Checkpointer(
-                    folder=Path(folder), minutes=1, about={}, agent=each.agent, stats=each.stats
-                )
+                saved = replace(each.task.config, checkpoint_path=Path(folder))
+                each.task = replace(each.task, config=saved)
+                checkpointer = Checkpointer(each)
                 start = time.perf_counter()
                 busy = processor_seconds(lambda: checkpointer.save(Position(1, "train", 0)))  # noqa: B023
                 disk = sum(path.stat().st_size for path in Path(folder).iterdir())
@@ -125,7 +131,7 @@ def main() -> None:
                 )
         if options.steps:
             for storage, (clock, processor) in training(parts, options.steps).items():
-                print(f"    training {storage:<11}{clock:7.1f} steps/s, {processor:7.1f} a CPU s")
+                print(f"    training {storage:<11}{clock:7.1f} steps/s, {processor:7.1f} per CPU s")
 
 
 if __name__ == "__main__":
