@@ -29,7 +29,7 @@ from torch import nn
 FILL, WARM_UP = 1000, 400  # steps
 
 
-def make_env() -> gymnasium.Env:  # type: ignore[type-arg]
+def make_env() -> gymnasium.Env:
     """Breakout in the usual wrappers."""
     env = gymnasium.make("BreakoutNoFrameskip-v4")
     env = MaxAndSkipEnv(NoopResetEnv(gymnasium.wrappers.RecordEpisodeStatistics(env), 30), 4)
@@ -92,7 +92,7 @@ def main(steps: int, device: str) -> None:
             q = online(data.observations / 255.0).gather(1, data.actions).squeeze()
             loss = F.mse_loss(y, q)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
     print(f"{steps / (time.perf_counter() - start):.1f}")
 
