@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from config import NetworkSettings
 from engine.layer import Layer, flat
-from heads import Error
+from heads import Error, Returns, equally_likely
 
 QUANTILES = 200  # of QR-DQN, section 5
 IQN_SAMPLES = 64  # N and N' of IQN, section 4
@@ -20,7 +20,7 @@ COSINES = 64  # n of IQN, equation 4
 
 def midpoints(count: int) -> Tensor:
     """(2i + 1) / 2N: the fractions that stand for N equal parts of a distribution."""
-    return (torch.arange(count) + 0.5) / count
+    return (torch.arange(count, dtype=torch.float64) + 0.5) / count
 
 
 class QuantileHead(nn.Module):
@@ -34,8 +34,8 @@ class QuantileHead(nn.Module):
         super().__init__()
         self.stream = stream
         self.in_order = bool(stream.in_order)
-        self.kappa = 0.0 if settings.loss == "mse" else settings.clip_error
-        self.register_buffer("fractions", midpoints(atoms))
+        self.kappa = settings.clip_error
+        self.register_buffer("fractions", midpoints(atoms), persistent=False)
 
     def forward(self, features: Tensor, taus: Tensor | None = None) -> Tensor:
         """Quantiles (N, num_actions, atoms)."""
@@ -45,6 +45,10 @@ class QuantileHead(nn.Module):
     def q_values(self, outputs: Tensor) -> Tensor:
         """The mean of the quantiles."""
         return outputs.mean(dim=-1)
+
+    def returns(self, outputs: Tensor) -> Returns:
+        """Each quantile stands for an equal part."""
+        return equally_likely(outputs)
 
     def backup(self, returns: Tensor, discounts: Tensor, outputs: Tensor) -> Tensor:
         """The quantiles of R + gamma^n Z, (batch, atoms)."""
@@ -93,15 +97,16 @@ class IQNHead(nn.Module):
         self.in_order = False
         self.draws = atoms
         self.embedding = Layer(settings, (COSINES,), math.prod(image))
-        self.kappa = 0.0 if settings.loss == "mse" else settings.clip_error
-        self.register_buffer("angles", math.pi * torch.arange(COSINES))
-        self.register_buffer("acting", midpoints(IQN_ACTING))
+        self.kappa = settings.clip_error
+        angles = math.pi * torch.arange(COSINES, dtype=torch.float64)
+        self.register_buffer("angles", angles, persistent=False)
+        self.register_buffer("acting", midpoints(IQN_ACTING), persistent=False)
 
     def forward(self, features: Tensor, taus: Tensor | None = None) -> Tensor:
         """Quantiles (N, num_actions, K) at `taus` (N, K)."""
         x = flat(features)  # (N, F)
         if taus is None:
-            taus = self.acting.expand(len(x), -1)
+            taus = self.acting.expand(x.shape[0], -1)
         cosines = (taus[:, :, None] * self.angles).cos()  # (N, K, 64)
         weights = self.embedding(cosines.flatten(0, 1)).view(*taus.shape, -1)  # (N, K, F)
         quantiles: Tensor = self.stream((x[:, None] * weights).flatten(0, 1))  # (N * K, A, 1)
@@ -110,6 +115,10 @@ class IQNHead(nn.Module):
     def q_values(self, outputs: Tensor) -> Tensor:
         """The mean of the quantiles."""
         return outputs.mean(dim=-1)
+
+    def returns(self, outputs: Tensor) -> Returns:
+        """Each quantile stands for an equal part."""
+        return equally_likely(outputs)
 
     def backup(self, returns: Tensor, discounts: Tensor, outputs: Tensor) -> Tensor:
         """The quantiles of R + gamma^n Z, (batch, K)."""
