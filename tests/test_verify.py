@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import verify
+from config import NetworkSettings
 from deepqnetwork import DeepQNetwork
 from errors import UserError
 from verify import main, replay_golden
@@ -42,9 +43,10 @@ def config_of(case: str = "rmsprop", **changes: Any) -> np.ndarray:
     return np.array([text])
 
 
+@pytest.mark.parametrize("update_parts", [1, 2, 3])
 @pytest.mark.parametrize("case", CASES)
-def test_golden_cases_are_met(case: str) -> None:
-    errors = replay_golden(GOLDEN / f"{case}.npz", backend="cpu")
+def test_golden_cases_are_met(case: str, update_parts: int) -> None:
+    errors = replay_golden(GOLDEN / f"{case}.npz", backend="cpu", update_parts=update_parts)
     assert errors.keys() == {"Q", "cost", "weights"}
     assert max(errors.values()) <= TOLERANCE
 
@@ -135,9 +137,8 @@ def test_broken_files_give_exit_code_2_and_a_sentence(
 
 def test_weights_of_another_network_at_the_end_are_refused(tmp_path: Path) -> None:
     npz = copy_case(tmp_path)
-    other = DeepQNetwork(
-        num_actions=5, screen_height=36, screen_width=36, rng=np.random.default_rng(0)
-    )
+    settings = NetworkSettings(screen_height=36, screen_width=36, backend="cpu")
+    other = DeepQNetwork(settings, num_actions=5, rng=np.random.default_rng(0))
     other.save_weights(tmp_path / "rmsprop_end.pkl", info={})
     with pytest.raises(UserError, match="other layers"):
         replay_golden(npz)

@@ -6,9 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from config import EnvironmentSettings
 from environment import ALEEnvironment
 from envs.roms import find_rom
 from watch.joystick import Joystick, action_name, nearest_action
+
+
+def make(game: str, **settings: Any) -> ALEEnvironment:
+    return ALEEnvironment(EnvironmentSettings(**settings), rom=find_rom(game))
 
 
 def test_every_legal_action_can_be_held() -> None:
@@ -17,7 +22,7 @@ def test_every_legal_action_can_be_held() -> None:
         action_name({key for key, down in zip(keys, held, strict=True) if down})
         for held in product((False, True), repeat=5)
     }
-    environment = ALEEnvironment(rom=find_rom("seaquest"))
+    environment = make("seaquest")
     assert names == set(environment.legal_actions)
 
 
@@ -44,7 +49,7 @@ def test_nearest_action_does_nothing_that_is_not_held() -> None:
 
 def test_agent_acts_as_without_a_joystick() -> None:
     def screens(wrapped: bool) -> list[Any]:
-        game: Any = ALEEnvironment(rom=find_rom("pong"), repeat_action_probability=0.25)
+        game: Any = make("pong", repeat_action_probability=0.25)
         if wrapped:
             game = Joystick(game, lambda: None, lambda: None)
         game.set_mode("test")
@@ -57,7 +62,7 @@ def test_agent_acts_as_without_a_joystick() -> None:
 
 
 def test_hand_is_asked_before_each_frame_and_may_press_what_the_agent_cannot() -> None:
-    environment = ALEEnvironment(rom=find_rom("breakout"))
+    environment = make("breakout")
     pressed: list[str] = []
     press = environment.press
 

@@ -52,7 +52,7 @@ class Screenplay:
 
     def pressed(self) -> Sequence[str]:
         self.looks += 1
-        assert self.looks < 20_000, "the game does not go on"
+        assert self.looks < 20_000, "the game does not continue"
         if self.keys and self.frames >= min(self.keys):
             first = min(self.keys)
             key, rest = self.keys[first][0], self.keys.pop(first)[1:]
@@ -179,7 +179,7 @@ def test_takeover(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     with watched(agent, clock, monkeypatch, {1: "m", 120: "m"}) as (display, view):
         display.holding = {"right", "down"}
         pressed: list[str] = []
-        game: Any = agent.games[0].environment  # type: ignore[attr-defined]
+        game: Any = agent.games[0].environment
         act = game.environment.ale.act
         with monkeypatch.context() as patch:
             patch.setattr(game.environment, "ale", Spy(game.environment.ale, act, pressed))

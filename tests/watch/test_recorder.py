@@ -89,7 +89,7 @@ def test_recording_changes_nothing(tmp_path: Path) -> None:
             record(agent, game="breakout", games=1, video_file=file, overlay=overlay)
             environment: Any = agent.games[0]
             assert type(environment.environment).__name__ == "ALEEnvironment"
-            assert (agent.pilot, agent.callbacks) == (None, [])
+            assert agent.callbacks == []
         return [frame.rgb for frame in frames]
 
     plain = game(None)
@@ -97,7 +97,7 @@ def test_recording_changes_nothing(tmp_path: Path) -> None:
     np.testing.assert_array_equal(plain, game("mind"))
 
 
-def test_mind_beside_the_game(tmp_path: Path) -> None:
+def test_the_agents_view_beside_the_game(tmp_path: Path) -> None:
     path = tmp_path / "film.gif"
     record(make_agent(frames=60), game="breakout", games=1, video_file=path, overlay="mind")
     with av.open(str(path)) as file:
@@ -129,7 +129,7 @@ def test_recorded_while_it_is_watched(tmp_path: Path) -> None:
         assert len(list(file.decode(video=0))) == 60
     paddle = np.flatnonzero((frames[59].rgb[190] == (200, 72, 72)).all(axis=1))
     assert paddle.max() > 140
-    assert agent.pilot is None
+    assert agent.callbacks == []
 
 
 def test_of_old_frames_only_the_own_ones_go(tmp_path: Path) -> None:

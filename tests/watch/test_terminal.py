@@ -85,7 +85,6 @@ def pseudo() -> Iterator[Pseudo]:
 def scene(shows_view: bool = False, shows_keys: bool = False, note: str = "") -> Scene:
     agent = make_agent(frames=40)
     view = AgentView(agent, game="breakout", action_names=("NOOP", "FIRE", "RIGHT", "LEFT"))
-    agent.pilot = view.think
     agent.callbacks.append(view)
     agent.play(1)
     game: Any = agent.games[0]

@@ -18,7 +18,6 @@ def thinking(steps: int = 0, name: str = "breakout", **settings: Any) -> AgentVi
     agent = make_agent(name, frames=4 * steps + 80, **settings)
     game: Any = agent.games[0]
     view = AgentView(agent, game=name, action_names=game.environment.action_names)
-    agent.pilot = view.think
     agent.callbacks.append(view)
     game.set_mode("test")
     game.start()
@@ -82,7 +81,7 @@ def test_other_histories_and_long_names() -> None:
         assert Panel().draw(view).shape == (HEIGHT, WIDTH, 3)
 
 
-def test_mind_forgets_with_the_game_and_in_time() -> None:
+def test_the_view_forgets_with_the_game_and_in_time() -> None:
     view = thinking(HISTORY + 20)
     assert len(view.history) == HISTORY
     assert view.games_over == 0
@@ -90,7 +89,7 @@ def test_mind_forgets_with_the_game_and_in_time() -> None:
     assert (view.games_over, view.action) == (1, None)
     view.on_restart()  # a game that ended while it was opened was nobody's
     assert view.games_over == 1
-    view.think(1)
+    view.on_action(0, 1)
     assert len(view.history) == 1
 
 
