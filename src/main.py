@@ -13,18 +13,19 @@ from envs.parallel import make_games
 from replay.make import choose_storage, make_sampler, make_screens
 from replay_memory import ReplayMemory
 from runs.checkpoint import Checkpointer
-from runs.checkpoint_files import locked
+from runs.lock import locked
 from runs.divergence import Divergence, check_row
 from runs.exit_codes import Ending, exit_code
 from runs.files import load, save_snapshot, write_description
 from runs.position import Position, position
-from runs.preflight import check_files
+from runs.preflight import check_files, check_memory, check_snapshot
 from runs.profiling import profile
 from runs.progress import Progress
 from runs.run import Run
 from runs.scores import print_summary
 from runs.signals import stop_in_order
-from runs.verbs import VERBS, Task, parse
+from runs.catalog import VERBS
+from runs.verbs import Task, parse
 from seeds import random_stream
 from stats import Statistics
 from watch.session import play, plays_alone, shown
@@ -47,8 +48,11 @@ def run(task: Task, ending: Ending) -> None:
     learns = not config.play_games and config.train_steps > 0 and config.epochs > 0
     storage = choose_storage(config) if learns or config.random_steps else None
     with locked(config.checkpoint_path if storage else None):
+        if storage:
+            check_memory(config)
         check_files(task)
         parts = ending.run = construct(task, storage)
+        check_snapshot(parts)
         if task.checkpoint and parts.checkpointer:
             parts.checkpointer.restore(task.checkpoint)
         elif config.load_weights:
@@ -106,7 +110,7 @@ def run_phases(parts: Run) -> None:
 def train_and_test(parts: Run) -> None:
     """All phases, from where the checkpoint was if the run is resumed from one."""
     task, checkpointer = parts.task, parts.checkpointer
-    write_description(task)
+    write_description(parts)
     begin = position(task.checkpoint) if task.checkpoint else Position(0, "random", 0)
     for phase in phases(task.config):
         start = begin.steps_done(phase)

@@ -10,39 +10,43 @@ from typing import Any
 
 from config import FIELDS, GROUPS, check, group_of, kind_of, parse_value, unknown_flag
 from errors import UserError
+from runs.catalog import Verb
+
+
+class Help(argparse.Action):
+    """--help shows the verb's own flags, --help all every flag there is."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Print and leave."""
+        assert isinstance(parser, Parser)
+        help_parser(parser.verb, everything=values == "all").print_help()
+        parser.exit()
 
 
 class Parser(argparse.ArgumentParser):
     """Takes all flags and says what is wrong in one sentence."""
 
-    def __init__(self, prog: str, description: str, defaults: dict[str, Any]) -> None:
-        """All of Config's flags with the values that `defaults` and the fields give them."""
+    def __init__(self, verb: Verb) -> None:
+        """All of Config's flags and the verb's own options."""
         super().__init__(
-            prog=prog,
-            description=description,
+            prog=verb.usage.split(" ")[0],
             allow_abbrev=False,
+            add_help=False,
             argument_default=argparse.SUPPRESS,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        groups = {title: self.add_argument_group(title) for title in GROUPS}
-        for name, field in FIELDS.items():
-            if name == "game":
-                continue
-            group = groups[group_of(name)]
-            default = defaults.get(name, field.default)
-            choices = field.metadata["choices"]
-            shown = str(default).lower() if isinstance(default, bool) else default
-            suffix = "" if default is None else f" [{shown}]"
-            kind = kind_of(name)
-            words = {bool: "true|false", Path: "FILE"}
-            # A bare --overwrite means --overwrite true.
-            bare: Any = {"nargs": "?", "const": "true"} if kind is bool else {}
-            group.add_argument(
-                f"--{name}",
-                metavar="|".join(choices) or words.get(kind, kind.__name__.upper()),
-                help=(field.metadata["help"] + suffix).replace("%", "%%"),
-                **bare,
-            )
+        self.verb = verb
+        self.add_argument("-h", "--help", nargs="?", action=Help)
+        for name in verb.options:
+            self.add_argument(f"--{name}", action="store_true")
+        for name in FIELDS:
+            if name != "game":
+                _add_flag(self, name, verb)
 
     def error(self, message: str) -> typing.NoReturn:
         """Say it in our words."""
@@ -57,5 +61,47 @@ class Parser(argparse.ArgumentParser):
                 raise unknown_flag(word.lstrip("-").split("=")[0])
         values = vars(namespace)
         positional = values.pop("positional")
+        options = {name: values.pop(name) for name in self.verb.options if name in values}
         given = {name: parse_value(name, text) for name, text in values.items()}
-        return positional, {name: check(name, value) for name, value in given.items()}
+        return positional, options | {name: check(name, value) for name, value in given.items()}
+
+
+def help_parser(verb: Verb, *, everything: bool) -> argparse.ArgumentParser:
+    """A parser that only explains: the flags that a verb is mostly called with, or all of them."""
+    groups = verb.flags
+    if everything or not groups:
+        everything = True
+        groups = {title: " ".join(n for n in FIELDS if group_of(n) == title) for title in GROUPS}
+    listed = {title: [n for n in names.split() if n != "game"] for title, names in groups.items()}
+    others = len(FIELDS) - 1 - sum(map(len, listed.values()))
+    parser = argparse.ArgumentParser(
+        usage=verb.usage,
+        description=f"{verb.description}\n\nThe default of a flag stands in brackets.",
+        epilog=None if everything else f"--help all explains the other {others} flags too.",
+        add_help=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for name, text in verb.options.items():
+        parser.add_argument(f"--{name}", action="store_true", help=text)
+    for title, names in listed.items():
+        group = parser.add_argument_group(title)
+        for name in names:
+            _add_flag(group, name, verb)
+    return parser
+
+
+def _add_flag(group: Any, name: str, verb: Verb) -> None:
+    field, kind = FIELDS[name], kind_of(name)
+    default = verb.defaults.get(name, field.default)
+    choices = field.metadata["choices"]
+    shown = str(default).lower() if isinstance(default, bool) else default
+    suffix = "" if default is None else f" [{shown}]"
+    words = {bool: "true|false", Path: "FILE", int: "N", float: "NUMBER", str: "NAME"}
+    # A bare --overwrite means --overwrite true.
+    bare: Any = {"nargs": "?", "const": "true"} if kind is bool else {}
+    group.add_argument(
+        f"--{name}",
+        metavar="|".join(choices) or words[kind],
+        help=(field.metadata["help"] + suffix).replace("%", "%%"),
+        **bare,
+    )

@@ -1,14 +1,18 @@
-"""The progress bar: steps done, steps a second, the score so far, the time left."""
+"""The progress bar: steps done, steps per second, the score so far, the time left."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
+from collections.abc import Mapping, Sequence
 
 from tqdm import tqdm
 
 from agent import Callback, Phase
+from runs.forecast import duration
+from runs.plan import Planned
 from stats import Statistics
 
 logger = logging.getLogger(__name__)
@@ -20,18 +24,29 @@ LINE_SECONDS = 60.0  # between lines where there is no terminal
 class Progress(Callback):
     """A bar a phase on a terminal; elsewhere a plain line now and then."""
 
-    def __init__(self, statistics: Statistics) -> None:
-        """The score is the one `statistics` counts."""
+    def __init__(
+        self, statistics: Statistics, todo: Sequence[Planned], pace: Mapping[str, float]
+    ) -> None:
+        """The score is the one `statistics` counts.
+
+        `todo` are the phases to come; `pace` the seconds a step, by the name of the phase, as far
+        as they have been measured.
+        """
         self.statistics = statistics
+        self.todo = list(todo)
+        self.pace = dict(pace)
         self.terminal = sys.stderr.isatty()
+        self.plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
         self.bar: tqdm[None] | None = None
         self.next = 0.0
 
     def on_phase_start(self, phase: Phase) -> None:
         """A new bar."""
-        self.steps = phase.steps
+        self.phase = phase
+        self.todo = [planned for planned in self.todo if planned.phase != phase]
         self.label = f"{phase.name} {phase.epoch}" if phase.epoch else phase.name
         self.begun: int | None = None  # steps done before a resumed run was interrupted
+        self.step = 0
         self.started = time.monotonic()
         self.next = self.started + (BAR_SECONDS if self.terminal else LINE_SECONDS)
         if self.terminal:
@@ -41,6 +56,7 @@ class Progress(Callback):
                 unit=" steps",
                 leave=False,
                 dynamic_ncols=True,
+                ascii=self.plain or None,
             )
 
     def on_round(self, step: int) -> None:
@@ -49,30 +65,50 @@ class Progress(Callback):
             self.begun = step
             if self.bar is not None:
                 self.bar.initial = self.bar.n = step
+        self.step = step
         now = time.monotonic()
         if now < self.next:
             return
+        rate = (step - self.begun) / (now - self.started)
+        left = (self.phase.steps - step) / rate if self.phase.steps and rate else None
+        whole = self._left_of_run(left)
         if self.bar is not None:
             self.next = now + BAR_SECONDS
-            self.bar.set_postfix_str(self._score(), refresh=False)
+            run = f", {duration(whole)} of the run left" if whole is not None else ""
+            self.bar.set_postfix_str(self._score() + run, refresh=False)
             self.bar.update(step - self.bar.n)
             return
         self.next = now + LINE_SECONDS
-        rate = (step - self.begun) / (now - self.started)
-        left = f", {(self.steps - step) / rate / 60:.0f} min left" if self.steps and rate else ""
-        of = f" of {self.steps}" if self.steps else ""
+        run = f", {duration(whole)} of the run" if whole is not None else ""
         logger.info(
-            "  %s: step %d%s, %.0f steps/s, %s%s", self.label, step, of, rate, self._score(), left
+            "  %s: step %d%s, %.0f steps/s, %s%s",
+            self.label,
+            step,
+            f" of {self.phase.steps}" if self.phase.steps else "",
+            rate,
+            self._score(),
+            f", left {duration(left)} of the phase{run}" if left is not None else "",
         )
 
     def on_phase_end(self, phase: Phase) -> None:
-        """The bar goes; the phase's result stays."""
+        """The bar goes; the phase's result and its pace stay."""
+        if self.begun is not None and self.step > self.begun:
+            self.pace[phase.name] = (time.monotonic() - self.started) / (self.step - self.begun)
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+
+    def _left_of_run(self, phase_left: float | None) -> float | None:
+        """Seconds; None if they are not known, or if nothing follows this phase."""
+        if phase_left is None or not self.todo:
+            return None
+        if any(planned.phase.name not in self.pace for planned in self.todo):
+            return None
+        later = (self.pace[p.phase.name] * (p.phase.steps - p.start) for p in self.todo)
+        return phase_left + sum(later)
 
     def _score(self) -> str:
         scores = self.statistics.scores
         if not scores:
             return f"score {self.statistics.running[0]:g}"
-        return f"score {sum(scores) / len(scores):.2f} ({len(scores)} games)"
+        return f"score {sum(scores) / len(scores):.2f} ({self.statistics.ended()})"

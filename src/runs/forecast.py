@@ -1,0 +1,168 @@
+"""What a run will take, hours and gigabytes, from a measurement of seconds before it starts.
+
+Measured are parts like the run's with random streams of their own, which are dropped then: the run
+itself stays the same, bit for bit.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Container, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from config import Config
+from replay.make import storage_bytes
+from runs.plan import Planned
+from runs.run import Run
+from runs.verbs import Task
+
+logger = logging.getLogger(__name__)
+
+FEWEST_STEPS = 20_000  # of a run that is measured: a shorter one is soon over
+WARM_UP = 40  # steps at least: the first ones compile and fill caches
+MEASURED_SECONDS = {"random": 0.3, "train": 2.0, "test": 0.7}  # about, of each kind of phase
+CHUNK = 20  # steps at least between looks at the clock
+REPLAY_SIZE = 5_000  # steps; more of them cost memory, not time
+CHECKPOINTS = 2  # that are kept
+
+
+class Forecast(NamedTuple):
+    """What has been measured."""
+
+    pace: dict[str, float]  # seconds a step, by the name of the phase
+    network_bytes: int  # of the network in a checkpoint, with the optimizer's states
+    snapshot_bytes: int
+
+
+def forecast(
+    task: Task, todo: Sequence[Planned], storage: str | None, construct: Callable[..., Run]
+) -> dict[str, float]:
+    """Say what the run will take; the seconds a step that were measured, by the phase's name.
+
+    `construct` makes the parts of a run. Nothing is measured, or said, if the run is short.
+    """
+    total = sum(planned.phase.steps - planned.start for planned in todo)
+    if not storage or total < FEWEST_STEPS or "train" not in _names(todo):
+        return {}
+    logging.disable(logging.INFO)  # what is said of the parts will be said of the run's
+    try:
+        found = measure(construct(_measured(task), storage), _names(todo))
+    finally:
+        logging.disable(logging.NOTSET)
+    report(found, task.config, todo)
+    return found.pace
+
+
+def _names(todo: Sequence[Planned]) -> set[str]:
+    return {planned.phase.name for planned in todo}
+
+
+def measure(parts: Run, names: Container[str]) -> Forecast:
+    """Play and learn with `parts` for a few seconds, in each kind of phase that has its name."""
+    agent, network, memory = parts.agent, parts.network, parts.memory
+    assert network and memory
+    agent.callbacks.clear()
+    count = len(agent.games)
+    pace = {"random": _seconds_a_step(agent.play_random, count, "random", 4 * memory.batch_size)}
+    if "train" in names:
+        pace["train"] = _seconds_a_step(agent.train, count, "train")
+    if "test" in names:
+        pace["test"] = _seconds_a_step(agent.test, count, "test")
+    kept = [array for x in network.layers() for array in [*x.params.values(), *x.states]]
+    state = network.get_state().values()
+    return Forecast(pace, sum(a.nbytes for a in state), sum(a.nbytes for a in kept))
+
+
+def _measured(task: Task) -> Task:
+    """The task as it is measured: exploring as it will on average, writing nothing."""
+    c = task.config
+    trained = c.train_steps * (c.epochs - c.start_epoch)
+    share = c.exploration_decay_steps / trained if trained else 1.0  # of the run that decays
+    mean = 1 - 1 / (2 * share) if share > 1 else share / 2  # of the fall, still to come
+    rate = c.exploration_rate_end + (c.exploration_rate_start - c.exploration_rate_end) * mean
+    config = replace(
+        c,
+        exploration_rate_start=rate,
+        exploration_rate_end=rate,
+        replay_size=min(c.replay_size, max(REPLAY_SIZE, 10 * c.history_length * c.num_envs)),
+        csv_file=None,
+        save_weights_prefix=None,
+        checkpoint_path=None,
+        display_screen=False,
+        video_file=None,
+    )
+    return replace(task, config=config)
+
+
+def _seconds_a_step(play: Callable[..., None], games: int, name: str, warm_up: int = 0) -> float:
+    done = first = _whole_rounds(max(WARM_UP, warm_up), games)
+    play(done)
+    begun, seconds = time.perf_counter(), 0.0
+    while seconds < MEASURED_SECONDS[name]:
+        play(done + _whole_rounds(CHUNK, games), start=done)
+        done += _whole_rounds(CHUNK, games)
+        seconds = time.perf_counter() - begun
+    return seconds / (done - first)
+
+
+def _whole_rounds(steps: int, games: int) -> int:
+    return -(-steps // games) * games
+
+
+def report(found: Forecast, config: Config, todo: Sequence[Planned]) -> None:
+    """Say what the run will take, and warn if the disk has no room for it."""
+    if not found.pace:
+        return
+    seconds = sum(found.pace[p.phase.name] * (p.phase.steps - p.start) for p in todo)
+    rates = ", ".join(f"{name} {1 / pace:.0f}" for name, pace in found.pace.items())
+    logger.info("This run will take about %s (steps/s: %s).", duration(seconds), rates)
+    epochs = len({planned.phase.epoch for planned in todo if planned.phase.name == "train"})
+    needed = 0
+    if prefix := config.save_weights_prefix:
+        kept = min(config.keep_snapshots + 1, epochs) if config.keep_snapshots else epochs
+        needed += kept * found.snapshot_bytes
+        hint = ""
+        if kept == epochs > 10:
+            hint = f"; --keep_snapshots 5 keeps {gigabytes(6 * found.snapshot_bytes)}"
+        logger.info(
+            "It will write %s of snapshots, %d of %s%s.",
+            gigabytes(needed),
+            kept,
+            gigabytes(found.snapshot_bytes),
+            hint,
+        )
+    if config.checkpoint_path and config.checkpoint_minutes:
+        screens = storage_bytes("compressed", config, config.replay_size)
+        checkpoints = CHECKPOINTS * found.network_bytes + screens
+        needed += checkpoints
+        logger.info("Its checkpoints will take up to %s.", gigabytes(checkpoints))
+    folder: Path | None = prefix.parent if prefix else config.checkpoint_path
+    if folder and needed > shutil.disk_usage(folder).free:
+        logger.warning(
+            "The disk of %s has %s free, the run needs %s: make room, or take fewer "
+            "--keep_snapshots.",
+            folder,
+            gigabytes(shutil.disk_usage(folder).free),
+            gigabytes(needed),
+        )
+
+
+def duration(seconds: float) -> str:
+    """A duration with its two largest units: 5 days 3 h."""
+    minutes = round(seconds / 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} day{'s' * (days > 1)} {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min" if minutes else f"{seconds:.0f} s"
+
+
+def gigabytes(size: float) -> str:
+    """3.7 GB, 18 MB."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

@@ -1,0 +1,44 @@
+"""The phases of a run, and those of them that are still to come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from agent import Phase
+from config import Config
+from runs.position import Position, position
+from runs.verbs import Task
+
+
+class Planned(NamedTuple):
+    """A phase to come."""
+
+    phase: Phase
+    start: int  # steps of it that are done, in a resumed run
+
+
+def plan(task: Task) -> list[Planned]:
+    """The phases that are to come of `task`, in their order."""
+    config = task.config
+    if task.verb in ("play", "record", "nvis") or config.play_games:
+        return [Planned(Phase("play", 0, 0), 0)]
+    if task.verb == "test" or config.test_games:  # of a snapshot, after the epoch it was trained to
+        epoch = task.snapshot.epoch if task.snapshot else config.start_epoch
+        return [Planned(Phase("test", epoch, 0 if config.test_games else config.test_steps), 0)]
+    begin = position(task.checkpoint) if task.checkpoint else Position(0, "random", 0)
+    steps_done = [(phase, begin.steps_done(phase)) for phase in _phases(config)]
+    return [Planned(phase, start) for phase, start in steps_done if start is not None]
+
+
+def _phases(config: Config) -> Iterator[Phase]:
+    """A random phase, then epochs of training and testing."""
+    if config.random_steps:
+        # A resumed run without its replay memory fills it again, which has no row of its own.
+        refills = config.start_epoch > 0 and config.train_steps > 0
+        yield Phase("random", 0, config.random_steps, counted=not refills)
+    for epoch in range(config.start_epoch + 1, config.epochs + 1):
+        if config.train_steps:
+            yield Phase("train", epoch, config.train_steps)
+        if config.test_steps:
+            yield Phase("test", epoch, config.test_steps)
