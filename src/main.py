@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from agent import Agent, Phase
-from config import ROOT, Config
+from config import ROOT
 from engine.make import make_network
 from envs.parallel import make_games
 from replay.make import choose_storage, make_sampler, make_screens
 from replay_memory import ReplayMemory
+from runs.catalog import VERBS
 from runs.checkpoint import Checkpointer
-from runs.lock import locked
 from runs.divergence import Divergence, check_row
 from runs.exit_codes import Ending, exit_code
 from runs.files import load, save_snapshot, write_description
-from runs.position import Position, position
+from runs.forecast import forecast
+from runs.keep import remove_snapshots
+from runs.lock import locked
+from runs.outputs import check_outputs
+from runs.plan import Planned, plan, position_after
+from runs.position import Position
 from runs.preflight import check_files, check_memory, check_snapshot
 from runs.profiling import profile
 from runs.progress import Progress
 from runs.run import Run
 from runs.scores import print_summary
 from runs.signals import stop_in_order
-from runs.catalog import VERBS
+from runs.unseen import warn_of_unseen
 from runs.verbs import Task, parse
 from seeds import random_stream
 from stats import Statistics
@@ -44,21 +49,28 @@ def main(arguments: list[str]) -> int:
 
 def run(task: Task, ending: Ending) -> None:
     """Construct the parts and run the phases of `task`."""
-    config = task.config
+    config, todo = task.config, plan(task)
     learns = not config.play_games and config.train_steps > 0 and config.epochs > 0
     storage = choose_storage(config) if learns or config.random_steps else None
     with locked(config.checkpoint_path if storage else None):
         if storage:
             check_memory(config)
         check_files(task)
+        check_outputs(config)
+        pace = forecast(task, todo, storage, construct)
         parts = ending.run = construct(task, storage)
         check_snapshot(parts)
+        if parts.network:
+            warn_of_unseen(config, parts.network.layers())
         if task.checkpoint and parts.checkpointer:
             parts.checkpointer.restore(task.checkpoint)
         elif config.load_weights:
             load(parts)
+        if not (config.display_screen or config.video_file):  # these report for themselves
+            parts.agent.callbacks.append(Progress(parts.stats, todo, pace))
+        logger.info("Random seed: %d", config.random_seed)
         with stop_in_order(parts.agent), shown(task, parts.agent):
-            run_phases(parts)
+            run_phases(parts, todo)
 
 
 def construct(task: Task, storage: str | None) -> Run:
@@ -84,8 +96,6 @@ def construct(task: Task, storage: str | None) -> Run:
     agent.total_train_steps = config.start_epoch * config.train_steps
     stats = Statistics(agent, network, memory, config.csv_file)
     agent.callbacks += [stats, Divergence(agent)]
-    if not (config.display_screen or config.video_file):  # these report for themselves
-        agent.callbacks.append(Progress(stats))
     parts = Run(task, games[0].environment, memory, network, agent, stats)
     if storage and config.checkpoint_path:
         parts.checkpointer = Checkpointer(parts)
@@ -93,29 +103,22 @@ def construct(task: Task, storage: str | None) -> Run:
     return parts
 
 
-def run_phases(parts: Run) -> None:
-    """What the verb and the flags ask for."""
-    task, config = parts.task, parts.task.config
+def run_phases(parts: Run, todo: Sequence[Planned]) -> None:
+    """All phases to come, and what the verb tells of them."""
+    task = parts.task
     if task.verb.startswith("profile"):
-        profile(parts, lambda: train_and_test(parts))
-    elif task.verb in ("play", "record", "nvis") or config.play_games:
-        run_phase(parts, Phase("play", 0, 0))
-    elif config.test_games:
-        run_phase(parts, Phase("test", config.start_epoch, 0))
-        print_summary(task.game, parts.stats.scores)
+        profile(parts, lambda: play_and_learn(parts, todo))
     else:
-        train_and_test(parts)
+        play_and_learn(parts, todo)
+    if task.config.test_games:
+        print_summary(task.game, parts.stats.scores)
 
 
-def train_and_test(parts: Run) -> None:
-    """All phases, from where the checkpoint was if the run is resumed from one."""
-    task, checkpointer = parts.task, parts.checkpointer
+def play_and_learn(parts: Run, todo: Sequence[Planned]) -> None:
+    """The phases, with a snapshot after each epoch of training and a checkpoint after each phase."""
+    checkpointer = parts.checkpointer
     write_description(parts)
-    begin = position(task.checkpoint) if task.checkpoint else Position(0, "random", 0)
-    for phase in phases(task.config):
-        start = begin.steps_done(phase)
-        if start is None:
-            continue
+    for n, (phase, start) in enumerate(todo):
         run_phase(parts, phase, start)
         interrupted = parts.agent.interrupted
         if phase.name == "train" and not (interrupted and parts.resumable):
@@ -123,23 +126,8 @@ def train_and_test(parts: Run) -> None:
         if interrupted:
             return
         if checkpointer:
-            tests_next = phase.name == "train" and task.config.test_steps
-            next_epoch = max(phase.epoch, task.config.start_epoch) + 1
-            after = Position(next_epoch, "train", 0)
-            checkpointer.save(Position(phase.epoch, "test", 0) if tests_next else after)
-
-
-def phases(config: Config) -> Iterator[Phase]:
-    """A random phase, then epochs of training and testing."""
-    if config.random_steps:
-        # A resumed run without its replay memory fills it again, which has no row of its own.
-        refills = config.start_epoch > 0 and config.train_steps > 0
-        yield Phase("random", 0, config.random_steps, counted=not refills)
-    for epoch in range(config.start_epoch + 1, config.epochs + 1):
-        if config.train_steps:
-            yield Phase("train", epoch, config.train_steps)
-        if config.test_steps:
-            yield Phase("test", epoch, config.test_steps)
+            checkpointer.save(position_after(todo, n))
+        remove_snapshots(parts.task.config, parts.stats.rows)
 
 
 def run_phase(parts: Run, phase: Phase, start: int = 0) -> None:

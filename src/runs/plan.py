@@ -42,3 +42,11 @@ def _phases(config: Config) -> Iterator[Phase]:
             yield Phase("train", epoch, config.train_steps)
         if config.test_steps:
             yield Phase("test", epoch, config.test_steps)
+
+
+def position_after(todo: Sequence[Planned], n: int) -> Position:
+    """Where the run is when phase `n` of `todo` is over."""
+    if n + 1 < len(todo):
+        following = todo[n + 1].phase
+        return Position(following.epoch, following.name, 0)
+    return Position(todo[n].phase.epoch + 1, "train", 0)
