@@ -15,7 +15,7 @@ from config import NetworkSettings
 from engine import compiled
 from errors import UserError
 from optimizers import Optimizer
-from variants.optimizers import make_rule
+from variants.optimizers import Adam, make_rule
 
 Array = NDArray[np.float64]
 STEPS = 6
@@ -247,3 +247,17 @@ def test_gradients_of_lower_precision_are_added_in_that_of_the_weights() -> None
 def test_an_unknown_rule_is_refused() -> None:
     with pytest.raises(UserError, match="no optimizer sgd"):
         make_optimizer("sgd", [])
+
+
+def test_adams_step_size_is_a_tensor_that_a_captured_update_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compiled, "run", lambda *_: False)
+    rule = Adam(NetworkSettings(), 1.0)
+    w, g, m, v = (torch.ones(3) for _ in range(4))
+    rule.begin(1)
+    rule.step(w, g, m, v)
+    captured = rule.tensors[w.device]
+    rule.begin(5)
+    assert rule.tensors[w.device] is captured
+    assert captured.tolist() == [rule.rate, rule.epsilon]

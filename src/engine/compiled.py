@@ -74,7 +74,7 @@ def adam(
         w[i] -= rate * m[i] / (np.sqrt(v[i]) + epsilon)
 
 
-# A pixel as the network sees it, 0 to 1, by its value from 0 to 255. NumPy has no bfloat16: its bits.
+# A pixel as the network sees it, 0 to 1, by its value. NumPy has no bfloat16: its bits.
 PIXELS = {
     torch.float32: (torch.arange(256) / 255).numpy(),
     torch.bfloat16: (torch.arange(256).to(torch.bfloat16) / 255).view(torch.int16).numpy(),

@@ -17,8 +17,9 @@ WARM_UP = 3  # updates done one by one first, in which libraries choose and make
 class Captured:
     """Calls `function` with tensors of always the same shapes; from the fourth call on as a graph.
 
-    Arguments and result are tensors, or tuples and lists of them. The function must read nothing
-    else that changes between calls and write only in place; the next call overwrites its result.
+    Arguments and result are tensors or None, or tuples and lists of these. The function must read
+    nothing else that changes between calls and write only in place; the next call overwrites its
+    result.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -65,6 +66,8 @@ def _clone(value: Any) -> Any:
     """The same tuples and lists of copies of the tensors."""
     if isinstance(value, Tensor):
         return value.clone()
+    if value is None:
+        return None
     parts = [_clone(part) for part in value]
     if hasattr(value, "_fields"):  # a NamedTuple
         return type(value)(*parts)
@@ -75,6 +78,8 @@ def _copy(mine: Any, given: Any) -> None:
     """Copy the tensors of `given` into those of `mine`, which has the same tuples and lists."""
     if isinstance(mine, Tensor):
         mine.copy_(given, non_blocking=True)
+        return
+    if mine is None:
         return
     for a, b in zip(mine, given, strict=True):
         _copy(a, b)

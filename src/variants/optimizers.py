@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from config import NetworkSettings
@@ -18,6 +19,7 @@ class CenteredRMSProp:
     """DeepMind's: m = d m + (1 - d) g, s = d s + (1 - d) g^2, w -= lr g / sqrt(s - m^2 + eps)."""
 
     num_states = 2
+    varies = False
 
     def __init__(self, settings: NetworkSettings, scale: float, epsilon: float = 0.01) -> None:
         """See RMSProp."""
@@ -48,6 +50,7 @@ class Adam:
     """
 
     num_states = 2
+    varies = True
 
     def __init__(self, settings: NetworkSettings, scale: float, corrected: bool = False) -> None:
         """See RMSProp."""
@@ -55,12 +58,16 @@ class Adam:
         self.full_epsilon, self.corrected = settings.adam_epsilon, corrected
         self.beta_1, self.beta_2 = settings.adam_beta_1, settings.adam_beta_2
         self.rate = self.epsilon = 0.0
+        # NB! What a CUDA graph captures must be tensors, or it would replay the first values.
+        self.tensors: dict[torch.device, Tensor] = {}
 
     def begin(self, updates: int) -> None:
         """The step size and the epsilon of this update."""
         root = math.sqrt(1 - self.beta_2**updates)
         self.rate = self.learning_rate * root / (1 - self.beta_1**updates)
         self.epsilon = self.full_epsilon * (root if self.corrected else 1)
+        for tensor in self.tensors.values():
+            tensor.copy_(torch.tensor([self.rate, self.epsilon], dtype=tensor.dtype))
 
     def step(self, w: Tensor, g: Tensor, *states: Tensor) -> None:
         """See Rule."""
@@ -69,15 +76,20 @@ class Adam:
         constants = (self.beta_1, first, self.beta_2, second, self.rate, self.epsilon)
         if compiled.run(compiled.adam, [w, g, m, v], *constants):
             return
+        if w.device not in self.tensors:
+            values = torch.tensor([self.rate, self.epsilon], dtype=torch.float64)
+            self.tensors[w.device] = values.to(w.device)
+        rate, epsilon = self.tensors[w.device].to(w.dtype)
         m.mul_(self.beta_1).add_(g, alpha=first)
         v.mul_(self.beta_2).addcmul_(g, g, value=second)
-        w.addcdiv_(m, v.sqrt().add_(self.epsilon), value=-self.rate)
+        w.sub_((m / v.sqrt().add_(epsilon)).mul_(rate))
 
 
 class Adadelta:
     """Neon's Adadelta; it has no learning rate."""
 
     num_states = 3
+    varies = False
 
     def __init__(self, settings: NetworkSettings, scale: float, epsilon: float = 1e-6) -> None:
         """See RMSProp."""
