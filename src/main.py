@@ -115,7 +115,7 @@ def run_phases(parts: Run, todo: Sequence[Planned]) -> None:
 
 
 def play_and_learn(parts: Run, todo: Sequence[Planned]) -> None:
-    """The phases, with a snapshot after each epoch of training and a checkpoint after each phase."""
+    """The phases: a snapshot after each epoch of training, a checkpoint after each phase."""
     checkpointer = parts.checkpointer
     write_description(parts)
     for n, (phase, start) in enumerate(todo):

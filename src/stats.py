@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent import Agent, Callback, Done, Phase
-from atomic import write_atomically
+from atomic import read_whole, write_atomically
 from engine.make import LearningNetwork
 from errors import UserError
 from replay_memory import ReplayMemory
+from runs.manifest import ROW, parse_row
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ COLUMNS = tuple(
     ).split(",")
 )
 
+CSV_BYTES = 1 << 26
 COUNTED = ("rows", "phase", "num_steps", "scores", "running", "last_exploration_rate")
 
 
@@ -53,6 +55,7 @@ class Statistics(Callback):
         self.csv_file = csv_file
         self.resumable = False  # whether an interrupted phase is continued, and has its row then
         self.rows: list[dict[str, Any]] = []
+        self.unwritten = False  # whether the file lacks rows
         self.validation_states: NDArray[np.uint8] | None = None
         self.start_time = time.monotonic()
         self.phase = ("", 0)  # with its epoch
@@ -66,17 +69,17 @@ class Statistics(Callback):
         if not self.csv_file or not self.csv_file.exists():
             return
         try:
-            with self.csv_file.open(newline="") as file:
-                reader = csv.DictReader(file, strict=True)
-                names = reader.fieldnames or COLUMNS
-                rows: list[dict[str, Any]] = list(reader)
+            text = read_whole(self.csv_file, CSV_BYTES).decode()
+            reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+            names = reader.fieldnames or COLUMNS
+            rows: list[dict[str, Any]] = list(reader)
             if any(set(columns) != set(COLUMNS) for columns in [names, *rows]):
                 raise ValueError
             if any(None in row.values() for row in rows):  # a row half-written
                 raise ValueError
-            kept = [row for row in rows if int(row["epoch"]) <= epoch]
-            seconds = float(kept[-1]["total_time"]) if kept else 0.0
-        except (OSError, ValueError, TypeError, csv.Error):
+            kept = [parse_row(row) for row in rows if ROW["epoch"].parse("", row["epoch"]) <= epoch]
+            seconds = kept[-1]["total_time"] if kept else 0.0
+        except (OSError, ValueError, TypeError, csv.Error, UserError):
             raise UserError(
                 f"{self.csv_file} is not the CSV of an earlier run: move it away or give another "
                 "--csv_file."
@@ -121,11 +124,22 @@ class Statistics(Callback):
         if not (self.agent.interrupted and self.resumable):
             self.rows.append(row)
             self.write()
-        logger.info(
-            "  %(nr_games)d games, average score %(average_reward).2f "
-            "(%(min_game_reward)g to %(max_game_reward)g), mean Q %(meanq).3f, "
-            "loss %(meancost).4f, %(steps_per_second).0f steps/s",
-            row,
+        told = ["%(score)s"]
+        if self.validation_states is not None:
+            told.append("mean Q %(meanq).3f")
+        if phase.name == "train":
+            told.append("loss %(meancost).4f")
+        told.append("%(steps_per_second).0f steps/s")
+        logger.info("  " + ", ".join(told), row | {"score": self.score()})
+
+    def score(self) -> str:
+        """The scores of the phase so far, in words."""
+        scores, word = self.scores, "game" if self.phase[0] in ("test", "play") else "episode"
+        if not scores:
+            return f"no {word} ended, score so far {mean(self.running):g}"
+        return (
+            f"{len(scores)} {word}{'s' * (len(scores) > 1)}, average score {mean(scores):.2f} "
+            f"({min(scores):g} to {max(scores):g})"
         )
 
     def row(self, phase: str, epoch: int) -> dict[str, Any]:
@@ -192,8 +206,10 @@ class Statistics(Callback):
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
+        self.unwritten = True
         try:
             write_atomically(self.csv_file, text.getvalue().encode())
+            self.unwritten = False
         except OSError as error:
             logger.error(
                 "Cannot write %s (%s): the row is kept and written with the next one.",

@@ -5,21 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import time
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
-from atomic import write_atomically
-from config import ROOT, Config, to_plain
+from atomic import NotWritten, read_whole
 from envs.roms import rom_md5
 from errors import UserError
-from runs.paths import earlier_snapshots, snapshot_path
-from runs.provenance import describe, versions
+from runs.paths import earlier_snapshots, portable_flags, run_paths, snapshot_path
+from runs.provenance import commit, describe, versions
 from runs.run import Run
-from runs.verbs import Task
+from runs.schema import TEXT, record, sequence
 
 logger = logging.getLogger(__name__)
+
+DESCRIPTION_BYTES = 1 << 20
 
 
 def snapshot_info(parts: Run) -> dict[str, Any]:
@@ -39,15 +39,9 @@ def snapshot_info(parts: Run) -> dict[str, Any]:
     }
 
 
-def portable_flags(config: Config) -> dict[str, Any]:
-    """Flag values for files that are handed on: paths in this clone are told from its root."""
-    flags = to_plain(config)
-    paths = [name for name in flags if isinstance(getattr(config, name), Path)]
-    return flags | {name: flags[name].removeprefix(f"{ROOT}{os.sep}") for name in paths}
-
-
-def write_description(task: Task) -> None:
-    """Write what this run is beside its CSV: flags, versions, ROM, seed, machine."""
+def write_description(parts: Run) -> None:
+    """Write what this run is beside its CSV: flags, versions, commit, ROM, seed, machine."""
+    task = parts.task
     if not task.config.csv_file:
         return
     path = task.config.csv_file.with_suffix(".json")
@@ -59,17 +53,24 @@ def write_description(task: Task) -> None:
         "seed": task.config.random_seed,
         "machine": describe(),
         "versions": versions(),
+        "commit": commit(),
         "flags": portable_flags(task.config),
     }
     if task.checkpoint:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            before = json.loads(path.read_bytes())
-            about |= {"command": before["command"], "started": before["started"]}
-            about["resumed"] = [*before.get("resumed", []), now]
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            about |= _begun(json.loads(read_whole(path, DESCRIPTION_BYTES)), now)
+    parts.owed.write(path, (json.dumps(about, indent=2) + "\n").encode())
+
+
+def _begun(before: Any, now: str) -> dict[str, Any]:
+    """Of the description of a run that is resumed `now`, what stays as it is."""
+    kept = {name: replace(TEXT, optional=True) for name in ("command", "started", "commit")}
     try:
-        write_atomically(path, (json.dumps(about, indent=2) + "\n").encode())
-    except OSError as error:
-        logger.error("Cannot write %s (%s).", path, error.strerror)
+        found = record("it", before, kept)
+        times = sequence("its times", before.get("resumed", []), replace(TEXT, longest=40))
+    except UserError:
+        return {}
+    return {k: v for k, v in found.items() if v is not None} | {"resumed": [*times, now]}
 
 
 def load(parts: Run) -> None:
@@ -80,23 +81,26 @@ def load(parts: Run) -> None:
     snapshot = network.load_weights(path)
     names = list(parts.environment.action_names)
     actions = snapshot.info.get("actions", names)
-    if actions != names:
-        known = ", ".join(map(str, actions)) if isinstance(actions, list) else repr(actions)
+    if list(actions) != names:
         raise UserError(
-            f"{path} was trained with the actions {known} but the game has {', '.join(names)}: "
+            f"{path} was trained with the actions {', '.join(actions)} but the game has "
+            f"{', '.join(names)}: "
             "check the game and --minimal_action_set."
         )
     logger.info("Loaded %s, epoch %d", path, snapshot.epoch)
+    if config.start_epoch or parts.task.verb == "test":
+        steps = snapshot.info.get("total_train_steps")
+        agent.total_train_steps = agent.total_train_steps if steps is None else steps
     if config.start_epoch:
-        steps = snapshot.info.get("total_train_steps", agent.total_train_steps)
-        if type(steps) is not int or steps < 0:
-            raise UserError(f"{path} says that it was trained for {steps!r} steps: take another.")
-        agent.total_train_steps = steps
         parts.stats.continue_after(config.start_epoch)
+        if not any(layer.states for layer in snapshot.layers):
+            logger.warning(
+                "%s has weights only: the optimizer starts without the averages it had.", path
+            )
 
 
 def save_snapshot(parts: Run, epoch: int) -> None:
-    """Write the snapshot of an epoch; a full disk is reported, and training goes on."""
+    """Write the snapshot of an epoch; a full disk is reported, and training continues."""
     prefix, network = parts.task.config.save_weights_prefix, parts.network
     if not prefix or not network:
         return
@@ -105,8 +109,10 @@ def save_snapshot(parts: Run, epoch: int) -> None:
     try:
         network.save_weights(path, epoch=epoch, info=info)
         logger.info("  wrote %s", path)
-    except OSError as error:
-        logger.error("Cannot write %s (%s): continuing without it.", path, error.strerror)
+    except NotWritten as error:
+        parts.owed.keep(error)
+    else:
+        parts.owed.settle()  # there may be room again
 
 
 def how_to_resume(parts: Run) -> str:
@@ -120,5 +126,6 @@ def how_to_resume(parts: Run) -> str:
             return "There is nothing to resume from."
         return f"There is no checkpoint; ./resume.sh {snapshots[-1]} resumes from that snapshot."
     folder = checkpointer.folder
-    place = "" if folder == ROOT / "checkpoints" / task.name else f" --checkpoint_path {folder}"
+    usual = run_paths(task.name)["checkpoint_path"]
+    place = "" if folder == usual else f" --checkpoint_path {folder}"
     return f"./resume.sh {task.name}{place} resumes from {at}."

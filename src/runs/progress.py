@@ -75,7 +75,7 @@ class Progress(Callback):
         if self.bar is not None:
             self.next = now + BAR_SECONDS
             run = f", {duration(whole)} of the run left" if whole is not None else ""
-            self.bar.set_postfix_str(self._score() + run, refresh=False)
+            self.bar.set_postfix_str(self.statistics.score() + run, refresh=False)
             self.bar.update(step - self.bar.n)
             return
         self.next = now + LINE_SECONDS
@@ -86,7 +86,7 @@ class Progress(Callback):
             step,
             f" of {self.phase.steps}" if self.phase.steps else "",
             rate,
-            self._score(),
+            self.statistics.score(),
             f", left {duration(left)} of the phase{run}" if left is not None else "",
         )
 
@@ -106,9 +106,3 @@ class Progress(Callback):
             return None
         later = (self.pace[p.phase.name] * (p.phase.steps - p.start) for p in self.todo)
         return phase_left + sum(later)
-
-    def _score(self) -> str:
-        scores = self.statistics.scores
-        if not scores:
-            return f"score {self.statistics.running[0]:g}"
-        return f"score {sum(scores) / len(scores):.2f} ({self.statistics.ended()})"
