@@ -1,8 +1,9 @@
-"""The arrows of docs/design.md, read off the source: who may import whom."""
+"""The arrows of docs/design.md, read off the source: who may import whom, and how much there is."""
 
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -10,31 +11,64 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+
+
+def name_of(path: Path, folder: Path) -> str:
+    """The dotted name by which a file below `folder` is imported; a package's is its folder's."""
+    return ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
+
+
 FILES = {
-    path.stem if path.parent.name == "src" else f"nvis.{path.stem}": path
-    for folder in ("src", "nvis")
-    for path in sorted((ROOT / folder).glob("*.py"))
+    name_of(path, folder): path
+    for folder, files in ((ROOT / "src", "**/*.py"), (ROOT, "nvis/**/*.py"))
+    for path in sorted(folder.glob(files))
 }
-# The PyTorch engine is deepqnetwork and what it owns: nobody else may import these or torch.
-OWNED_BY_DEEPQNETWORK = {"network", "network_snapshot", "optimizers", "fused", "cuda_graph"}
-# What crosses from other parts to the agent: plain data, and the buffer of the last screens.
-KNOWN_TO_AGENT = {"Screen", "Step", "Minibatch", "StateBuffer"}
+# What one training step passes through, in the order in which it is read.
+TRAINING_STEP = (
+    "main environment game state_buffer agent replay_memory deepqnetwork targets heads network "
+    "optimizers"
+).split()
+# The only other files directly in src/: used in many packages, or entry points.
+COMMON = {"config", "errors", "palette", "stats", "seeds", "atomic", "plot", "verify"}
+MAX_LINES_OF_A_TRAINING_STEP = 1600
 MAX_LINES_OF_CODE = 300
 
+# The PyTorch engine is deepqnetwork and what it owns: these alone may import torch.
+ENGINE = {
+    module
+    for module in FILES
+    if module in ("deepqnetwork", "targets", "heads", "network", "optimizers")
+    or module in ("snapshot.torch_weights", "replay.gpu")
+    or module.startswith(("engine.", "variants."))
+}
+# Others may import these of them, which load PyTorch when it is asked for.
+DOORS = {"engine.make", "engine.hardware", "replay.gpu"}
+# What the agent knows of others: settings, data, and what it needs of a game and a network.
+KNOWN_TO_AGENT = {
+    ("config", "AgentSettings"),
+    ("game", "Step"),
+    ("envs.parallel", "Playable"),
+    ("engine.make", "LearningNetwork"),
+    ("replay_memory", "ReplayMemory"),
+}
 
-def does_not_run(node: ast.AST, *, lazy: bool) -> bool:
+
+def does_not_run(node: ast.AST, *, lazy: bool, types: bool) -> bool:
     if isinstance(node, ast.If):
-        return ast.unparse(node.test).endswith("TYPE_CHECKING")
+        return not types and ast.unparse(node.test).endswith("TYPE_CHECKING")
     return not lazy and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
 
 
-def imports_in(node: ast.AST, *, lazy: bool = True) -> Iterator[tuple[str, str]]:
-    """Each import below the node as (module, name in it or ""), those for types alone left out.
+def imports_in(
+    node: ast.AST, *, lazy: bool = True, types: bool = False
+) -> Iterator[tuple[str, str]]:
+    """Each import below the node as (module, name in it or "").
 
-    Without `lazy`, only those that the import of the file itself runs.
+    Without `lazy`, only those that the import of the file itself runs; with `types`, those for
+    types alone too.
     """
     for child in ast.iter_child_nodes(node):
-        if does_not_run(child, lazy=lazy):
+        if does_not_run(child, lazy=lazy, types=types):
             continue
         if isinstance(child, ast.Import):
             yield from ((alias.name, "") for alias in child.names)
@@ -42,7 +76,7 @@ def imports_in(node: ast.AST, *, lazy: bool = True) -> Iterator[tuple[str, str]]
             yield from ((child.module or ".", alias.name) for alias in child.names)
         elif isinstance(child, ast.Call) and ast.unparse(child.func).endswith("import_module"):
             yield ast.unparse(child.args[0]).strip("'"), ""
-        yield from imports_in(child, lazy=lazy)
+        yield from imports_in(child, lazy=lazy, types=types)
 
 
 @cache
@@ -51,45 +85,61 @@ def tree(module: str) -> ast.Module:
 
 
 def modules_of(imports: Iterator[tuple[str, str]]) -> set[str]:
-    """Modules of ours by their full names, others by their first: nvis.page, torch."""
-    full = {name for module, name in imports for name in (module, f"{module}.{name}")}
-    return {name if name in FILES else name.partition(".")[0] for name in full} - {"nvis"}
+    """Modules of ours by their full names, others by their first: engine.make, torch."""
+    found = set()
+    for module, name in imports:
+        full = f"{module}.{name}"
+        known = next((each for each in (full, module) if each in FILES), module.partition(".")[0])
+        found.add(known)
+    return found
 
 
 @cache
-def imports(module: str) -> frozenset[str]:
-    return frozenset(modules_of(imports_in(tree(module))))
+def imports(module: str, *, lazy: bool = True) -> frozenset[str]:
+    return frozenset(modules_of(imports_in(tree(module), lazy=lazy)))
 
 
-def reach(module: str) -> set[str]:
+@cache
+def reach(module: str, *, lazy: bool = True) -> frozenset[str]:
     """All that the module imports, and what these import, and so on."""
     seen: set[str] = set()
     new = {module}
     while new:
         seen |= new
-        new = {found for each in new for found in imports(each)} - seen
-    return seen - {module}
+        new = {found for each in new for found in imports(each, lazy=lazy)} - seen
+    return frozenset(seen - {module})
 
 
 def importers(name: str) -> set[str]:
     return {module for module in FILES if name in imports(module)}
 
 
+def test_files_are_known_by_the_names_they_are_imported_by() -> None:
+    assert FILES["engine.make"] == ROOT / "src/engine/make.py"
+    assert FILES["engine"] == ROOT / "src/engine/__init__.py"
+    assert FILES["nvis.page"] == ROOT / "nvis/page.py"
+    assert FILES.keys() >= {"main", "variants.optimizers", "nvis", "watch.player"}
+
+
 def test_imports_are_found_wherever_they_stand() -> None:
     source = """
 import torch.nn as nn, cv2
 from agent import Agent
+from engine import compiled
 if TYPE_CHECKING:
     import environment
 class A:
     def f(self):
         from nvis import page
+        from replay.make import make_screens
         importlib.import_module("neon.backends")
 """
     parsed = ast.parse(source)
-    assert modules_of(imports_in(parsed)) >= {"torch", "cv2", "agent", "nvis.page", "neon"}
-    assert "environment" not in modules_of(imports_in(parsed))
-    assert modules_of(imports_in(parsed, lazy=False)) == {"torch", "cv2", "agent"}
+    at_once = {"torch", "cv2", "agent", "engine.compiled"}
+    later = {"nvis.page", "replay.make", "neon"}
+    assert modules_of(imports_in(parsed, lazy=False)) == at_once
+    assert modules_of(imports_in(parsed)) == at_once | later
+    assert modules_of(imports_in(parsed, types=True)) == at_once | later | {"environment"}
 
 
 def test_nobody_imports_main() -> None:
@@ -97,34 +147,49 @@ def test_nobody_imports_main() -> None:
 
 
 def test_the_agent_knows_interfaces_and_data_only() -> None:
-    found = [(m, name) for m, name in imports_in(tree("agent")) if m in FILES]
-    assert {name for _, name in found} <= KNOWN_TO_AGENT
-    assert {m for m, _ in found} <= {"game", "replay_memory", "state_buffer"}
-    assert not reach("agent") & {"torch", "deepqnetwork", "neon_engine", "stats", "main"}
+    every = imports_in(tree("agent"), types=True)
+    assert {(module, name) for module, name in every if module in FILES} == KNOWN_TO_AGENT
+    at_work = imports("agent") & FILES.keys()
+    assert at_work == {"config", "game"}
+    assert not reach("agent") & {"torch", "deepqnetwork", "replay_memory", "stats", "main"}
 
 
 def test_the_replay_memory_imports_numpy_and_no_engine() -> None:
-    assert imports("replay_memory") & {"numpy", "torch", "neon", "ale_py"} <= {"numpy"}
-    assert not reach("replay_memory") & {"torch", "neon", "network", "neon_library", "agent"}
+    assert imports("replay_memory") & FILES.keys() == {"config", "errors"}
+    assert imports("replay_memory") - FILES.keys() - set(sys.stdlib_module_names) == {"numpy"}
+    assert not reach("replay_memory") & (ENGINE | {"torch", "neon", "agent"})
 
 
 def test_torch_is_imported_by_deepqnetwork_and_what_it_owns_alone() -> None:
-    inside = OWNED_BY_DEEPQNETWORK | {"deepqnetwork"}
-    assert importers("torch") <= inside | {"device", "device_screens"}
-    for module in OWNED_BY_DEEPQNETWORK:
-        assert importers(module) <= inside, module
+    assert importers("torch") <= ENGINE
+    assert {"deepqnetwork", "network", "replay.gpu", "engine.layer"} <= importers("torch")
+    for module in ENGINE - DOORS - {"deepqnetwork"}:
+        assert importers(module) <= ENGINE, module
+    assert importers("deepqnetwork") <= ENGINE
 
 
-@pytest.mark.parametrize("module", ["neon_engine", "environment", "snapshot", "stats", "plot"])
-def test_these_do_without_torch_and_without_the_agents_engine(module: str) -> None:
+@pytest.mark.parametrize("module", sorted(FILES.keys() - ENGINE | DOORS - {"replay.gpu"}))
+def test_nothing_else_loads_torch_before_it_is_asked_for(module: str) -> None:
+    """`--help`, an error in the flags and the worker processes are there at once."""
+    assert "torch" not in reach(module, lazy=False)
+
+
+@pytest.mark.parametrize(
+    "module", ["envs.worker", "environment", "game", "replay.compressed", "snapshot.format"]
+)
+def test_these_never_reach_torch_or_the_engine(module: str) -> None:
+    assert not reach(module) & {"torch", "neon", "deepqnetwork"}
+
+
+@pytest.mark.parametrize("module", [name for name in FILES if name.startswith("neon_engine.")])
+def test_neons_engine_does_without_torch(module: str) -> None:
     assert not reach(module) & {"torch", "deepqnetwork"}
 
 
-def test_nvis_sees_the_network_not_the_agent() -> None:
-    for module in FILES:
-        if module.startswith("nvis."):
-            forbidden = {"agent", "game", "environment", "replay_memory", "stats", "main"}
-            assert not reach(module) & forbidden, module
+@pytest.mark.parametrize("module", [name for name in FILES if name.partition(".")[0] == "nvis"])
+def test_nvis_sees_the_network_not_the_agent(module: str) -> None:
+    forbidden = {"agent", "game", "environment", "replay_memory", "stats", "main", "deepqnetwork"}
+    assert not reach(module) & forbidden
 
 
 def test_imports_run_in_no_circle() -> None:
@@ -133,11 +198,10 @@ def test_imports_run_in_no_circle() -> None:
             circle = [*path[path.index(module) :], module]
             pytest.fail(" -> ".join(circle))
         if module not in done:
-            for other in sorted(at_once[module] & set(FILES)):
+            for other in sorted(imports(module, lazy=False) & FILES.keys()):
                 walk(other, (*path, module))
             done.add(module)
 
-    at_once = {module: modules_of(imports_in(tree(module), lazy=False)) for module in FILES}
     done: set[str] = set()
     for module in FILES:
         walk(module, ())
@@ -184,3 +248,18 @@ def test_lines_of_code_are_counted() -> None:
 @pytest.mark.parametrize("module", sorted(FILES.keys() - {"config"}))
 def test_no_file_is_too_long_to_read_in_one_go(module: str) -> None:
     assert lines_of_code(FILES[module].read_text()) <= MAX_LINES_OF_CODE
+
+
+def test_one_training_step_is_read_in_an_hour() -> None:
+    lines = {module: len(FILES[module].read_text().splitlines()) for module in TRAINING_STEP}
+    assert sum(lines.values()) <= MAX_LINES_OF_A_TRAINING_STEP, lines
+
+
+def test_directly_in_src_is_what_a_training_step_passes_through() -> None:
+    direct = {name for name, path in FILES.items() if path.parent == ROOT / "src"}
+    assert direct == {*TRAINING_STEP, *COMMON}
+
+
+def test_every_package_says_what_it_is_for() -> None:
+    for folder in {path.parent for path in FILES.values()} - {ROOT / "src"}:
+        assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), folder
