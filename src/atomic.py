@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 LINK = "it is a symbolic link: remove it, or name the file it points to"
@@ -19,13 +20,29 @@ NO_FILE = "it is no regular file"
 TOO_LARGE = "it is too large"
 
 
+class NotWritten(OSError):
+    """A file could not be written; what it would have held is kept for another attempt."""
+
+    def __init__(self, error: OSError, path: Path, data: bytes) -> None:
+        """`error` says why."""
+        super().__init__(error.errno, error.strerror, str(path))
+        self.path = path
+        self.data = data
+
+
+@contextlib.contextmanager
+def open_regular(path: Path) -> Iterator[io.BufferedReader]:
+    """A regular file to read. Raises OSError, with a reason that can be shown, for any other."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, NO_FILE, str(path))
+        yield file
+
+
 def read_whole(path: Path, limit: int) -> bytes:
     """A regular file of at most `limit` bytes. Raises OSError, with a reason that can be shown."""
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, NO_FILE, str(path))
-        if status.st_size > limit:
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > limit:
             raise OSError(errno.EFBIG, f"{TOO_LARGE}, above {_megabytes(limit)}", str(path))
         data = file.read(limit + 1)  # one that grows
     if len(data) > limit:
@@ -44,20 +61,23 @@ def check_replaceable(path: Path) -> None:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Put `data` in place of the file `path` or, if that fails (OSError), leave all as it was."""
+    """Put `data` in place of the file `path`. If that fails (NotWritten) all is as it was."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    check_replaceable(path)
     try:
-        write_new(temporary, [data])
-        temporary.replace(path)
-    except BaseException:  # Ctrl-C too
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # or a power cut could take the new name back
-    finally:
-        os.close(folder)
+        check_replaceable(path)
+        try:
+            write_new(temporary, [data])
+            temporary.replace(path)
+        except BaseException:  # Ctrl-C too
+            temporary.unlink(missing_ok=True)
+            raise
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # or a power cut could take the new name back
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise NotWritten(error, path, data) from error
 
 
 def write_new(path: Path, content: Iterable[bytes | memoryview]) -> None:

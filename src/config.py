@@ -34,13 +34,14 @@ def flag(
     choices: Sequence[str] = (),
     low: float | None = None,
     high: float | None = None,
-    code: bool = False,
+    code: Sequence[str] = (),
 ) -> Any:
     """A flag: its default, what it means, and which values it takes (runs/schema.py).
 
-    The value of a `code` flag may be my_file.py:MyClass, which is executed: see envs/trust.py.
+    The value of a flag with `code` is one of these names or my_file.py:MyClass, which is executed:
+    see envs/trust.py.
     """
-    limits = {"help": help, "choices": tuple(choices), "low": low, "high": high, "code": code}
+    limits = {"help": help, "choices": tuple(choices), "low": low, "high": high, "code": tuple(code)}
     return dataclasses.field(default=default, metadata=limits)
 
 
@@ -98,7 +99,7 @@ class EnvironmentSettings(StateSettings):
     environment: str = flag(
         "ale",
         "ale: Atari games; gym: Gymnasium's; my_env.py:MyClass: a class of your own",
-        code=True,
+        code=("ale", "gym"),
     )
     frame_skip: int | None = flag(
         4,
@@ -191,8 +192,15 @@ class NetworkSettings(LearningSettings):
     clip_error: float = flag(1.0, "clip TD errors to +-this; 0 disables clipping", low=0)
     loss: str = flag(
         "clipped",
-        "loss of a TD error: clipped: squared up to --clip_error, linear beyond; mse: squared",
+        "loss of a TD error: clipped: squared up to --clip_error (of quantiles, their kappa), "
+        "linear beyond; mse: squared",
         choices=("clipped", "mse"),
+    )
+    target: str = flag(
+        "standard",
+        "what the network learns to predict: standard: as --double_q and --munchausen say; "
+        "my_target.py:my_target: a function of your own",
+        code=("standard",),
     )
     double_q: bool = flag(
         False,
@@ -224,7 +232,7 @@ class NetworkSettings(LearningSettings):
         "nature",
         "the layers up to the features: nature (Mnih et al. 2015), nips (Mnih et al. 2013), impala "
         "(Espeholt et al. 2018), or my_network.py:MyNetwork: a class of your own",
-        code=True,
+        code=("nature", "nips", "impala"),
     )
     network_width: float = flag(
         1.0, "factor by which the layers up to the features have more filters", low=0.05, high=16
@@ -310,7 +318,6 @@ class WatchSettings:
     )
     volume: float = flag(0.5, "loudness of the sound; the keys [ and ] change it", low=0, high=1)
     video_file: Path | None = flag(None, "film the game into this .mov, .mp4 or .gif file")
-    frames: bool = flag(True, "./record.sh keeps the frames as PNG files too")
     overlay: str = flag(
         "none", "mind: the film shows the agent's view beside the game", choices=("none", "mind")
     )
@@ -320,6 +327,9 @@ class WatchSettings:
         4, "filters shown of each convolutional layer", low=1, high=1000
     )
     visualization_file: Path | None = flag(None, "write the filter page to this .html file")
+    tensorboard: Path | None = flag(
+        None, "write curves, filters and films for TensorBoard into this folder"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -348,13 +358,24 @@ class RunSettings:
         low=0,
         high=1_000_000,
     )
-    overwrite: bool = flag(False, "replace the files of an earlier run of the same name")
+    keep_snapshots: int = flag(
+        0,
+        "newest snapshots that are kept, beside the one with the best score; 0: all",
+        low=0,
+        high=1_000_000,
+    )
+    overwrite: bool = flag(False, "replace files that are there already")
     preset: str = flag(DEFAULT_PRESET, "presets/<name>.toml, or a file of flags")
     random_seed: int | None = flag(None, "the same seed gives the same run", low=0, high=2**63 - 1)
     log_level: str = flag(
         "INFO",
         "least severe messages that are shown",
         choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+    )
+    log: str = flag(
+        "text",
+        "json: what happens as JSON on standard output, an object a line, for other programs",
+        choices=("text", "json"),
     )
 
 
@@ -382,8 +403,8 @@ GROUPS: dict[str, Any] = {
 FROM_SNAPSHOT = tuple(
     """environment frame_skip repeat_action_probability minimal_action_set color_averaging
     frame_maximum resize screen_width screen_height history_length zero_history batch_norm bias
-    padding random_starts random_ties noisy dueling distribution atoms value_min value_max network
-    network_width normalization""".split()
+    padding random_starts random_ties exploration_rate_test noisy dueling distribution atoms
+    value_min value_max network network_width normalization""".split()
 )
 
 # What presets/ and the flags' defaults say of Atari games alone. Other environments skip frames and
@@ -422,8 +443,8 @@ def _value(name: str) -> Value:
 
 
 VALUES = {name: _value(name) for name in FIELDS}
-# Flags whose value may name code; what a file says of them counts only if the user agrees.
-CODE = tuple(name for name, field in FIELDS.items() if field.metadata["code"])
+# Flags whose value may name code, and their values that do not.
+CODE = {name: f.metadata["code"] for name, f in FIELDS.items() if f.metadata["code"]}
 
 
 def check(name: str, value: Any) -> Any:
@@ -468,6 +489,10 @@ def check_together(config: Config) -> None:
 
 def _check_research(c: Config) -> None:
     """Raise UserError for combinations of methods that make no sense, each with the reason."""
+    if c.target != "standard" and (c.munchausen or c.double_q):
+        raise UserError(
+            "--target takes the place of --double_q and --munchausen: leave them out, or it."
+        )
     if c.munchausen and c.double_q:
         raise UserError(
             "--munchausen true values actions softly and takes no maximum, which is what "
@@ -484,8 +509,11 @@ def _check_research(c: Config) -> None:
         raise UserError("--value_min is not below --value_max.")
     if c.distribution != "none" and c.atoms == 1:
         raise UserError("--atoms 1 is no distribution: give at least 2, or 0 for the paper's.")
-    if c.distribution == "c51" and c.loss == "mse":
-        raise UserError("--loss is for values and quantiles; c51 has a loss of its own: leave it.")
+    if c.distribution != "none" and c.loss == "mse":
+        raise UserError(
+            f"--loss mse is for values; --distribution {c.distribution} has a loss of its own: "
+            "leave one of them out."
+        )
     if c.batch_norm and c.normalization == "layer":
         raise UserError("--batch_norm true and --normalization layer do the same: take one.")
     if c.batch_norm and c.noisy:
@@ -501,7 +529,7 @@ def _check_research(c: Config) -> None:
 def _check_neon(c: Config) -> None:
     plain = NetworkSettings()
     names = (
-        "double_q munchausen dueling distribution noisy prioritized network network_width "
+        "target double_q munchausen dueling distribution noisy prioritized network network_width "
         "normalization loss reset_steps"
     ).split()
     for name in names:
@@ -541,7 +569,7 @@ def unknown_flag(name: str) -> UserError:
     near = difflib.get_close_matches(name[:60], known, 3, 0.6)
     hint = f" Did you mean {' or '.join('--' + n for n in near)}?" if near else ""
     word = name if name.isidentifier() and len(name) <= 60 else shown(name)
-    return UserError(f"There is no flag --{word}.{hint} See --help.")
+    return UserError(f"There is no flag --{word}.{hint} See --help all.")
 
 
 def read_preset(name: str) -> dict[str, Any]:

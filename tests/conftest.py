@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from runs import files, resume, verbs
+from envs import roms, trust
+from runs import paths, verbs
 
 try:
     import torch
@@ -21,10 +22,16 @@ else:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder that the program takes for its own, and works in."""
-    for module in (files, resume, verbs):
+    for module in (paths, verbs, roms):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def trusted(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tests agree to is not agreed to in this clone."""
+    monkeypatch.setattr(trust, "FOLDER", tmp_path_factory.mktemp("trusted"))
 
 
 @pytest.fixture(autouse=True)

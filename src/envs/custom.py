@@ -1,4 +1,4 @@
-"""Environments of your own: a class in a file of yours, named path/to/my_env.py:MyEnvironment."""
+"""Code of your own: a class in a file of yours, named path/to/my_env.py:MyEnvironment."""
 
 from __future__ import annotations
 
@@ -9,33 +9,34 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from config import ROOT, EnvironmentSettings
+from config import CODE, ROOT, EnvironmentSettings
 from envs.preprocessing import PreprocessedEnvironment
-from errors import UserError, shown_traceback
+from errors import UserError, shown, shown_traceback
 
 
-def environment_name(text: str) -> str:
-    """`text` as a value of --environment, its file found and named so that it is found again.
+def code_name(flag: str, text: str) -> str:
+    """`text` as a value of --environment or --network, its file named so that it is found again.
 
     A file is looked for from the current folder, then from the clone's; one inside the clone is
     named relative to it, another one with its full path. Raises UserError if there is none.
     """
-    if text in ("ale", "gym"):
+    if text in CODE[flag]:
         return text
     file, colon, name = text.rpartition(":")
     if not colon or not file.endswith(".py") or not name.isidentifier():
-        raise UserError(f"--environment is ale, gym or my_env.py:MyEnvironment, not {text!r}.")
+        names = ", ".join(CODE[flag])
+        raise UserError(f"--{flag} is {names} or my_file.py:MyClass, not {shown(text)}.")
     for path in (Path(file), ROOT / file):
         if path.is_file():
             path = path.resolve()
             return f"{path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}:{name}"
-    raise UserError(f"There is no file {file} with an environment {name}.")
+    raise UserError(f"There is no file {file} with a class {name}: --{flag} needs one.")
 
 
 def make_own_environment(
     settings: EnvironmentSettings, *, name: str, game: str, random_seed: int
 ) -> PreprocessedEnvironment:
-    """The environment that `name`, of `environment_name`, stands for.
+    """The environment that `name`, of `code_name`, stands for.
 
     Its class is called with those of game, random_seed, frame_skip, screen_width and screen_height
     that it declares. If it declares no frame_skip, actions are repeated by PreprocessedEnvironment.

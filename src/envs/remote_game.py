@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from config import ROOT, Config
 from envs.worker import Opening
-from errors import UserError
+from errors import PartDied, UserError
 from game import Step
 from state_buffer import StateBuffer
 
@@ -69,7 +69,8 @@ class Worker:
             self.messages = {}
 
     def take(self, number: int) -> Any:
-        """The answer of game `number`. Raises UserError if a game cannot go on."""
+        """The answer of game `number`. Raises UserError if a game cannot go on, PartDied if the
+        process is gone."""
         while number not in self.answers:
             try:
                 answers = self.connection.recv()
@@ -86,7 +87,7 @@ class Worker:
         except ConnectionError:
             raise self._dead() from None
 
-    def _dead(self) -> UserError:
+    def _dead(self) -> PartDied:
         """What to say of a process that is gone."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(PATIENCE)
@@ -98,9 +99,7 @@ class Worker:
             how += ", as the system does when memory runs out"
         names = ", ".join(map(str, self.numbers))
         games = f"game {names}" if len(self.numbers) == 1 else f"games {names}"
-        return UserError(
-            f"The process that played {games} {how}: what was saved is whole, go on from there."
-        )
+        return PartDied(f"The process that played {games} {how}: what was saved is whole.")
 
 
 def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:

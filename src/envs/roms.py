@@ -11,12 +11,16 @@ from pathlib import Path
 import ale_py
 import ale_py.roms
 
+from atomic import read_whole
+from config import ROOT
 from errors import UserError
 
 logger = logging.getLogger(__name__)
 
 # Games for several players at once, which a single agent cannot load.
 MULTIPLAYER = {"combat", "joust", "maze_craze", "warlords"}
+ROM_BYTES = 1 << 20  # the largest ROMs have 64 kB
+ENDINGS = (".bin", ".rom", ".a26")
 
 
 def known_games() -> list[str]:
@@ -42,6 +46,7 @@ def find_rom(game: str) -> Path:
     """
     path, name = Path(game), game_name(game)
     if path.is_file():
+        rom_md5(path)
         if not ale_py.ALEInterface.isSupportedROM(str(path)):
             raise UserError(
                 f"ALE does not know the ROM {path} (md5 {rom_md5(path)}): only the games it has "
@@ -61,11 +66,28 @@ def find_rom(game: str) -> Path:
     raise UserError(f"There is no ROM file {game} and no game of that name{_near(name)}.")
 
 
+def rom_of_game(game: str) -> Path:
+    """The ROM of the game that a file says it is of: the user's own in roms/, else ALE's.
+
+    Raises UserError if there is none.
+    """
+    name = game_name(game)
+    for ending in ENDINGS:
+        own = ROOT / "roms" / f"{name}{ending}"
+        if own.is_file():
+            return find_rom(str(own))
+    return find_rom(name)
+
+
 def _near(name: str) -> str:
     names = difflib.get_close_matches(name, known_games(), 3, 0.5)
     return f"; did you mean {' or '.join(names)}?" if names else ""
 
 
 def rom_md5(rom: Path) -> str:
-    """The md5 sum of a ROM file, by which ALE knows the game."""
-    return hashlib.md5(rom.read_bytes(), usedforsecurity=False).hexdigest()
+    """The md5 sum of a ROM file, by which ALE knows the game. Raises UserError."""
+    try:
+        content = read_whole(rom, ROM_BYTES)
+    except OSError as error:
+        raise UserError(f"The ROM {rom} cannot be read: {error.strerror}.") from None
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()

@@ -1,42 +1,143 @@
-"""What a snapshot may ask for. It may come from anybody, so it must not say which code is to run:
-nothing but Gymnasium's packages that are installed here, and environments that lie in this clone.
+"""What of a file from somebody else may run here: nothing, unless the user has said so.
+
+A snapshot or a checkpoint may say which class of which file it was trained with. That file is
+executed only if the command line names it, or if the user agrees at a terminal, once for that class
+of that very file. What was agreed to is kept in .trusted/ of the clone, beside a key that signs the
+clone's own checkpoints: who can write there can write the program itself.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 import re
+import secrets
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from config import ROOT
-from errors import UserError
+from atomic import read_whole, write_atomically
+from config import CODE, ROOT
+from errors import UserError, shown
+from runs.schema import is_plain
+
+CODE_BYTES = 1 << 24  # of a file of code
+FOLDER = ROOT / ".trusted"
+STORE = "agreed.json"  # the hashes of what was agreed to
+KEY = "key"
 
 
-def trusted_environment(path: Path, environment: str) -> str:
-    """The --environment that snapshot `path` was trained in. Raises UserError if it is foreign."""
-    if environment in ("ale", "gym"):
-        return environment
-    file, _, name = environment.rpartition(":")
-    known = (ROOT / file).resolve()
-    if Path(file).is_absolute() or not known.is_relative_to(ROOT):
+def trusted_code(path: Path, flag: str, value: str) -> str:
+    """The value of --`flag` with which snapshot or checkpoint `path` was trained.
+
+    Raises UserError if it names code that the user has not agreed to.
+    """
+    if value in CODE[flag]:
+        return value
+    file, _, name = value.rpartition(":")
+    if not file.endswith(".py") or not name.isidentifier() or not is_plain(value):
+        raise UserError(f"{path} was trained with --{flag} {shown(value)}, which is no such value.")
+    source = (ROOT / file).resolve()  # or `file` itself if it is a full path
+    found = f"{source}:{name}"
+    try:
+        digest = _digest(source, name)
+    except OSError as error:
         raise UserError(
-            f"{path} was trained in an environment outside of {ROOT}; if you trust the code of "
-            f"that file, add --environment {environment}"
+            f"{path} was trained with --{flag} {value}, which cannot be read ({error.strerror}): "
+            f"say where it is with --{flag} FILE.py:{name}"
+        ) from None
+    if digest in _agreed():
+        return found
+    if not agrees(f"{path} asks to run the class {name} of the file {source}. Run it?"):
+        raise UserError(
+            f"{path} was trained with the code of a file, which runs only if you say so: if you "
+            f"trust it, add --{flag} {found}"
         )
-    return f"{known}:{name}"
+    remember_code(found)
+    return found
+
+
+def remember_code(value: str) -> None:
+    """The user has named `value`, of `code_name`, on the command line or agreed to it."""
+    file, colon, name = value.rpartition(":")
+    if not colon:
+        return
+    try:
+        agreed = _agreed() | {_digest(ROOT / file, name)}
+        _write(STORE, json.dumps(sorted(agreed)).encode())
+    except OSError:
+        return  # then it is asked again
+
+
+def agrees(question: str) -> bool:
+    """Whether somebody at a terminal says yes."""
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def sign(digest: str) -> str:
+    """The clone's signature of a checkpoint's hash; "" where it cannot keep a key."""
+    key = _key()
+    return hmac.new(key, digest.encode(), hashlib.sha256).hexdigest() if key else ""
+
+
+def is_ours(digest: str, signature: object) -> bool:
+    """Whether this clone has signed a checkpoint with that hash."""
+    return (
+        isinstance(signature, str)
+        and signature.isascii()
+        and bool(signature)
+        and (hmac.compare_digest(sign(digest), signature))
+    )
 
 
 def trusted_game(path: Path, game: Any) -> str:
     """The game of snapshot `path`, not one of ALE's. Raises UserError if it is none or foreign."""
-    if not isinstance(game, str) or not re.fullmatch(r"(\w+:)?[\w./-]*\w", game):
-        raise UserError(f"{path} says that it plays {game!r:.60}, which no environment is called.")
+    if not isinstance(game, str) or not re.fullmatch(r"(\w+:)?[\w./-]{0,200}\w", game, re.ASCII):
+        raise UserError(f"{path} says that it plays {shown(game)}, which no environment is called.")
     package, colon, _ = game.partition(":")
     if colon and not any(_needs_gymnasium(name) for name in _distributions(package)):
         raise UserError(
             f"{path} plays {game}, but no package {package} for Gymnasium is installed: install it."
         )
     return game
+
+
+def _key() -> bytes:
+    try:
+        return read_whole(FOLDER / KEY, 64)
+    except FileNotFoundError:
+        key = secrets.token_hex(32).encode()
+    except OSError:
+        return b""
+    try:
+        _write(KEY, key)
+    except OSError:
+        return b""
+    return key
+
+
+def _agreed() -> set[str]:
+    try:
+        found = json.loads(read_whole(FOLDER / STORE, 1 << 20))
+    except (OSError, ValueError, RecursionError):
+        return set()
+    return {each for each in found if isinstance(each, str)} if isinstance(found, list) else set()
+
+
+def _write(name: str, data: bytes) -> None:
+    FOLDER.mkdir(mode=0o700, exist_ok=True)
+    write_atomically(FOLDER / name, data)
+
+
+def _digest(file: Path, name: str) -> str:
+    """Of a class of a file: the same class elsewhere, or another one in it, is another digest."""
+    content = hashlib.sha256(read_whole(file, CODE_BYTES)).hexdigest()
+    return hashlib.sha256(f"{file.resolve()}\n{name}\n{content}".encode()).hexdigest()
 
 
 def _distributions(package: str) -> list[str]:

@@ -7,6 +7,7 @@ run. Whatever a run decides from must be among them, or a resumed run goes anoth
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -16,10 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent import Callback, Phase
-from errors import Diverged, UserError
+from envs.trust import agrees
+from errors import Diverged, UserError, shown
 from replay.compressed import SEGMENT, CompressedScreens, check_segment, decode, encode
 from replay_memory import ReplayMemory
 from runs.checkpoint_files import Checkpoint, file_name, numbers, remove_all_but, write_checkpoint
+from runs.manifest import check_array
 from runs.position import Position, position
 from runs.provenance import about_run
 from runs.run import Run
@@ -27,6 +30,9 @@ from runs.run import Run
 logger = logging.getLogger(__name__)
 
 RING = ("actions", "rewards", "terminals", "begins")  # arrays of a replay memory, a slot each
+# What a checkpoint of another run, or one that is no checkpoint, runs into.
+_MISFITS: tuple[type[Exception], ...] = (ArithmeticError, AttributeError, LookupError, MemoryError)
+_MISFITS += (OSError, RecursionError, RuntimeError, SystemError, TypeError, ValueError)
 Index = NDArray[np.int64]  # (segments, 4): version, number of the file, offset and length in it
 
 
@@ -45,6 +51,7 @@ class Checkpointer(Callback):
         assert parts.network and parts.memory
         self.network, self.memory = parts.network, parts.memory
         self.last: Checkpoint | None = None
+        self.failed: Position | None = None  # where one was due and could not be written
         segments = -(-self.memory.slots // SEGMENT)
         self.index = [np.zeros((segments, 4), np.int64) for _ in self.memory.added]
         self.due = time.monotonic() + 60 * self.minutes
@@ -65,19 +72,28 @@ class Checkpointer(Callback):
         """
         if not self.minutes:
             return
+        self.failed = at
         try:
-            self._save(at, max(numbers(self.folder), default=0) + 1)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            before = self.last.number if self.last else 0
+            self._save(at, max([before, *numbers(self.folder)]) + 1)
+            self.failed = None
         except OSError as error:
-            before = f"the one at {self.at()} stays" if self.last else "there is none yet"
-            logger.error("Cannot write a checkpoint (%s): %s.", error.strerror, before)
+            kept = f"the one at {self.at()} stays" if self.at() else "there is none"
+            logger.error("Cannot write a checkpoint (%s): %s.", error.strerror, kept)
         self.due = time.monotonic() + 60 * self.minutes
 
     def at(self) -> Position | None:
-        """Where the last checkpoint is."""
-        return position(self.last) if self.last else None
+        """Where the newest checkpoint is, if all its files are there."""
+        if not self.last:
+            return None
+        manifest = file_name(self.last.number, "json")
+        is_whole = (self.folder / manifest).is_file() and not self.last.missing(self.last.files)
+        return position(self.last) if is_whole else None
 
     def _save(self, at: Position, number: int) -> None:
         agent, memory = self.agent, self.memory
+        self._forget_lost_screens()
         games = [game.get_state() for game in self.games]
         network = self.network.get_state()
         if not all(np.isfinite(array).all() for array in network.values()):
@@ -121,7 +137,19 @@ class Checkpointer(Callback):
             ),
         )
         self.index = index
+        if lost := self.last.missing(self.last.files):
+            raise OSError(errno.ENOENT, f"{lost[0]} has disappeared")
         remove_all_but(self.folder, [each for each in (kept, self.last) if each])
+
+    def _forget_lost_screens(self) -> None:
+        """Screens of files that somebody has removed are written again: they are in memory."""
+        if not self.last:
+            return
+        for name in self.last.missing(name for name in self.last.files if "screens" in name):
+            logger.warning("%s has disappeared: its screens are written again.", name)
+            number = int(name.partition(".")[0])
+            for index in self.index:
+                index[index[:, 1] == number] = 0
 
     def _files_of(self, index: list[Index], number: int) -> dict[str, dict[str, Any]]:
         """The files before checkpoint `number` in which screens of `index` are."""
@@ -135,48 +163,94 @@ class Checkpointer(Callback):
         """Continue from `checkpoint`. Raises UserError if it is of another run."""
         try:
             self._restore(checkpoint)
-        except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as e:
+        except _MISFITS as error:
             raise UserError(
-                f"The checkpoint in {checkpoint.folder} does not fit this run ({e}): resume from a "
-                "snapshot instead."
-            ) from e
+                f"The checkpoint in {checkpoint.folder} does not fit this run ({shown(str(error))})"
+                ": resume from a snapshot instead."
+            ) from error
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         agent, memory, stats, state = self.agent, self.memory, self.stats, checkpoint.state
         arrays = checkpoint.arrays()
+        if len(state["added"]) != len(memory.added):
+            raise ValueError("it is of another number of games")
+        for name, array in arrays.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise ValueError(f"its {name} is not all finite")
+        slots = len(memory.added) * memory.slots
+        learned = arrays.get("network.learned.indices", np.zeros(0, np.int64))
+        if learned.dtype != np.int64 or (learned < 0).any() or (learned >= slots).any():
+            raise ValueError("it has learned from steps that there are not")
+        self._restore_memory(checkpoint, arrays)
         self.network.set_state(_below("network.", arrays))
-        agent.total_train_steps = int(state["total_train_steps"])
+        memory.sampler.set_state(state["sampler"] | _below("sampler.", arrays))
+        agent.total_train_steps = state["total_train_steps"]
         agent.rng.bit_generator.state = state["exploration"]
+        self._restore_games(checkpoint, arrays)
+        stats.validation_states = arrays.get("validation_states")
+        if stats.validation_states is not None:
+            like = memory.block[:, : memory.history]
+            check_array(stats.validation_states, like, "validation states")
+        stats.set_state(state["statistics"])
+        self.last = checkpoint
+
+    def _restore_memory(self, checkpoint: Checkpoint, arrays: dict[str, NDArray[Any]]) -> None:
+        memory, state = self.memory, checkpoint.state
         memory.added[:] = state["added"]
         memory.beginning[:] = state["beginning"]
-        for i, added in enumerate(memory.added.tolist()):
+        for i, added in enumerate(state["added"]):
+            filled = min(added, memory.slots)
             for name in RING:
-                getattr(memory, name)[i, : min(added, memory.slots)] = arrays[f"memory.{i}.{name}"]
-            index = arrays[f"memory.{i}.index"]
-            if index.shape != self.index[i].shape or index.dtype != np.int64:
-                raise ValueError("the replay memory has another size")
+                mine, key = getattr(memory, name)[i, :filled], f"memory.{i}.{name}"
+                mine[:] = check_array(arrays.get(key), mine, name)
+            if (memory.actions[i] >= self.agent.num_actions).any():
+                raise ValueError("it has actions that the game has not")
+            index = check_array(arrays.get(f"memory.{i}.index"), self.index[i], "screens")
+            versions = _plan(memory, i, np.zeros_like(index), 0)[:, 0]
+            if (index[:, 0] != versions).any() or (index < 0)[:, 1:].any():
+                raise ValueError("its screens are not those of its steps")
+            if index[versions == 0].any():
+                raise ValueError("it has screens of no steps")
             self.index[i] = index
             _read_screens(memory, i, index, checkpoint)
-        memory.sampler.set_state(state["sampler"] | _below("sampler.", arrays))
-        stats.set_state(state["statistics"])
-        stats.validation_states = arrays.get("validation_states")
-        at = position(checkpoint)
+
+    def _restore_games(self, checkpoint: Checkpoint, arrays: dict[str, NDArray[Any]]) -> None:
+        at, state = position(checkpoint), checkpoint.state
+        trusted = self._trusts(checkpoint)
         for i, (game, stream) in enumerate(zip(self.games, state["games"], strict=True)):
-            environment = arrays.get(f"game.{i}.environment")
+            environment = arrays.get(f"game.{i}.environment") if trusted else None
             game.set_state(
                 {
                     "stream": stream,
-                    "screens": arrays[f"game.{i}.screens"],
+                    "screens": check_array(
+                        arrays.get(f"game.{i}.screens"), game.buffer.screens, "states"
+                    ),
                     "environment": None if environment is None else environment.tobytes(),
                 }
             )
             if environment is None:
-                logger.warning("This environment cannot save its state: it begins a new game.")
+                if trusted:
+                    logger.warning("This environment cannot save its state: it begins a new game.")
                 game.set_mode("test" if at.phase == "test" else "train")
-                remember = at.phase != "test" or agent.settings.remember_all
-                agent.restart([i], remember=remember)
-                stats.running[i] = 0.0
-        self.last = checkpoint
+                remember = at.phase != "test" or self.agent.settings.remember_all
+                self.agent.restart([i], remember=remember)
+                state["statistics"]["running"][i] = 0.0
+
+    def _trusts(self, checkpoint: Checkpoint) -> bool:
+        """Whether to hand the games' states to the emulator, which believes whatever they say."""
+        if checkpoint.ours:
+            return True
+        if agrees(
+            f"The checkpoint in {checkpoint.folder} was not written here. Do you trust its author, "
+            "and hand its games' states to the emulator?"
+        ):
+            return True
+        logger.warning(
+            "The checkpoint in %s was not written by this clone, so that its games' states are not "
+            "used: new games begin.",
+            checkpoint.folder,
+        )
+        return False
 
 
 def _below(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -240,6 +314,8 @@ def _read_screens(memory: ReplayMemory, game: int, index: Index, checkpoint: Che
             break
         segment = bytes(files[number][offset : offset + length])
         if compressed:
+            if not checkpoint.ours:  # or what is in it would be found out in the middle of the run
+                decode(segment, last - first, *memory.block.shape[2:])
             check_segment(segment, last - first)
             segments.append(segment)
         else:

@@ -1,23 +1,29 @@
-"""A run's checkpoints on disk: what makes one valid, and the lock that keeps a run to one process.
+"""A run's checkpoints on disk, and what makes one valid.
 
 A folder holds, by number, the last two checkpoints of one run:
     000012.json     the manifest: all that is not an array, and size and SHA-256 of the other files
     000012.npz      arrays: networks, optimizer, actions, rewards ..., the index of the screens
-    000012.screens  segments of compressed screens (screen_store.py) that were new at that time
+    000012.screens  segments of compressed screens (replay/compressed.py) that were new at that time
 A manifest is renamed into place last and makes its checkpoint valid. Files of screens are written
-once and used by later checkpoints too, until none needs them. Nothing in here can run code.
+once and used by later checkpoints too, until none needs them.
+
+A checkpoint may come from anybody. Its hashes prove that it is whole, not that it is honest, so all
+that it says is checked (runs/manifest.py). Its signature proves that this clone has written it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import hashlib
 import io
 import json
+import math
 import mmap
 import os
 import re
+import stat
+import struct
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,11 +33,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atomic import write_atomically
-from errors import UserError
+from atomic import open_regular, read_whole, write_atomically, write_new
+from envs.trust import is_ours, sign
+from errors import UserError, shown
+from runs.manifest import check_state
+from runs.schema import COUNT, Value, record
 
-FORMAT = 1
-NAME = re.compile(r"\.?(\d{6,})\.(json|npz|screens)(\.\d+\.tmp)?")
+FORMAT = 2
+NAME = re.compile(r"\.?([0-9]{6,12})\.(json|npz|screens)(\.[0-9]+\.tmp)?")
+MANIFEST_BYTES = 1 << 24  # a run of 200 epochs has 200 kB
+ARRAY_BYTES = 1 << 30
+MAX_ARRAYS = 20_000  # a run of 1,024 games has about 10,000
+MAX_FILES = 10_000
+_UNREADABLE = (zipfile.BadZipFile, EOFError, KeyError, MemoryError, RuntimeError, struct.error)
+FILE = {"bytes": COUNT, "sha256": Value(kind=str, longest=64)}
 
 
 @dataclass(frozen=True)
@@ -42,17 +57,17 @@ class Checkpoint:
     number: int
     state: dict[str, Any]  # all that is not an array
     files: dict[str, dict[str, Any]]  # size and SHA-256 of its files, by name
+    ours: bool = True  # whether this clone has written it
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Its arrays by name. Raises ValueError or OSError if they cannot be read."""
         path = self.folder / file_name(self.number, "npz")
         try:
-            with zipfile.ZipFile(path) as parts:  # stored as they are, so never larger than this
-                if any(part.compress_type != zipfile.ZIP_STORED for part in parts.infolist()):
-                    raise ValueError("its arrays are packed in an unknown way")
+            with open_regular(path) as file, zipfile.ZipFile(file) as parts:
+                _check_arrays(parts, os.fstat(file.fileno()).st_size)
             with np.load(path, allow_pickle=False) as arrays:
                 return dict(arrays)
-        except (zipfile.BadZipFile, EOFError, KeyError, MemoryError) as error:
+        except _UNREADABLE as error:
             raise ValueError("its arrays cannot be read") from error
 
     def screens(self, number: int) -> mmap.mmap:
@@ -60,8 +75,21 @@ class Checkpoint:
         name = file_name(number, "screens")
         if name not in self.files:
             raise ValueError(f"{name} is not part of it")
-        with (self.folder / name).open("rb") as file:
+        with open_regular(self.folder / name) as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def missing(self, names: Iterable[str]) -> list[str]:
+        """Those of its files `names` that are gone or have another size."""
+        found = []
+        for name in names:
+            try:
+                status = (self.folder / name).lstat()
+            except OSError:
+                found.append(name)
+                continue
+            if not stat.S_ISREG(status.st_mode) or status.st_size != self.files[name]["bytes"]:
+                found.append(name)
+        return found
 
 
 def file_name(number: int, kind: str) -> str:
@@ -71,7 +99,7 @@ def file_name(number: int, kind: str) -> str:
 
 def numbers(folder: Path) -> list[int]:
     """The checkpoints there are in `folder`, valid or not, the newest first."""
-    found = (re.fullmatch(r"(\d{6,})\.json", path.name) for path in folder.glob("*.json"))
+    found = (re.fullmatch(r"([0-9]{6,12})\.json", path.name) for path in folder.glob("*.json"))
     return sorted((int(match[1]) for match in found if match), reverse=True)
 
 
@@ -90,29 +118,59 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 def read_checkpoint(folder: Path, number: int) -> Checkpoint:
     """A checkpoint, all of its files checked. Raises ValueError or OSError if it is not valid."""
     try:
-        manifest = json.loads((folder / file_name(number, "json")).read_bytes())
+        manifest = json.loads(read_whole(folder / file_name(number, "json"), MANIFEST_BYTES))
         body, digest = manifest["checkpoint"], manifest["sha256"]
         if digest != hashlib.sha256(_json(body)).hexdigest():
             raise ValueError("it is damaged")
         if body["format"] != FORMAT:
-            raise ValueError(f"it has format {body['format']}, this version reads {FORMAT}")
-        files = dict(body["files"])
-        wanted = {name: (int(file["bytes"]), str(file["sha256"])) for name, file in files.items()}
-        checkpoint = Checkpoint(folder, number, dict(body["state"]), files)
+            made = shown(body["format"])
+            raise ValueError(f"it has format {made}, this version reads {FORMAT}")
+        files = _check_files(body["files"])
+        ours = is_ours(digest, manifest.get("signature"))
+        checkpoint = Checkpoint(folder, number, check_state(body["state"]), files, ours)
+    except UserError as error:
+        raise ValueError(str(error).rstrip(".")) from error
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError("it is not a checkpoint") from error
     except ValueError as error:
         damaged = isinstance(error, json.JSONDecodeError | UnicodeDecodeError)
         raise ValueError("it is damaged" if damaged else str(error)) from error
-    for name, (size, digest) in wanted.items():
-        if not NAME.fullmatch(name):
-            raise ValueError("it is not a checkpoint")
-        with (folder / name).open("rb") as file:
-            if os.fstat(file.fileno()).st_size != size:
+    for name, wanted in files.items():
+        with open_regular(folder / name) as file:
+            if os.fstat(file.fileno()).st_size != wanted["bytes"]:
                 raise ValueError(f"its file {name} has the wrong size")
-            if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+            if hashlib.file_digest(file, "sha256").hexdigest() != wanted["sha256"]:
                 raise ValueError(f"its file {name} is damaged")
     return checkpoint
+
+
+def _check_files(files: Any) -> dict[str, dict[str, Any]]:
+    """The files of a manifest. Raises ValueError or UserError."""
+    if not isinstance(files, dict) or len(files) > MAX_FILES:
+        raise ValueError("it is not a checkpoint")
+    if not all(len(name) < 100 and NAME.fullmatch(name) for name in files):
+        raise ValueError("it is not a checkpoint")
+    return {name: record("its file", file, FILE) for name, file in files.items()}
+
+
+def _check_arrays(parts: zipfile.ZipFile, size: int) -> None:
+    """ValueError unless the arrays are no more than the bytes of the file, of plain numbers."""
+    members = parts.infolist()
+    if size > ARRAY_BYTES or len(members) > MAX_ARRAYS:
+        raise ValueError("its arrays are too large")
+    if any(part.compress_type != zipfile.ZIP_STORED for part in members):
+        raise ValueError("its arrays are packed in an unknown way")
+    if sum(part.file_size for part in members) > size:
+        raise ValueError("its arrays are more than its file")
+    for part in members:
+        with parts.open(part) as file:
+            if np.lib.format.read_magic(file) != (1, 0):
+                raise ValueError("its arrays cannot be read")
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        if dtype.hasobject or dtype.kind not in "biuf":
+            raise ValueError("its arrays are not of numbers")
+        if math.prod(shape) * dtype.itemsize > part.file_size:
+            raise ValueError("its arrays are more than its file")
 
 
 def write_checkpoint(
@@ -141,8 +199,12 @@ def write_checkpoint(
         name = file_name(number, "npz")
         files[name] = _write(folder / name, [packed.getbuffer()])
         body = {"format": FORMAT, "state": state, "files": files}
-        manifest = {"sha256": hashlib.sha256(_json(body)).hexdigest(), "checkpoint": body}
-        write_atomically(folder / file_name(number, "json"), _json(manifest))
+        digest = hashlib.sha256(_json(body)).hexdigest()
+        manifest = {"sha256": digest, "signature": sign(digest), "checkpoint": body}
+        data = _json(manifest)
+        if len(data) > MANIFEST_BYTES:
+            raise OSError(errno.EFBIG, "it would be too large to be read again")
+        write_atomically(folder / file_name(number, "json"), data)
     except BaseException:  # Ctrl-C too
         for kind in ("npz", "screens"):
             (folder / file_name(number, kind)).unlink(missing_ok=True)
@@ -160,47 +222,6 @@ def remove_all_but(folder: Path, kept: Iterable[Checkpoint]) -> None:
                 path.unlink()
 
 
-@contextlib.contextmanager
-def locked(folder: Path | None) -> Iterator[None]:
-    """Keep other processes from training a run that has its checkpoints in `folder`.
-
-    The system frees the lock when the process ends, however it ends. Raises UserError if another
-    process holds it.
-    """
-    if folder is None:
-        yield
-        return
-    path = folder.with_name(f"{folder.name}.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise UserError(f"Cannot write into {path.parent}: {error.strerror}.") from error
-    try:
-        _take(lock, folder)
-        yield
-    finally:
-        os.close(lock)
-
-
-def _take(lock: int, folder: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.read(lock, 20).decode(errors="replace") or "unknown"
-        raise UserError(
-            f"{folder.name} is being trained already, by process {owner}: wait for its end, or "
-            "give this run a label of its own."
-        ) from None
-    except OSError as error:
-        raise UserError(
-            f"Cannot lock {folder} ({error.strerror}): give a --checkpoint_path elsewhere."
-        ) from error
-    with contextlib.suppress(OSError):  # a full disk: the number is only for people
-        os.ftruncate(lock, 0)
-        os.write(lock, str(os.getpid()).encode())
-
-
 def _json(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
@@ -208,11 +229,13 @@ def _json(value: Any) -> bytes:
 def _write(path: Path, content: Iterable[bytes | memoryview]) -> dict[str, Any]:
     """Write a file and wait until it is on the disk; its size and SHA-256."""
     digest, size = hashlib.sha256(), 0
-    with path.open("wb") as file:
+
+    def counted() -> Iterator[bytes | memoryview]:
+        nonlocal size
         for part in content:
-            file.write(part)
             digest.update(part)
             size += len(part)
-        file.flush()
-        os.fsync(file.fileno())
+            yield part
+
+    write_new(path, counted())
     return {"bytes": size, "sha256": digest.hexdigest()}

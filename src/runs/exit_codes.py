@@ -1,15 +1,25 @@
-"""How a command ends: a sentence, and an exit code that scripts can use."""
+"""How a command ends: a sentence, and an exit code that scripts can use.
+
+0    done
+1    training diverged: its numbers are not finite; says from where to resume
+2    unusable input: a flag, a file or a machine that the command cannot work with
+3    not everything could be saved: names what is not on the disk
+4    a part died, such as a process that played games, or memory ran out; says how to resume
+130  stopped by Ctrl-C or a signal, as shells have it; says how to resume
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from errors import Diverged, UserError
+from errors import Diverged, PartDied, UserError, clean
 from runs.signals import treat_signals_as_interrupts
 
 if TYPE_CHECKING:
@@ -18,9 +28,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger("simple_dqn")
 
 DONE = 0
-DIVERGED = 1  # training came to numbers that are not finite
+DIVERGED = 1
 UNUSABLE_INPUT = 2
-STOPPED = 130  # by Ctrl-C or a signal, as shells have it
+NOT_SAVED = 3
+PART_DIED = 4
+STOPPED = 130
 
 
 @dataclass
@@ -34,24 +46,111 @@ class Ending:
 @contextlib.contextmanager
 def exit_code(verb: str) -> Iterator[Ending]:
     """Turn the ways in which a command can end into a sentence and an exit code."""
-    from runs.files import how_to_resume
-
-    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    logging.basicConfig(
+        format="%(message)s", level=logging.INFO, handlers=[Messages(sys.stderr)]
+    )
     treat_signals_as_interrupts()
     ending = Ending()
     try:
         yield ending
+        _settle(ending, intact=True)
         if ending.run and ending.run.agent.stopped:
-            ending.code = STOPPED
+            ending.code = ending.code or STOPPED
             if ending.run.agent.interrupted and ending.run.memory:
-                logger.info(how_to_resume(ending.run))
+                logger.info(how_to_resume(ending))
     except UserError as error:
-        print(f"{verb}: {error}", file=sys.stderr)
-        ending.code = UNUSABLE_INPUT
+        _end(ending, UNUSABLE_INPUT, f"{verb}: {error}")
     except Diverged as error:
-        hint = how_to_resume(ending.run) if ending.run else ""
-        print(f"{verb}: {error} {hint}", file=sys.stderr)
-        ending.code = DIVERGED
+        _end(ending, DIVERGED, f"{verb}: {error} {how_to_resume(ending)}")
+    except PartDied as error:
+        _end(ending, PART_DIED, f"{verb}: {error} {how_to_resume(ending)}")
     except KeyboardInterrupt:
-        print(f"\n{verb}: stopped.", file=sys.stderr)
-        ending.code = STOPPED
+        _end(ending, STOPPED, f"\n{verb}: stopped.")
+    except BrokenPipeError:  # whoever read what was printed has left
+        silence(1)
+    except (MemoryError, RuntimeError, OSError) as error:
+        if not (sentence := _of_the_world(error)):
+            raise
+        code = PART_DIED if ending.run else UNUSABLE_INPUT
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            code = NOT_SAVED
+        _end(ending, code, f"{verb}: {sentence} {how_to_resume(ending)}")
+    finally:
+        if not flush(sys.stdout):
+            say(f"{verb}: what was to be printed could not be written: the disk is full.")
+            ending.code = ending.code or NOT_SAVED
+            if isinstance(sys.exc_info()[1], SystemExit):  # --help
+                raise SystemExit(NOT_SAVED)
+
+
+def how_to_resume(ending: Ending) -> str:
+    """What to do with a run that has ended early; "" if none had begun."""
+    from runs.files import how_to_resume
+
+    return how_to_resume(ending.run) if ending.run and ending.run.memory else ""
+
+
+def _end(ending: Ending, code: int, sentence: str) -> None:
+    ending.code = code
+    _settle(ending, intact=False)
+    say(sentence.rstrip())
+
+
+def _settle(ending: Ending, *, intact: bool) -> None:
+    """Write what the run owes; if something is missing the command is not done."""
+    missing = ending.run.settle(intact=intact) if ending.run else []
+    if missing:
+        logger.error("Not saved: %s.", ", ".join(missing))
+        ending.code = ending.code or NOT_SAVED
+
+
+def _of_the_world(error: Exception) -> str:
+    """What to say of an error that is not the program's."""
+    text = str(error)
+    if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
+        return (
+            "There is not enough memory: free some, or take smaller screens, a smaller "
+            "--batch_size or --replay_size, or fewer --num_envs."
+        )
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'The system'}: {error.strerror}."
+    return ""
+
+
+class Messages(logging.StreamHandler):  # type: ignore[type-arg]
+    """Shows messages, whatever is in them, and is silent where nothing can be shown."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Without characters that are none to be shown."""
+        return clean(super().format(record))
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """A full disk behind `2> file` is no reason to stop."""
+        silence(2)
+
+
+def say(text: str) -> None:
+    """A line for people."""
+    try:
+        print(clean(text), file=sys.stderr, flush=True)
+    except OSError:
+        silence(2)
+
+
+def flush(stream: object) -> bool:
+    """Write out what was printed; False if that fails. A reader that has left is no failure."""
+    try:
+        stream.flush()  # type: ignore[attr-defined]
+    except BrokenPipeError:
+        silence(1)
+    except OSError:
+        silence(1)
+        return False
+    return True
+
+
+def silence(number: int) -> None:
+    """Nothing more is written to stdout (1) or stderr (2), whose end would fail too."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, number)
+    os.close(nothing)

@@ -1,9 +1,61 @@
-"""Where the snapshots of a run are."""
+"""Where a run's files are: its name says it, or the command line, and nothing else."""
 
 from __future__ import annotations
 
+import errno
 import glob
+import os
 from pathlib import Path
+from typing import Any
+
+from atomic import LINK
+from config import ROOT, Config, to_plain
+
+FOLDERS = ("checkpoints", "results", "snapshots")
+
+
+def run_paths(name: str) -> dict[str, Path]:
+    """Where a run of that name keeps its files, by flag."""
+    return {
+        "save_weights_prefix": ROOT / "snapshots" / name,
+        "csv_file": ROOT / "results" / f"{name}.csv",
+        "checkpoint_path": ROOT / "checkpoints" / name,
+    }
+
+
+def portable(path: Path) -> str:
+    """A path as files that are handed on have it: in the clone, told from its root."""
+    path = _absolute(path)
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+
+
+def portable_flags(config: Config) -> dict[str, Any]:
+    """Flag values for files that are handed on."""
+    flags = to_plain(config)
+    values = {name: getattr(config, name) for name in flags}
+    return flags | {name: portable(v) for name, v in values.items() if isinstance(v, Path)}
+
+
+def refuse_links(path: Path) -> None:
+    """Raise OSError if a link below checkpoints/, results/ or snapshots/ leads to `path`.
+
+    These folders themselves may be links, to a larger disk; what lies in them may come from others.
+    """
+    for folder in FOLDERS:
+        top = ROOT / folder
+        place = _absolute(path)
+        if not place.is_relative_to(top):
+            continue
+        for part in [place, *place.parents]:
+            if part == top:
+                break
+            if part.is_symlink():
+                raise OSError(errno.ELOOP, LINK, str(part))
+
+
+def _absolute(path: Path) -> Path:
+    """In full, links in it as they are."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 (Path.resolve follows links)
 
 
 def snapshot_path(prefix: Path, epoch: int) -> Path:
@@ -16,6 +68,6 @@ def earlier_snapshots(prefix: Path) -> list[Path]:
     found = {}
     for path in prefix.parent.glob(f"{glob.escape(prefix.name)}_*.pkl"):
         epoch = path.stem[len(prefix.name) + 1 :]
-        if epoch.isdecimal():
+        if epoch.isascii() and epoch.isdecimal() and len(epoch) < 10:
             found[int(epoch)] = path
     return [found[epoch] for epoch in sorted(found)]

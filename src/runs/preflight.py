@@ -2,56 +2,126 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import secrets
 from pathlib import Path
 
+from atomic import check_replaceable, read_whole
 from config import Config
+from engine.hardware import free_memory
 from errors import UserError
 from runs.checkpoint_files import file_name, numbers, remove_all_but
-from runs.paths import earlier_snapshots
+from runs.manifest import parse_row
+from runs.paths import earlier_snapshots, refuse_links
+from runs.run import Run
 from runs.verbs import Task
+from snapshot.safe_pickle import MAX_BYTES
 
 logger = logging.getLogger(__name__)
+
+# Of a snapshot's bytes in its file, as text: half of all bytes take two there.
+SNAPSHOT_GROWTH = 1.6
+# Bytes of memory that a transition of a minibatch takes per pixel of a screen, measured: states,
+# the layers' outputs and their gradients.
+MINIBATCH_BYTES = 60
 
 
 def check_files(task: Task) -> None:
     """Make the folders of the files to come, and take or set aside what is in their place.
 
-    Raises UserError if an earlier run is in the way.
+    Raises UserError if an earlier run is in the way, or something else than files.
     """
     config, folder = task.config, task.config.checkpoint_path
+    files = [path for path in (config.csv_file, config.visualization_file) if path]
+    if config.csv_file:
+        files.append(config.csv_file.with_suffix(".json"))
+    places = [*files, *(path for path in (config.save_weights_prefix, folder) if path)]
+    try:
+        for place in places:
+            refuse_links(place)
+        for file in files:
+            check_replaceable(file)
+    except OSError as error:
+        raise UserError(f"Cannot write {error.filename}: {error.strerror}.") from error
+    earlier = [] if task.verb == "resume" or config.start_epoch else _earlier(task)
     if folder and task.verb == "resume" and not task.checkpoint and numbers(folder):
         aside = folder.with_name(f"{folder.name}.before_epoch_{config.start_epoch + 1}")
         while aside.exists():
             aside = aside.with_name(f"{aside.name}_")
         folder.rename(aside)
         logger.info("The run's checkpoint is set aside in %s", aside)
-    wanted = [config.csv_file, config.save_weights_prefix, config.visualization_file]
-    for path in [*(path.parent for path in wanted if path), *([folder] if folder else [])]:
-        check_writable(path)
+    for parent in {*(path.parent for path in places), *([folder] if folder else [])}:
+        check_writable(parent)
     remove_leftovers(config)
-    if task.verb == "resume" or config.start_epoch:  # goes on with its files
-        return
+    for path in earlier:
+        path.unlink()
+    if folder and task.verb != "resume" and not config.start_epoch:
+        remove_all_but(folder, [])
+
+
+def _earlier(task: Task) -> list[Path]:
+    """The files of an earlier run that this one replaces. Raises UserError if it may not."""
+    config, folder = task.config, task.config.checkpoint_path
     snapshots = earlier_snapshots(config.save_weights_prefix) if config.save_weights_prefix else []
     manifests = [folder / file_name(n, "json") for n in numbers(folder)] if folder else []
     csvs = [config.csv_file] if config.csv_file and config.csv_file.exists() else []
     earlier = csvs + snapshots + manifests
-    if earlier and not config.overwrite:
-        ways = ["replace the files with --overwrite"]
-        if task.verb == "train":
-            ways.insert(0, f"give this run a label (./train.sh {config.game} LABEL)")
-        if snapshots or manifests:
-            ways.insert(0, f"go on with ./resume.sh {snapshots[-1] if snapshots else task.name}")
+    if not earlier or config.overwrite:
+        return earlier
+    if csvs and not snapshots and not manifests and _was_killed_early(csvs[0]):
+        logger.info("The run was stopped before its first checkpoint: it begins again.")
+        return earlier
+    ways = ["replace the files with --overwrite"]
+    if task.verb == "train":
+        ways.insert(0, f"give this run a label (./train.sh {config.game} LABEL)")
+    if snapshots or manifests:
+        ways.insert(0, f"resume it with ./resume.sh {snapshots[-1] if snapshots else task.name}")
+    raise UserError(
+        f"An earlier run has written {', '.join(str(p) for p in earlier[:2])}"
+        f"{' ...' if len(earlier) > 2 else ''}: {', or '.join(ways)}."
+    )
+
+
+def _was_killed_early(csv_file: Path) -> bool:
+    """Whether a CSV is all that a run left that would have made checkpoints: its random phase."""
+    try:
+        about = json.loads(read_whole(csv_file.with_suffix(".json"), 1 << 20))
+        flags = about["flags"]
+        header, *lines = read_whole(csv_file, 1 << 20).decode().splitlines()
+        rows = [parse_row(dict(zip(header.split(","), x.split(","), strict=True))) for x in lines]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, UserError):
+        return False
+    would_resume = bool(flags.get("checkpoint_minutes")) and bool(flags.get("train_steps"))
+    return would_resume and all(row["phase"] == "random" for row in rows)
+
+
+def check_memory(config: Config) -> None:
+    """Raise UserError if a minibatch cannot fit into the free memory."""
+    pixels = config.screen_width * config.screen_height
+    screens = config.history_length + config.n_step
+    needed = config.batch_size * pixels * (MINIBATCH_BYTES + 2 * screens)
+    if needed > free_memory():
         raise UserError(
-            f"An earlier run has written {', '.join(str(p) for p in earlier[:2])}"
-            f"{' ...' if len(earlier) > 2 else ''}: {', or '.join(ways)}."
+            f"--batch_size {config.batch_size} takes {needed / 1e9:.1f} GB but "
+            f"{free_memory() / 1e9:.1f} GB are free: take a smaller one, or smaller screens."
         )
-    for path in earlier:
-        path.unlink()
-    if folder:
-        remove_all_but(folder, [])
+
+
+def check_snapshot(parts: Run) -> None:
+    """Raise UserError if the snapshots of a run would be too large to be read again."""
+    if not parts.network or not parts.task.config.save_weights_prefix:
+        return
+    state = parts.network.get_state()
+    kept = [array.size for name, array in state.items() if name.startswith(("online", "optimizer"))]
+    size = int(4 * sum(kept) * SNAPSHOT_GROWTH)
+    if size > MAX_BYTES:
+        raise UserError(
+            f"Snapshots of this network would have {size >> 20} MB, and at most {MAX_BYTES >> 20} "
+            "MB can be read again: take smaller screens, a smaller --network_width, or an "
+            "--optimizer that keeps less."
+        )
 
 
 def remove_leftovers(config: Config) -> None:

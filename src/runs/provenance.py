@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from config import ROOT, to_plain
+from config import ROOT
 from envs.roms import rom_md5
+from runs.paths import portable_flags
 
 if TYPE_CHECKING:
     from runs.verbs import Task
@@ -21,14 +22,13 @@ PACKAGES = ("torch", "numpy", "ale-py", "opencv-python-headless", "numba")
 
 
 def versions() -> dict[str, str]:
-    """Python, the packages that results depend on, and this project's commit."""
+    """Python and the packages that results depend on."""
     found = {"python": platform.python_version()}
     for name in (*PACKAGES, "gymnasium"):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue  # another engine does without
-    found["commit"] = commit()
     return found
 
 
@@ -63,8 +63,7 @@ def processor() -> str:
 def about_run(task: Task) -> dict[str, Any]:
     """What a checkpoint says of the run it is of."""
     return {
-        "root": str(ROOT),
         "rom_md5": rom_md5(task.rom) if task.rom else "",
         "versions": versions(),
-        "flags": to_plain(task.config),
+        "flags": portable_flags(task.config),
     }

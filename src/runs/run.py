@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from agent import Agent
 from engine.make import LearningNetwork
 from replay_memory import ReplayMemory
+from runs.owed import Owed
 from runs.verbs import Task
 from stats import Statistics
 
@@ -26,8 +27,26 @@ class Run:
     agent: Agent
     stats: Statistics
     checkpointer: Checkpointer | None = None
+    owed: Owed = field(default_factory=Owed)
 
     @property
     def resumable(self) -> bool:
         """Whether an interrupted phase can be continued, and has its row then."""
         return bool(self.checkpointer and self.task.config.checkpoint_minutes)
+
+    def settle(self, *, intact: bool) -> list[str]:
+        """Write what could not be written before; what is still not on the disk.
+
+        A run that is not `intact` has nothing to make a checkpoint of.
+        """
+        missing = [str(path) for path in self.owed.settle()]
+        if self.stats.unwritten:
+            self.stats.write()
+        if self.stats.unwritten:
+            missing.append(str(self.stats.csv_file))
+        saver = self.checkpointer
+        if saver and saver.failed and intact:
+            saver.save(saver.failed)
+        if saver and saver.failed and intact:
+            missing.append("a checkpoint")
+        return missing

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -21,7 +22,6 @@ COMMON = 1e9  # what a number without limits of its own may be, either way
 LONGEST_TEXT = 1000  # characters
 LONGEST_PATH = 4000  # bytes; Linux takes 4095
 LONGEST_NAME = 200  # bytes of a part of a path; file systems take 255, and endings are added
-LONGEST_LIST = 100_000
 
 # Numbers are ASCII digits: no other script's, no underscores, no spaces, no words.
 _WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
@@ -64,7 +64,7 @@ class Value:
             value = float(value)
         if kind is Path and type(value) is str:
             value = Path(value)
-        if type(value) is not kind and not (kind is Path and isinstance(value, Path)):
+        if not (isinstance(value, Path) if kind is Path else type(value) is kind):
             what = f"a value of type {kind.__name__}"
             raise UserError(f"{name} takes {what}, not {shown(value)}.")
         if self.choices and value not in self.choices:
@@ -77,7 +77,7 @@ class Value:
             _check_text(name, value, self.longest)
         return value
 
-    def _check_range(self, name: str, value: float) -> None:
+    def _check_range(self, name: str, value: Any) -> None:
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"{name} must be a finite number.")
         if value < self.low:
@@ -87,7 +87,7 @@ class Value:
 
 
 COUNT = Value(kind=int, low=0, high=1e15)
-FINITE = Value(kind=float, low=-1e30, high=1e30)
+FINITE = Value(kind=float, low=-sys.float_info.max, high=sys.float_info.max)
 TEXT = Value(kind=str)
 TRUTH = Value(kind=bool)
 
@@ -104,11 +104,16 @@ def record(name: str, value: Any, wanted: Mapping[str, Value]) -> dict[str, Any]
 
 def sequence(name: str, value: Any, item: Value, *, length: int | None = None) -> list[Any]:
     """The items of a list, each checked. Raises UserError."""
-    if not isinstance(value, list | tuple) or len(value) > LONGEST_LIST:
+    return [item.check(name, each) for each in entries(name, value, length=length)]
+
+
+def entries(name: str, value: Any, *, length: int | None = None) -> list[Any]:
+    """The items of a list. Raises UserError."""
+    if not isinstance(value, list | tuple):
         raise UserError(f"{name} is {shown(value)}, not a list.")
     if length is not None and len(value) != length:
         raise UserError(f"{name} has {len(value)} entries, not {length}.")
-    return [item.check(name, each) for each in value]
+    return list(value)
 
 
 def texts(name: str, value: Any, *, longest: int = 64) -> dict[str, str]:

@@ -25,12 +25,12 @@ from runs.checkpoint import Position, position
 from runs.checkpoint_files import (
     Checkpoint,
     file_name,
-    locked,
     newest,
     numbers,
     read_checkpoint,
     write_checkpoint,
 )
+from runs.lock import locked
 from runs.progress import Progress
 from snapshot.format import read_snapshot
 from tests.faults.run_faults import damage
@@ -67,11 +67,12 @@ def said(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -
 class Run:
     """A tiny run in this process, stopped at rounds of our choice."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, *flags: str) -> None:
-        self.folder = folder
+    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch, *flags: str) -> None:
+        self.home = home
         self.flags = [*TINY, *flags]
-        self.checkpoints = folder / "checkpoints"
-        self.place = ["--checkpoint_path", str(self.checkpoints)]
+        self.checkpoints = home / "checkpoints" / "breakout"
+        self.snapshots = home / "snapshots"
+        self.csv = home / "results" / "breakout.csv"
         self.rounds = 0
         self.stop_at: set[int] = set()
         monkeypatch.setattr(Progress, "on_round", lambda *_: self._round())
@@ -82,16 +83,10 @@ class Run:
             signal.raise_signal(signal.SIGTERM)
 
     def train(self, *flags: str, game: str = "breakout") -> int:
-        return main(
-            [
-                *("train", game, *self.flags, *self.place, *flags, "--overwrite"),
-                *("--csv_file", str(self.folder / "b.csv")),
-                *("--save_weights_prefix", str(self.folder / "b")),
-            ]
-        )
+        return main(["train", game, *self.flags, *flags, "--overwrite"])
 
     def resume(self, *flags: str) -> int:
-        return main(["resume", "b", *self.place, *flags])
+        return main(["resume", "breakout", *flags])
 
     def to_the_end(self) -> int:
         """Resume until nothing stops the run; how often it was stopped."""
@@ -105,11 +100,11 @@ class Run:
         return times
 
     def rows(self) -> list[list[str]]:
-        lines = (self.folder / "b.csv").read_text().splitlines()
+        lines = self.csv.read_text().splitlines()
         return [line.split(",")[:-3] for line in lines]
 
     def results(self) -> dict[str, Any]:
-        files = sorted(self.folder.glob("b_*.pkl"))
+        files = sorted(self.snapshots.glob("breakout_*.pkl"))
         return {"rows": self.rows(), **{path.name: path.read_bytes() for path in files}}
 
 
@@ -124,12 +119,12 @@ class Run:
     ],
 )
 def test_a_run_stopped_again_and_again_ends_as_if_it_never_was(
-    flags: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    flags: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run(tmp_path, monkeypatch, *flags.split())
+    run = Run(home, monkeypatch, *flags.split())
     assert run.train() == 0
     expected = run.results()
-    assert set(expected) == {"rows", "b_1.pkl", "b_2.pkl"}
+    assert set(expected) == {"rows", "breakout_1.pkl", "breakout_2.pkl"}
     # The first and last round of phases, and others; rounds done anew are counted anew.
     run.rounds, run.stop_at = 0, {1, 60, 61, 119, 150, 160, ROUNDS}
     assert run.train() == 130
@@ -138,11 +133,11 @@ def test_a_run_stopped_again_and_again_ends_as_if_it_never_was(
 
 
 def test_a_checkpoint_at_any_time_leaves_the_run_as_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run(tmp_path, monkeypatch)
+    run = Run(home, monkeypatch)
     assert run.train("--checkpoint_minutes", "0") == 0
-    expected = run.rows(), read_snapshot(tmp_path / "b_2.pkl").layers
+    expected = run.rows(), read_snapshot(run.snapshots / "breakout_2.pkl").layers
     assert not numbers(run.checkpoints)
     assert run.train("--checkpoint_minutes", "0.001") == 0
     assert len(numbers(run.checkpoints)) == 2
@@ -151,7 +146,7 @@ def test_a_checkpoint_at_any_time_leaves_the_run_as_it_is(
     for n in numbers(run.checkpoints):
         needed |= set(read_checkpoint(run.checkpoints, n).files)
     assert {path.name for path in run.checkpoints.iterdir()} == needed
-    rows, layers = run.rows(), read_snapshot(tmp_path / "b_2.pkl").layers
+    rows, layers = run.rows(), read_snapshot(run.snapshots / "breakout_2.pkl").layers
     assert rows == expected[0]
     for mine, other in zip(layers, expected[1], strict=True):
         for name, array in mine.params.items():
@@ -159,9 +154,9 @@ def test_a_checkpoint_at_any_time_leaves_the_run_as_it_is(
 
 
 def test_storage_may_change_and_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run(tmp_path, monkeypatch)
+    run = Run(home, monkeypatch)
     assert run.train("--replay_storage", "array") == 0
     expected = run.rows()
     run.rounds, run.stop_at = 0, {100, 170}
@@ -172,27 +167,27 @@ def test_storage_may_change_and_changes_nothing(
 
 
 def test_more_epochs_make_a_finished_run_longer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
 ) -> None:
-    run = Run(tmp_path, monkeypatch)
+    run = Run(home, monkeypatch)
     assert run.train("--epochs", "3") == 0
     expected = run.rows()
     assert run.train() == 0
     assert run.resume() == 2
-    assert "is finished, all 2 epochs of it: go on with more --epochs" in said()
+    assert "is finished, all 2 epochs of it: resume it with more --epochs" in said()
     assert run.resume("--epochs", "3") == 0
     assert run.rows() == expected
-    about = json.loads((tmp_path / "b.json").read_text())
+    about = json.loads((home / "results" / "breakout.json").read_text())
     assert (about["command"], about["flags"]["epochs"], len(about["resumed"])) == ("train", 3, 1)
 
 
 def test_flags_that_would_change_the_past_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
 ) -> None:
-    run = Run(tmp_path, monkeypatch)
+    run = Run(home, monkeypatch)
     run.stop_at = {70, 80}
     assert run.train() == 130
-    assert f"--checkpoint_path {run.checkpoints} goes on from epoch 1, train, step 10." in (said())
+    assert "./resume.sh breakout resumes from epoch 1, train, step 10." in said()
     assert run.resume("--batch_size", "8") == 2
     assert "--batch_size 8 would change a run that has begun with 4" in said()
     assert run.resume("--batch_size", "4", "--learning_rate", "0.001", "--log_level", "INFO") == 130
@@ -200,25 +195,25 @@ def test_flags_that_would_change_the_past_are_refused(
 
 
 def test_training_that_diverges_stops_and_keeps_the_last_good_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
 ) -> None:
-    run = Run(tmp_path, monkeypatch)
+    run = Run(home, monkeypatch)
     run.stop_at = {70}
     assert run.train() == 130
     at = numbers(run.checkpoints)
     assert run.resume("--learning_rate", "1e30") == 1
     text = said()
     assert "training has diverged" in text
-    assert "goes on from epoch 1, train, step 10." in text
+    assert "resumes from epoch 1, train, step 10." in text
     assert numbers(run.checkpoints) == at
-    assert not list(tmp_path.glob("b_*.pkl"))
+    assert not list(run.snapshots.glob("breakout_*.pkl"))
     assert run.resume("--learning_rate", "0.00025") == 0
 
 
 def test_a_full_disk_costs_the_new_checkpoint_and_not_the_old_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
 ) -> None:
-    run = Run(tmp_path, monkeypatch)
+    run = Run(home, monkeypatch)
     assert run.train() == 0
     expected = run.results()
     run.rounds, run.stop_at = 0, {70}
@@ -247,9 +242,9 @@ def test_a_full_disk_costs_the_new_checkpoint_and_not_the_old_one(
 
 
 def test_a_second_training_is_refused_while_the_first_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
 ) -> None:
-    run = Run(tmp_path, monkeypatch)
+    run = Run(home, monkeypatch)
     run.stop_at = {5}
     with locked(run.checkpoints):
         assert run.train() == 2
@@ -258,21 +253,21 @@ def test_a_second_training_is_refused_while_the_first_goes_on(
 
 
 def test_an_earlier_run_is_not_overwritten_unasked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
 ) -> None:
-    run = Run(tmp_path, monkeypatch)
+    run = Run(home, monkeypatch)
     run.stop_at = {5}
     assert run.train() == 130
-    words = ["train", "breakout", *TINY, *run.place, "--csv_file", str(tmp_path / "b.csv")]
-    assert main([*words, "--save_weights_prefix", str(tmp_path / "b")]) == 2
+    words = ["train", "breakout", *TINY, *run.place, "--csv_file", str(home / "b.csv")]
+    assert main([*words, "--save_weights_prefix", str(home / "b")]) == 2
     assert "go on with ./resume.sh breakout" in said()
 
 
 def test_an_environment_that_cannot_save_its_state_begins_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
 ) -> None:
     monkeypatch.delattr(ALEEnvironment, "save_state")
-    run = Run(tmp_path, monkeypatch)
+    run = Run(home, monkeypatch)
     run.stop_at = {70, 130}
     assert run.train() == 130
     assert run.to_the_end() == 2
@@ -281,26 +276,29 @@ def test_an_environment_that_cannot_save_its_state_begins_anew(
 
 
 def test_a_snapshot_of_an_earlier_epoch_goes_on_alone_and_the_checkpoint_is_set_aside(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
 ) -> None:
-    run = Run(tmp_path, monkeypatch)
-    files = [*run.place, "--csv_file", str(tmp_path / "b.csv")]
+    run = Run(home, monkeypatch)
+    files = [*run.place, "--csv_file", str(home / "b.csv")]
     assert run.train("--epochs", "3") == 0
     expected = run.results()
     run.rounds, run.stop_at = 0, {ROUNDS + 20}
     assert run.train("--epochs", "3") == 130
-    assert main(["resume", str(tmp_path / "b_2.pkl"), *files]) == 0  # the exact way
-    assert not list(tmp_path.glob("checkpoints.before*"))
+    assert main(["resume", str(run.snapshots / "breakout_2.pkl"), *files]) == 0  # the exact way
+    assert not list(home.glob("checkpoints.before*"))
     assert run.results() == expected
     said()
-    earlier = tmp_path / "checkpoints.before_epoch_2"  # set aside some time before
-    shutil.copytree(tmp_path / "checkpoints", earlier)
-    assert main(["resume", str(tmp_path / "b_1.pkl"), *files, "--checkpoint_minutes", "0"]) == 0
+    earlier = home / "checkpoints.before_epoch_2"  # set aside some time before
+    shutil.copytree(home / "checkpoints", earlier)
+    assert (
+        main(["resume", str(run.snapshots / "breakout_1.pkl"), *files, "--checkpoint_minutes", "0"])
+        == 0
+    )
     text = said()
     assert "is at epoch 4, train, step 0: going on from" in text
     assert "The run's checkpoint is set aside in" in text
     assert newest(earlier)[0]
-    found, problems = newest(tmp_path / "checkpoints.before_epoch_2_")
+    found, problems = newest(home / "checkpoints.before_epoch_2_")
     assert found
     assert not problems
 
@@ -461,9 +459,9 @@ def test_arrays_that_need_pickle_or_unpacking_are_refused(tmp_path: Path) -> Non
 
 
 def test_a_checkpoint_of_another_network_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
 ) -> None:
-    run = Run(tmp_path, monkeypatch)
+    run = Run(home, monkeypatch)
     run.stop_at = {70}
     assert run.train() == 130
     found, _ = newest(run.checkpoints)
@@ -478,9 +476,9 @@ def test_a_checkpoint_of_another_network_is_refused(
 
 
 def test_signals_that_nohup_ignores_stay_ignored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    run = Run(tmp_path, monkeypatch, "--epochs", "1")
+    run = Run(home, monkeypatch, "--epochs", "1")
     monkeypatch.setattr(Progress, "on_round", lambda *_: signal.raise_signal(signal.SIGHUP))
     assert run.train() == 0

@@ -1,0 +1,70 @@
+"""The lock that keeps a run to one process."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from atomic import NO_FILE
+from errors import UserError
+
+
+@contextlib.contextmanager
+def locked(folder: Path | None) -> Iterator[None]:
+    """Keep other processes from training a run that has its checkpoints in `folder`.
+
+    The system frees the lock when the process ends, however it ends. A run without a checkpoint
+    leaves neither a folder nor a lock. Raises UserError if another process holds it.
+    """
+    if folder is None:
+        yield
+        return
+    path = folder.with_name(f"{folder.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = _take(path, folder)
+    except OSError as error:
+        raise UserError(f"Cannot lock {path}: {error.strerror}.") from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # only if it is empty
+        if not folder.exists():
+            path.unlink(missing_ok=True)
+        os.close(lock)
+
+
+def _take(path: Path, folder: Path) -> int:
+    """The lock file, open and locked."""
+    while True:
+        # NB! Not through a link: the process number below would cut the file it points to.
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        try:
+            if not stat.S_ISREG(os.fstat(lock).st_mode):
+                raise OSError(errno.EINVAL, NO_FILE)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock), path.stat()):
+                    break
+        except BlockingIOError:
+            owner = os.read(lock, 20).decode("ascii", errors="replace")
+            os.close(lock)
+            raise UserError(
+                f"{folder.name} is being trained already, by process "
+                f"{owner if owner.isdecimal() else 'unknown'}: wait for its end, or give this run "
+                "a label of its own."
+            ) from None
+        except BaseException:
+            os.close(lock)
+            raise
+        os.close(lock)  # another process has removed that file since: this is no lock any more
+    with contextlib.suppress(OSError):  # a full disk: the number is only for people
+        os.ftruncate(lock, 0)
+        os.write(lock, str(os.getpid()).encode())
+    return lock
