@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from config import Config
 from errors import UserError
+
+FRAME = re.compile(r"[0-9]{6,}\.png")
 
 
 def free_path(path: Path) -> Path:
@@ -24,7 +27,8 @@ def check_outputs(config: Config) -> None:
         if path and path.is_file() and path.stat().st_size:
             _take_place_of([path], name, config)
     if folder := config.record_screen_path:
-        _take_place_of(sorted(folder.glob("[0-9]*.png")), "record_screen_path", config)
+        frames = [path for path in folder.glob("*.png") if FRAME.fullmatch(path.name)]
+        _take_place_of(sorted(frames), "record_screen_path", config)
 
 
 def _take_place_of(earlier: list[Path], flag: str, config: Config) -> None:

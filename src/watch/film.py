@@ -18,8 +18,6 @@ from errors import UserError
 from watch.picture import Picture
 from watch.speaker import SAMPLE_RATE
 
-MAKER = b"Simple DQN"  # a comment in the film: only films of this program are replaced by it
-EDGE = 8192  # bytes at each end of a file where it is looked for
 SOUND_RATE = 48_000  # 1/s: one that AAC has, and 800 samples for the 512 of a frame
 QUALITY = "18"  # x264's crf: no loss to be seen
 BT709 = 1  # how the colours are coded, for players: as in all high definition video
@@ -49,13 +47,12 @@ class Film(Protocol):
 def make_film(path: Path, *, size: tuple[int, int], frames_per_second: float, sound: bool) -> Film:
     """A film of the kind that the file's name says, `size` its width and height.
 
-    Raises UserError for an unknown kind, a file of somebody else's, or one that cannot be written.
+    Raises UserError for an unknown kind or a file that cannot be written.
     """
     kinds = {".mov": Movie, ".mp4": Movie, ".gif": Gif}
     kind: Any = kinds.get(path.suffix.lower())
     if kind is None:
         raise UserError(f"{path} is not a film's name: let it end with {', '.join(kinds)}.")
-    _check_replaceable(path)
     try:
         make_folder(path.parent)
         path.open("ab").close()
@@ -73,19 +70,6 @@ def make_folder(folder: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder) from None
 
 
-def _check_replaceable(path: Path) -> None:
-    if not path.exists() or path.stat().st_size == 0:
-        return
-    with path.open("rb") as file:  # the comment is at the end, in an unfinished film near the start
-        begin = file.read(EDGE)
-        file.seek(max(path.stat().st_size - EDGE, 0))
-        if MAKER in begin or MAKER in file.read():
-            return
-    raise UserError(
-        f"{path} exists and was not made by record.sh: move it away, or give another --video_file."
-    )
-
-
 class Movie:
     """H.264 and AAC. Width and height must be even."""
 
@@ -94,7 +78,6 @@ class Movie:
     ) -> None:
         """Begin to write `path`."""
         self.file = av.open(str(path), "w", options=MP4_FLAGS)
-        self.file.metadata["comment"] = MAKER.decode()
         self.frames = 0
         self.time_base = 1 / frames_per_second
         self.video: Any = self.file.add_stream("libx264", rate=frames_per_second)
@@ -150,7 +133,6 @@ class Gif:
     ) -> None:
         """Begin to write `path`; there is no sound in a .gif."""
         self.file = av.open(str(path), "w")
-        self.path = path
         self.every = max(round(frames_per_second / GIF_RATE), 1)
         self.video: Any = self.file.add_stream("gif", rate=frames_per_second / self.every)
         self.video.width, self.video.height = size
@@ -200,16 +182,12 @@ class Gif:
         return np.asarray(image.quantize(palette=self.palette, dither=Image.Dither.NONE))
 
     def close(self) -> None:
-        """Write what is still on its way, and by whom the film is."""
+        """Write what is still on its way."""
         try:
             if self.frames:
                 self.file.mux(self.video.encode(None))
         finally:
             self.file.close()
-        with self.path.open("r+b") as file:
-            if file.seek(0, os.SEEK_END):
-                file.seek(-1, os.SEEK_END)  # the comment goes before the last byte
-                file.write(b"\x21\xfe" + bytes([len(MAKER)]) + MAKER + b"\x00;")
 
 
 def argb_of(image: Image.Image) -> NDArray[np.uint8]:

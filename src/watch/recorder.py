@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,13 +12,12 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 
 from agent import Agent
 from errors import UserError
 from watch.agent_view import AgentView
-from watch.film import MAKER, Film, make_film, make_folder
+from watch.film import Film, make_film, make_folder
 from watch.frames import Frame
 from watch.joystick import attached
 from watch.picture import Picture, glowing, scaled, size_of
@@ -34,26 +32,11 @@ class FrameFolder:
     """A folder of frames 000000.png, 000001.png, … of 320x210 pixels, if they are Atari's."""
 
     def __init__(self, folder: Path) -> None:
-        """Make `folder`, or delete the frames of an earlier recording in it, and nothing else.
-
-        Raises UserError if it cannot be written or has such files of somebody else.
-        """
+        """Make `folder`. Raises UserError if it cannot be written."""
         self.folder = folder
         self.frames = 0
-        self.comment = PngInfo()
-        self.comment.add_text("Software", MAKER.decode())
         try:
             make_folder(folder)
-            old = [file for file in folder.iterdir() if re.fullmatch(r"\d{6,}\.png", file.name)]
-            for file in old:
-                with file.open("rb") as png:
-                    if MAKER not in png.read(200):
-                        raise UserError(
-                            f"{file} was not made by record.sh: move it away, give another "
-                            "--record_screen_path, or --frames false."
-                        )
-            for file in old:
-                file.unlink()
             (folder / "000000.png").touch()
         except OSError as error:
             raise UserError(f"Cannot write {error.filename}: {error.strerror}.") from None
@@ -62,7 +45,7 @@ class FrameFolder:
         """Write a frame; its sound is not kept."""
         image = Image.fromarray(scaled(picture, *size_of(picture)))
         file = self.folder / f"{self.frames:06}.png"
-        image.save(file, pnginfo=self.comment, compress_level=1)
+        image.save(file, compress_level=1)
         self.frames += 1
 
     def close(self) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +23,20 @@ FIRST_FRAMES = 3  # gathered before sound begins, so that a late frame does not 
 MOST_FRAMES = 8  # waiting; more would be heard too late
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what libraries below Python write to standard error, as ALSA does, off the terminal."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 class Speaker:
     """Plays each frame's samples through pygame's mixer; says so and keeps silent without one."""
 
@@ -28,7 +46,8 @@ class Speaker:
         self.waiting = np.empty(0, np.int16)
         self.channel: pygame.mixer.Channel | None = None
         try:
-            pygame.mixer.init(SAMPLE_RATE, -16, 1, SAMPLES_PER_FRAME, allowedchanges=0)
+            with _quiet():
+                pygame.mixer.init(SAMPLE_RATE, -16, 1, SAMPLES_PER_FRAME, allowedchanges=0)
             self.channel = pygame.mixer.Channel(0)
         except pygame.error as error:
             logger.warning("There is no sound: %s.", str(error).rstrip("."))

@@ -30,6 +30,7 @@ JOYSTICK = {"A": "up", "B": "down", "C": "right", "D": "left"}  # the last lette
 OPPOSITE = {"up": "down", "down": "up", "left": "right", "right": "left"}
 PANEL = 34  # columns
 SCREENS = (15, 7)  # columns and rows of each of the agent's screens
+SHADES = " .:-=+*#%@"  # from dark to bright, where NO_COLOR forbids colours
 BEGIN = "\x1b[?1049h\x1b[?25l\x1b[?7l"  # another screen, no cursor, no wrapping
 END = "\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l"
 
@@ -50,6 +51,7 @@ class Terminal:
         if environ.get("TERM", "dumb") == "dumb":
             raise UserError("--display terminal needs a terminal that can move its cursor.")
         self.true_colour = environ.get("COLORTERM", "") in ("truecolor", "24bit")
+        self.coloured = not environ.get("NO_COLOR")
         self.fd = self.keyboard.fileno()
         self.before = termios.tcgetattr(self.fd)
         tty.setcbreak(self.fd)
@@ -96,7 +98,7 @@ class Terminal:
         if self.previous is not None and self.previous.shape == picture.shape:
             picture = np.maximum(self.previous, picture)
         self.previous = scene.picture
-        canvas = Canvas(columns, lines)
+        canvas = Canvas(columns, lines, coloured=self.coloured)
         draw_scene(canvas, scene, picture)
         self._write(canvas.changes(self.canvas, self.true_colour))
         self.canvas = canvas
@@ -112,11 +114,12 @@ class Terminal:
 
 
 class Canvas:
-    """Characters and their two colours."""
+    """Characters and their two colours, or characters alone if it is not `coloured`."""
 
-    def __init__(self, columns: int, lines: int) -> None:
+    def __init__(self, columns: int, lines: int, *, coloured: bool = True) -> None:
         """All black."""
         self.size = (columns, lines)
+        self.coloured = coloured
         self.characters = np.full((lines, columns), " ")
         self.colours = np.zeros((lines, columns, 2, 3), np.uint8)  # of the character, behind it
 
@@ -124,16 +127,22 @@ class Canvas:
         self, picture: Picture, x: int, y: int, columns: int, lines: int, shape: tuple[int, int]
     ) -> None:
         """Draw `picture` with the proportions of `shape` into the middle of a box, two pixels a
-        character: the upper one is the character's colour, the lower one is behind it."""
+        character: the upper one is the character's colour, the lower one is behind it. Without
+        colours the character is one of SHADES."""
         if columns < 1 or lines < 1:
             return
         scale = min(columns / shape[0], 2 * lines / shape[1])
         width, height = max(int(shape[0] * scale), 1), max(int(shape[1] * scale / 2), 1)
         small = cv2.resize(picture, (width, 2 * height), interpolation=cv2.INTER_AREA)
         x, y = x + (columns - width) // 2, y + (lines - height) // 2
-        self.characters[y : y + height, x : x + width] = "▀"
         halves = small.reshape(height, 2, width, 3).transpose(0, 2, 1, 3)
-        self.colours[y : y + height, x : x + width] = halves
+        if self.coloured:
+            self.characters[y : y + height, x : x + width] = "▀"
+            self.colours[y : y + height, x : x + width] = halves
+        else:
+            light = np.sqrt(halves.mean(axis=(2, 3)) / 256)  # as bright as they look
+            shades = np.array(list(SHADES))[(light * len(SHADES)).astype(int)]
+            self.characters[y : y + height, x : x + width] = shades
 
     def text(
         self,
@@ -156,13 +165,14 @@ class Canvas:
         differs = np.ones(self.characters.shape, bool)
         if before.size == self.size:
             differs = self.characters != before.characters
-            differs |= (colours != codes(before.colours, true_colour)).any(axis=2)
+            if self.coloured:
+                differs |= (colours != codes(before.colours, true_colour)).any(axis=2)
         out, position, pen = [], (-1, -1), None
         for y, x in np.argwhere(differs).tolist():
             if position != (y, x):
                 out.append(f"\x1b[{y + 1};{x + 1}H")
             colour = (int(colours[y, x, 0]), int(colours[y, x, 1]))
-            if colour != pen:
+            if self.coloured and colour != pen:
                 out.append(_escape(colour, true_colour))
                 pen = colour
             out.append(str(self.characters[y, x]))
@@ -215,7 +225,8 @@ def draw_mind(canvas: Canvas, view: AgentView, x: int, lines: int) -> None:
     who = "you play" if view.person_plays else "the agent plays"
     canvas.text(x, 0, view.game.replace("_", " ").title(), TEXT)
     canvas.text(x, 1, who, AMBER if view.person_plays else MUTED)
-    numbers = f"score {view.score:g}  lives {view.lives}  expl. {view.exploration_rate:.0%}"
+    lives = f"  lives {view.lives}" if view.lives else ""  # many games have none
+    numbers = f"score {view.score:g}{lives}  expl. {view.exploration_rate:.0%}"
     canvas.text(x, 2, numbers, TEXT)
     row = 4
     if view.qvalues is not None:
@@ -224,7 +235,12 @@ def draw_mind(canvas: Canvas, view: AgentView, x: int, lines: int) -> None:
             length = round(float((q - low) / max(high - low, 1e-6)) * 10)
             colour = AMBER if i == view.action else MUTED
             canvas.text(x, row, f"{name:14.14}", colour)
-            canvas.text(x + 14, row, "█" * length, AMBER if i == view.action else BLUE)
+            canvas.text(
+                x + 14,
+                row,
+                ("█" if canvas.coloured else "#") * length,
+                AMBER if i == view.action else BLUE,
+            )
             canvas.text(x + 25, row, f"{q:7.3f}", colour)
             row += 1
         row += 1

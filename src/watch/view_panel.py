@@ -107,12 +107,12 @@ class Panel:
             else "the agent plays"
         )
         self._text(WIDTH - MARGIN, 36, who, 14, AMBER if view.person_plays else MUTED, "rs")
-        tiles = (
+        tiles = [
             ("Score", f"{view.score:,.0f}" if view.score % 1 == 0 else f"{view.score:,.1f}"),
-            ("Lives", str(view.lives)),
+            *([("Lives", str(view.lives))] if view.lives else []),  # many games have none
             ("Exploration", f"{view.exploration_rate:.0%}"),
-        )
-        width = (INNER - 16) / 3
+        ]
+        width = (INNER - 8 * (len(tiles) - 1)) / len(tiles)
         for i, (label, value) in enumerate(tiles):
             x = MARGIN + i * (width + 8)
             self._box((x, 50, x + width, 110), CARD, 6)

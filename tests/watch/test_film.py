@@ -108,7 +108,6 @@ os.kill(os.getpid(), 9)
     assert frames >= 240
     assert flashes == pytest.approx(np.array([31, 100, 170]) / 60, abs=1e-3)
     assert heard(path)[1] == pytest.approx(flashes, abs=1 / 120)
-    make_film(path, size=SIZE, frames_per_second=60.0, sound=True).close()  # it is our own
 
 
 def test_gif_has_every_third_frame_and_all_colours(tmp_path: Path) -> None:
@@ -135,19 +134,6 @@ def test_gif_of_many_colours_has_the_nearest(tmp_path: Path) -> None:
     with av.open(str(path)) as file:
         last = list(file.decode(video=0))[-1].to_ndarray(format="rgb24")
     assert np.abs(last.astype(int) - ramp).max() < 8
-
-
-@pytest.mark.parametrize("name", ["film.mov", "film.mp4", "film.gif"])
-def test_only_own_films_are_replaced(tmp_path: Path, name: str) -> None:
-    path = tmp_path / name
-    for _ in range(2):
-        film = make_film(path, size=SIZE, frames_per_second=60.0, sound=True)
-        flash_and_beep(film, 10, ())
-        film.close()
-    path.write_bytes(b"my holidays" * 1000)
-    with pytest.raises(UserError, match=r"exists and was not made by record\.sh"):
-        make_film(path, size=SIZE, frames_per_second=60.0, sound=True)
-    assert path.read_bytes() == b"my holidays" * 1000
 
 
 def test_unwritable_and_unknown(tmp_path: Path) -> None:

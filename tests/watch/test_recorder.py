@@ -132,23 +132,6 @@ def test_recorded_while_it_is_watched(tmp_path: Path) -> None:
     assert agent.callbacks == []
 
 
-def test_of_old_frames_only_the_own_ones_go(tmp_path: Path) -> None:
-    folder = FrameFolder(tmp_path)
-    for n in range(5):
-        folder.add(np.full((210, 160, 3), n, np.uint8), None)
-    folder.close()
-    (tmp_path / "notes.txt").write_text("mine")
-    (tmp_path / "best.png").write_text("mine")
-    again = FrameFolder(tmp_path)
-    again.add(np.zeros((210, 160, 3), np.uint8), None)
-    assert {file.name for file in tmp_path.iterdir()} == {"000000.png", "notes.txt", "best.png"}
-    (tmp_path / "000003.png").write_bytes(b"my holidays")
-    with pytest.raises(UserError, match=r"000003\.png was not made by record\.sh"):
-        FrameFolder(tmp_path)
-    assert (tmp_path / "000003.png").read_bytes() == b"my holidays"
-    assert (tmp_path / "000000.png").exists()
-
-
 def test_what_cannot_be_written_is_said_before_the_game(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     inside = tmp_path / "file" / "x"
