@@ -21,11 +21,14 @@ from config import NetworkSettings
 from engine.cuda_graph import Captured
 from engine.device import DATATYPES, find_device, keep_freed_memory, use_one_thread
 from engine.hardware import cores
+from engine.inspection import Inspector
+from engine.saliency import guided_saliency
 from engine.state import Learned, read_state, write_state
 from engine.workers import Task, Workers
 from network import Network
 from optimizers import Optimizer
 from replay_memory import Minibatch
+from snapshot.compatibility import check_same_network
 from snapshot.format import Snapshot, read_snapshot, write_snapshot
 from snapshot.layers import Layer
 from snapshot.torch_weights import from_snapshot, layers_of, to_snapshot
@@ -38,6 +41,9 @@ from variants.targets import make_target
 # Gradients of a float16 network are this much larger while they are float16, so that the small ones
 # do not vanish: a power of two, taken out again in the optimizer's float32.
 FLOAT16_SCALE = 128.0
+
+
+Array = NDArray[np.float32]
 
 
 class Gradients(NamedTuple):
@@ -67,13 +73,13 @@ class DeepQNetwork:
         self.device = find_device(s.backend, s.device_id)
         on_gpu = self.device.type == "cuda"  # which has threads of its own
         self.workers = Workers(1 if on_gpu else s.threads or cores(), use_one_thread)
-        # Batch normalization needs the whole minibatch.
-        self.parts = 1 if on_gpu or s.batch_norm else min(s.update_parts, s.batch_size)
         self.target_rule = make_target(s)
         self.random = torch.Generator()  # of noise and fractions, drawn on the CPU for any device
         self.random.manual_seed(int(rng.spawn(1)[0].integers(2**63)))
         self.online = self._new_network()
         self.online.initialize(s.init, rng)
+        whole = on_gpu or self.online.needs_whole_minibatch
+        self.parts = 1 if whole else min(s.update_parts, s.batch_size)
         self.target = self.online
         if s.target_steps:
             self.target = self._new_network()
@@ -87,12 +93,14 @@ class DeepQNetwork:
         self.cost_count = 0
         self.in_flight: Task[None] | None = None  # the weight update of the overlapped loop
         self.learned: Learned | None = None  # of the last finished update, until it is asked for
+        self.inspector: Inspector | None = None  # sees the updates of a run that is watched
         self.targets: Callable[[Batch], Tensor] = self._targets
         self.gradients: Callable[[Batch, Tensor], Gradients] = self._gradients
         self.change: Callable[[list[Gradients]], Tensor] = self._change
         if on_gpu:
             self.targets, self.gradients = Captured(self._targets), Captured(self._gradients)
-            self.change = Captured(self._change)
+            if not self.optimizer.rule.varies:
+                self.change = Captured(self._change)
 
     def _new_network(self) -> Network:
         features = make_features(self.settings, self.random.initial_seed())
@@ -119,6 +127,27 @@ class DeepQNetwork:
         with torch.inference_mode():
             q = network.q_values(torch.from_numpy(np.ascontiguousarray(states)).to(self.device))
             return q.to("cpu", torch.float32).numpy()
+
+    def returns(self, state: NDArray[np.uint8]) -> tuple[Array, Array] | None:
+        """Which returns each action may have and how probable each is, if the network says so.
+
+        Both (num_actions, n) float32, for one state (history, height, width).
+        """
+        self.wait()
+        self.online.renew_noise(None)
+        with torch.inference_mode():
+            states = torch.from_numpy(state[None]).to(self.device)
+            found = self.online.head.returns(self.online(states))
+            if found is None:
+                return None
+            values, probabilities = (x[0].to("cpu", torch.float32).numpy() for x in found)
+            return values, probabilities
+
+    def saliency(self, state: NDArray[np.uint8], action: int) -> Array:
+        """Which pixels of a state speak for an action: see engine/saliency.py."""
+        self.wait()
+        self.online.renew_noise(None)
+        return guided_saliency(self.online, torch.from_numpy(state[None]).to(self.device), action)
 
     def train(self, minibatch: Minibatch) -> Learned | None:
         """One weight update. Returns what the last finished one has learned.
@@ -198,11 +227,14 @@ class DeepQNetwork:
         shares = range(len(self.optimizer.shares))
         self.workers.map(lambda share: self.optimizer.step(share, gradients), shares)
         self.online.refresh()
+        self.online.follow_spectrum()
         self.cost_sum += sum(part.cost for part in parts) / self.settings.batch_size
         return torch.cat([part.errors for part in parts])
 
     def _finish(self, parts: list[Gradients], indices: NDArray[np.int64]) -> None:
         """Complete a weight update."""
+        if self.inspector:
+            self.inspector.see(parts)
         self.optimizer.begin()
         errors = self.change(parts)
         self.cost_count += 1
@@ -256,7 +288,8 @@ class DeepQNetwork:
         """
         self.wait()
         snapshot = read_snapshot(path)
-        from_snapshot(path, snapshot, self.online, self.optimizer)
+        check_same_network(path, snapshot.info.get("flags"), self.settings)
+        from_snapshot(path, snapshot, self.online, self.optimizer, self.settings.optimizer)
         self.update_target_network()
         return snapshot
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from config import NetworkSettings
@@ -23,6 +24,13 @@ class Error(NamedTuple):
     size: Tensor  # (batch,) how surprising the transition was: prioritized replay's |delta|
 
 
+class Returns(NamedTuple):
+    """The distribution of each action's return: which values it may have, how probable each is."""
+
+    values: Tensor  # (N, num_actions, n)
+    probabilities: Tensor  # likewise
+
+
 class Head(Protocol):
     """From features to outputs, from outputs to Q-values and targets, from both to a gradient."""
 
@@ -35,11 +43,19 @@ class Head(Protocol):
     def q_values(self, outputs: Tensor) -> Tensor:
         """The expected return of each action, (N, num_actions)."""
 
+    def returns(self, outputs: Tensor) -> Returns | None:
+        """The distribution of each action's return, if the outputs describe one."""
+
     def backup(self, returns: Tensor, discounts: Tensor, outputs: Tensor) -> Tensor:
         """Bellman's equation: R + gamma^n Z, (batch, ...), of the outputs Z of one action each."""
 
     def error(self, outputs: Tensor, y: Tensor, taus: Tensor | None = None) -> Error:
         """How far the outputs of the actions taken (batch, ...) are from the targets `y`."""
+
+
+def equally_likely(values: Tensor) -> Returns:
+    """Returns of which none is more probable than another."""
+    return Returns(values, torch.full_like(values, 1 / values.shape[-1]))
 
 
 class Stream(nn.Module):
@@ -91,6 +107,9 @@ class QHead(nn.Module):
     def q_values(self, outputs: Tensor) -> Tensor:
         """The outputs themselves."""
         return outputs
+
+    def returns(self, outputs: Tensor) -> None:
+        """The expected return alone is known."""
 
     def backup(self, returns: Tensor, discounts: Tensor, outputs: Tensor) -> Tensor:
         """y = R + gamma^n Q, (batch,)."""

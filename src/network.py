@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from config import NetworkSettings
 from engine.layer import Layer, to_input
 
 if TYPE_CHECKING:
     from heads import Head
+
+SPECTRAL_STEPS = 15  # of power iteration with new weights; then one after each update
 
 
 class Features(Protocol):
@@ -97,10 +100,15 @@ class Network(nn.Module):
         self.masters = {name: p.detach() for name, p in self.named_parameters()}
         self.spectral = [pair for pair in self.layers().items() if pair[1].spectral]
         self.noisy = [layer for layer in self.modules() if isinstance(layer, Noisy)]
+        # Whether what it computes of a state in training depends on the rest of the minibatch.
+        self.needs_whole_minibatch = any(
+            getattr(module, "normalized", isinstance(module, _BatchNorm))
+            for module in self.modules()
+        )
         if low:
             for name, parameter in self.named_parameters():
                 layer = self.get_submodule(name.rpartition(".")[0])
-                if name.endswith(("weight", "bias")) and not getattr(layer, "exact", False):
+                if not name.endswith(("gamma", "beta")) and not getattr(layer, "exact", False):
                     parameter.data = parameter.data.to(dtype)
 
     def forward(
@@ -113,14 +121,24 @@ class Network(nn.Module):
         """
         if self.training != training:
             self.train(training)
-        x = to_input(states, self.block, self.padding, self.dtype)  # (N, C, H, W) from 0 to 1
-        outputs: Tensor = self.head(self.features(x), taus)
+        outputs: Tensor = self.head(self.features(self.input(states)), taus)
         return outputs
+
+    def input(self, states: Tensor) -> Tensor:
+        """What the features see of states, (N, C, H, W) from 0 to 1."""
+        return to_input(states, self.block, self.padding, self.dtype)
 
     def q_values(self, states: Tensor) -> Tensor:
         """Q(s, .), (N, num_actions)."""
-        q: Tensor = self.head.q_values(self(states))
-        return q
+        return self.head.q_values(self(states))
+
+    def evaluate(self, states: Tensor, taus: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The outputs of states at `taus`, and their Q-values, which do not depend on these."""
+        if self.training:
+            self.eval()
+        features = self.features(self.input(states))
+        outputs = self.head(features, taus)
+        return outputs, self.head.q_values(outputs if taus is None else self.head(features))
 
     def layers(self) -> dict[str, Layer]:
         """The layers by name, in the order of the forward pass."""
@@ -137,25 +155,25 @@ class Network(nn.Module):
                     values = layer.draw(name, init, rng)
                     self.masters[f"{prefix}.{name}"].copy_(layer.pack(name, values))
         self.refresh()
+        for _ in range(SPECTRAL_STEPS):
+            self.follow_spectrum()
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Bring what depends on the masters up to date with them."""
+        """Bring the parameters up to date with the masters."""
         for name, parameter in self.named_parameters():
             if parameter.data_ptr() != self.masters[name].data_ptr():
                 parameter.copy_(self.masters[name])
+
+    def follow_spectrum(self) -> None:
+        """What spectral normalization measures follows the weights by a step."""
         for prefix, layer in self.spectral:
             layer.follow_spectrum(self.masters[f"{prefix}.weight"])
 
     def statistics(self) -> dict[str, Tensor]:
-        """What normalization has measured, by name."""
-        names = ("mean", "variance", "left", "right")
-        return {
-            f"{prefix}.{name}": getattr(layer, name)
-            for prefix, layer in self.layers().items()
-            for name in names
-            if hasattr(layer, name)
-        }
+        """What normalization has measured, by name: the buffers that a snapshot keeps."""
+        kept = self.state_dict(keep_vars=True)
+        return {name: tensor for name, tensor in kept.items() if name not in self.masters}
 
     def renew_noise(self, generator: torch.Generator | None) -> None:
         """New noise in the layers that have some; none at all without a generator."""

@@ -21,6 +21,7 @@ class Rule(Protocol):
     """How a gradient changes a parameter. States are tensors of its shape, zero at first."""
 
     num_states: int
+    varies: bool  # whether `begin` changes what `step` does: no CUDA graph can hold that
 
     def begin(self, updates: int) -> None:
         """Weight update number `updates` (from 1) begins."""
@@ -33,6 +34,7 @@ class RMSProp:
     """Neon's RMSProp: s = d s + (1 - d) g^2, w -= lr g / (sqrt(s + eps) + eps)."""
 
     num_states = 1
+    varies = False
 
     def __init__(self, settings: NetworkSettings, scale: float, epsilon: float = 1e-6) -> None:
         """`scale` turns the summed gradient into g."""
@@ -75,6 +77,13 @@ class Optimizer:
         """Begin a weight update; `step` with every share completes it."""
         self.updates += 1
         self.rule.begin(self.updates)
+
+    def forget(self) -> None:
+        """Begin again, without memory of earlier updates."""
+        self.updates = 0
+        for states in self.states:
+            for state in states:
+                state.zero_()
 
     @torch.no_grad()
     def step(self, share: int, gradients: Sequence[Sequence[Tensor]]) -> None:

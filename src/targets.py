@@ -36,9 +36,8 @@ class Target(NamedTuple):
 
 def q_learning(online: Network, target: Network, batch: Batch) -> Tensor:
     """y = R_t + gamma^n max_a Q_target(s_t+n, a)   (Mnih et al. 2015, algorithm 1)."""
-    outputs = target(batch.next_states, taus=batch.next_taus)
-    best = target.head.q_values(outputs).argmax(dim=1)
-    return target.head.backup(batch.returns, batch.discounts, taken(outputs, best))
+    outputs, q = target.evaluate(batch.next_states, batch.next_taus)
+    return target.head.backup(batch.returns, batch.discounts, taken(outputs, q.argmax(dim=1)))
 
 
 def double_q_learning(online: Network, target: Network, batch: Batch) -> Tensor:

@@ -48,9 +48,6 @@ def write_state(network: DeepQNetwork, state: State) -> None:
         network.learned = Learned(state["learned.indices"], state["learned.errors"])
     for model in (network.online, network.target):
         model.refresh()
-        for name, tensor in model.named_buffers():  # which refreshing moves on
-            role = "online" if model is network.online else "target"
-            tensor.copy_(torch.from_numpy(np.array(state[f"{role}.{name}"])))
 
 
 def _tensors(network: DeepQNetwork) -> dict[str, Tensor]:

@@ -63,7 +63,8 @@ class SumTree:
 class Prioritized:
     """A Sampler (replay_memory.py): P(t) = p_t^a / sum of p_k^a, p_t = |delta_t| + epsilon.
 
-    New transitions get the largest priority so far, so that each is likely to be drawn once.
+    New transitions get the largest priority so far, so that each is likely to be drawn once. Slots
+    at which no transition begins have none.
     """
 
     def __init__(self, settings: ReplaySettings, rng: np.random.Generator) -> None:
@@ -79,18 +80,21 @@ class Prioritized:
 
     def draw(self, memory: ReplayMemory) -> tuple[Index, NDArray[np.float32]]:
         """Slots and importance weights w = (N P(t))^-b / max w   (section 3.4)."""
-        self._enter()
-        _, counts = memory.candidates()
+        memory.candidates()  # refuses a memory that is too empty
+        self._enter(memory)
         tree = self.tree
-        # A range of its own for each transition of the minibatch (appendix B.2.1).
-        stratum = np.arange(memory.batch_size)
 
         def propose(size: int) -> Index:
+            if not tree.total:
+                return np.empty(0, np.int64)
+            # A range of its own for each transition of the minibatch (appendix B.2.1), in random
+            # order: rounding may point beside a transition, and what is drawn instead is any of it.
+            stratum = self.rng.permutation(size)
             return tree.find((stratum + self.rng.random(size)) / size * tree.total)
 
         index = memory.draw_valid(propose)
-        probability = tree.priorities[index] / tree.total
-        weights = (counts.sum() * probability) ** -self._exponent()
+        # N and the sum of all priorities are factors that all weights share.
+        weights = tree.priorities[index] ** -self._exponent()
         self.draws += 1
         return index, (weights / weights.max()).astype(np.float32)
 
@@ -100,20 +104,31 @@ class Prioritized:
 
     def update(self, index: Index, errors: NDArray[np.float32]) -> None:
         """The sizes of the TD errors of transitions become their priorities."""
-        priorities = (errors.astype(np.float64) + EPSILON) ** self.settings.priority_exponent
-        self.largest = max(self.largest, float(priorities.max()))
-        self._enter()
-        self.tree.set(index, priorities)
+        # NB! Steps written since the draw may have cut a transition, which then has no priority.
+        # An error that is no number is for the callback that reports a training that diverges.
+        kept = (self.tree.priorities[index] > 0) & np.isfinite(errors)
+        sizes = errors[kept].astype(np.float64) + EPSILON
+        priorities = np.power(sizes, self.settings.priority_exponent, dtype=np.float64)
+        self.largest = max(self.largest, *priorities.tolist())
+        self.tree.set(index[kept], priorities)
 
-    def _enter(self) -> None:
-        """Give new steps their priority; those that no transition can begin at, none."""
+    def _enter(self, memory: ReplayMemory) -> None:
+        """Give new transitions their priority and take it from those that new steps cut.
+
+        A step completes the transition n - 1 slots before it and cuts the windows of the `history`
+        slots after it. All transitions from there to here are new ones.
+        """
         if not self.new:
             return
-        slots = np.array(self.new, np.int64)
-        t = slots % self.slots
-        begins = (t >= self.history) & (t <= self.slots - self.n)
-        self.tree.set(slots, np.where(begins, self.largest, 0.0))
+        new = np.array(self.new, np.int64)[:, None]
         self.new = []
+        game, t = np.divmod(new, self.slots)
+        t = (t + np.arange(1 - self.n, self.history + 1)) % self.slots
+        touched = np.unique(game * self.slots + t)
+        t = touched % self.slots
+        valid = (t >= self.history) & (t <= self.slots - self.n)
+        valid[valid] = memory.valid(touched[valid])
+        self.tree.set(touched, np.where(valid, self.largest, 0.0))
 
     def _exponent(self) -> float:
         s = self.settings
@@ -124,19 +139,24 @@ class Prioritized:
 
     def get_state(self) -> dict[str, Any]:
         """See Sampler."""
-        self._enter()
         return {
             "random": self.rng.bit_generator.state,
             "largest": self.largest,
             "draws": self.draws,
+            "new": np.array(self.new, np.int64),
             "priorities": self.tree.priorities.copy(),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """See Sampler. Raises ValueError if it is not one of this memory."""
-        if state["priorities"].shape != self.tree.priorities.shape:
+        new, priorities = state["new"], state["priorities"]
+        if priorities.shape != self.tree.priorities.shape or new.ndim != 1:
             raise ValueError("the replay memory has another size")
+        if new.dtype != np.int64 or not ((new >= 0) & (new < self.tree.size)).all():
+            raise ValueError("its new steps are not in the replay memory")
+        if priorities.dtype != np.float64 or not ((priorities >= 0) & (priorities < np.inf)).all():
+            raise ValueError("its priorities are not numbers of zero or more")
         self.rng.bit_generator.state = state["random"]
         self.largest, self.draws = float(state["largest"]), int(state["draws"])
-        self.tree.set(np.arange(self.tree.size), state["priorities"])
-        self.new = []
+        self.tree.set(np.arange(self.tree.size), priorities)
+        self.new = new.tolist()

@@ -165,6 +165,8 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
         begun = {k: flags[k] for k in FIELDS if k in flags and k not in NOT_RESUMED}
         try:
             defaults.update({flag: check(flag, value) for flag, value in begun.items()})
+            if "target" in flags and "target" not in given:
+                defaults["target"] = trusted_code(path, "target", check("target", flags["target"]))
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
         defaults["start_epoch"] = snapshot.epoch

@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from errors import UserError
+from config import NetworkSettings
+from errors import UserError, shown
 from snapshot.layers import Layer
+
+# Flags that say which network it is, and when they do.
+DESCRIBING: dict[str, Callable[[NetworkSettings], bool]] = {
+    "network": lambda s: ":" not in s.network,  # a file may have another name now
+    "network_width": lambda s: True,
+    "dueling": lambda s: True,
+    "noisy": lambda s: True,
+    "distribution": lambda s: True,
+    "atoms": lambda s: s.atoms > 0,
+    "value_min": lambda s: s.distribution == "c51",
+    "value_max": lambda s: s.distribution == "c51",
+    "normalization": lambda s: True,
+}
+
+
+def check_same_network(path: Path, flags: object, settings: NetworkSettings) -> None:
+    """Raise UserError if the `flags` kept in snapshot `path` describe another network."""
+    for name, counts in DESCRIBING.items():
+        theirs = flags.get(name) if isinstance(flags, dict) else None
+        ours = getattr(settings, name)
+        if not isinstance(theirs, bool | int | float | str) or not counts(settings):
+            continue
+        if theirs != ours and (name, theirs) != ("atoms", 0):
+            raise UserError(
+                f"{path} was trained with --{name} {shown(theirs).strip(chr(39)).lower()}, this "
+                f"network has {str(ours).lower()}: leave --{name} out to take it as it is."
+            )
 
 
 def check_fit(path: Path, given: Sequence[Layer], wanted: Sequence[Layer]) -> None:

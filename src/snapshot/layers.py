@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ def to_neon(layers: Sequence[Layer]) -> list[dict[str, Any]]:
     xavier = "initializers.initializer.Xavier"
     zero = described("initializers.initializer.Constant")
     found: list[dict[str, Any]] = []
-    for layer, following in zip(layers, [*layers[1:], None], strict=True):
+    for layer, following in zip_longest(layers, layers[1:]):
         entry = described(f"layers.layer.{layer.kind}", name=layer.name)
         config = entry["config"]
         if layer.params:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.layer import Layer as Weights
-from errors import UserError
+from errors import UserError, shown
 from network import Network
 from optimizers import Optimizer
 from snapshot.compatibility import check_fit
@@ -35,8 +35,10 @@ def to_snapshot(
 def is_chain(network: Network) -> bool:
     """Whether Neon's form holds the network: layers that it knows, one after the other."""
     in_order = network.features.in_order and network.head.in_order
-    known = not any(x.layer_normalized or x.spectral for x in network.layers().values())
-    return bool(in_order and known)
+    layers = network.layers()
+    known = not any(x.layer_normalized or x.spectral for x in layers.values())
+    complete = all(name.rpartition(".")[0] in layers for name in network.masters)
+    return bool(in_order and known and complete)
 
 
 def tensors_of(network: Network, optimizer: Optimizer | None = None) -> dict[str, Array]:
@@ -63,10 +65,17 @@ def load_tensors(path: Path, snapshot: Snapshot, network: Network, optimizer: Op
     """
     given, own = snapshot.tensors, tensors_of(network, optimizer)
     states = {name for name in own if " " in name}
-    if missing := [name for name in own if name not in states and name not in given]:
+    missing = [name for name in own if name not in states and name not in given]
+    surplus = [name for name in given if name not in own and " " not in name]
+    if missing or surplus:
+        difference = (
+            f"has no {missing[0]}, which this network has"
+            if missing
+            else f"has {shown(surplus[0])}, which this network does not have"
+        )
         raise UserError(
-            f"{path} has no {missing[0]}, which this network has: check --network, --dueling, "
-            "--noisy, --distribution and --normalization."
+            f"{path} {difference}: check --network, --dueling, --noisy, --distribution, "
+            "--normalization, --batch_norm and --bias."
         )
     for name, array in own.items():
         if name in given and given[name].shape != array.shape:
@@ -144,8 +153,10 @@ def layers_of(network: Network, optimizer: Optimizer | None = None) -> list[Laye
 
 
 @torch.no_grad()
-def from_snapshot(path: Path, snapshot: Snapshot, network: Network, optimizer: Optimizer) -> None:
-    """Take over the network and, if they are of the same rule, the optimizer's states of `path`.
+def from_snapshot(
+    path: Path, snapshot: Snapshot, network: Network, optimizer: Optimizer, rule: str
+) -> None:
+    """Take over the network and, if they are of the same `rule`, the optimizer's states of `path`.
 
     Raises UserError if the snapshot does not fit.
     """
@@ -154,8 +165,18 @@ def from_snapshot(path: Path, snapshot: Snapshot, network: Network, optimizer: O
     else:
         fits = _load_layers(path, snapshot, network, optimizer)
     network.refresh()
+    flags = snapshot.info.get("flags")
+    theirs = flags.get("optimizer", rule) if isinstance(flags, dict) else rule
+    if not fits or not _same_states(theirs, rule):
+        optimizer.forget()
+        return
     updates = snapshot.info.get("weight_updates", 0)
-    optimizer.updates = max(updates, 0) if fits and type(updates) is int else 0
+    optimizer.updates = max(updates, 0) if type(updates) is int else 0
+
+
+def _same_states(rule: object, other: str) -> bool:
+    """Whether two rules have the same states: Adam's do not depend on how it takes its epsilon."""
+    return rule == other or {rule, other} == {"adam", "adam_corrected"}
 
 
 def _load_layers(path: Path, snapshot: Snapshot, network: Network, optimizer: Optimizer) -> bool:

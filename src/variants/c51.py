@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from config import NetworkSettings
-from heads import Error
+from heads import Error, Returns
 
 ATOMS = 51  # section 5
 
@@ -24,7 +24,8 @@ class C51Head(nn.Module):
         self.in_order = bool(stream.in_order)
         self.low, self.high = settings.value_min, settings.value_max
         self.spacing = (self.high - self.low) / (atoms - 1)
-        self.register_buffer("z", torch.linspace(self.low, self.high, atoms))
+        z = torch.linspace(self.low, self.high, atoms, dtype=torch.float64)
+        self.register_buffer("z", z, persistent=False)
 
     def forward(self, features: Tensor, taus: Tensor | None = None) -> Tensor:
         """Logits (N, num_actions, atoms)."""
@@ -34,6 +35,11 @@ class C51Head(nn.Module):
     def q_values(self, outputs: Tensor) -> Tensor:
         """Q(s, a) = sum over i of z_i p_i(s, a)."""
         return outputs.softmax(dim=-1) @ self.z
+
+    def returns(self, outputs: Tensor) -> Returns:
+        """The atoms and their probabilities."""
+        p = outputs.softmax(dim=-1)
+        return Returns(self.z.expand_as(p), p)
 
     def backup(self, returns: Tensor, discounts: Tensor, outputs: Tensor) -> Tensor:
         """The distribution of R + gamma^n Z projected on the atoms, (batch, atoms).

@@ -1,41 +1,70 @@
-"""Networks of your own: a class in a file of yours, named path/to/my_network.py:MyNetwork."""
+"""Networks and targets of your own, in a file of yours: path/to/my_network.py:MyNetwork."""
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, cast
 
 import torch
+from torch import Tensor, nn
 
 from config import NetworkSettings
 from envs.custom import load_class
 from errors import UserError, shown_traceback
 from network import Features
+from targets import Target
+
+HIDDEN = 512  # units of the head's hidden layer where a class does not say: as in Mnih et al. 2015
+HELP = "see docs/your_own_network.md"
 
 
 def custom_features(settings: NetworkSettings) -> Features:
     """The layers up to the features that `--network my_network.py:MyNetwork` names.
 
-    The class is called with the settings. It is a torch module with `block`, `hidden`, `in_order`
-    and `image` as Features (network.py) has them; its forward pass is tried once.
+    The class is called with the settings and gives a torch module. What it does not say of itself
+    (`hidden`, `block`, `in_order`: see Features in network.py) is as for any module; what its
+    features are is seen by trying its forward pass once.
     """
-    made: Any = load_class(settings.network)
-    with shown_traceback(settings.network):
-        features: Any = made(settings)
-        missing = [
-            name
-            for name in ("block", "hidden", "in_order", "image", "parameters")
-            if not hasattr(features, name)
-        ]
-        if missing:
-            raise UserError(
-                f"{settings.network} lacks {', '.join(missing)}: see docs/your_own_network.md."
-            )
+    name = settings.network
+    made: Any = load_class(name)
+    with shown_traceback(name):
+        module = made(settings)
+        if not isinstance(module, nn.Module):
+            raise UserError(f"{name} makes no torch.nn.Module: {HELP}.")
+        features: Any = module
+        for key, value in (("block", 1), ("hidden", HIDDEN), ("in_order", False)):
+            if not hasattr(features, key):
+                setattr(features, key, value)
         if features.block not in (1, 4):
-            raise UserError(f"{settings.network} has block {features.block}: take 1 or 4.")
-        channels = settings.history_length * features.block**2
-        size = (settings.screen_height // features.block, settings.screen_width // features.block)
+            raise UserError(f"{name} has block {features.block}: take 1 or 4, or leave it out.")
+        block = features.block
+        size = (settings.screen_height // block, settings.screen_width // block)
+        x = torch.zeros(2, settings.history_length * block**2, *size)
+        features.eval()
         with torch.no_grad():
-            shape = tuple(features(torch.zeros(1, channels, *size)).shape[1:])
-        if shape != tuple(features.image):
-            raise UserError(f"{settings.network} gives {shape}, not its image {features.image}.")
+            given = features(x.contiguous(memory_format=torch.channels_last))
+        if not isinstance(given, Tensor) or given.dim() not in (2, 4) or len(given) != 2:
+            shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+            raise UserError(
+                f"{name} gives {shape} of states {tuple(x.shape)}, not features (2, F) or "
+                f"(2, channels, height, width): {HELP}."
+            )
+        features.train()
+        features.image = tuple(given.shape[1:])
     return cast(Features, features)
+
+
+def custom_target(name: str) -> Target:
+    """The function that `--target my_target.py:my_target` names.
+
+    The overlapped loop takes it to read the network that learns, unless it has the attribute
+    `reads_online = False`.
+    """
+    rule: Any = load_class(name)
+    with shown_traceback(name):
+        if len(inspect.signature(rule).parameters) != 3:
+            raise UserError(
+                f"{name} is called with the network, the target network and the minibatch: let it "
+                f"take three arguments; {HELP}."
+            )
+    return Target(rule, reads_online=getattr(rule, "reads_online", True))

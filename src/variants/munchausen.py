@@ -19,8 +19,8 @@ def munchausen(online: Network, target: Network, batch: Batch) -> Tensor:
     head = target.head
     bonus = log_policy(target.q_values(batch.states)).gather(1, batch.actions[:, None])[:, 0]
     returns = batch.returns + SCALING * bonus.clamp(LOWEST, 0)
-    outputs = target(batch.next_states, taus=batch.next_taus)  # (batch, num_actions, ...)
-    entropy = log_policy(head.q_values(outputs))  # tau log pi, (batch, num_actions)
+    outputs, q = target.evaluate(batch.next_states, batch.next_taus)  # (batch, num_actions, ...)
+    entropy = log_policy(q)  # tau log pi, (batch, num_actions)
     policy = (entropy / TEMPERATURE).exp()
     shape = (*policy.shape, *[1] * (outputs.dim() - 2))
     soft = (policy.view(shape) * (outputs - entropy.view(shape))).sum(dim=1)

@@ -88,7 +88,7 @@ FEATURES: dict[str, Any] = {
 
 
 def make_features(settings: NetworkSettings, seed: int) -> Features:
-    """The layers that --network names; `seed` draws the weights of layers that are not ours."""
+    """The layers that --network names; `seed` draws the weights of modules that are not Layers."""
     if settings.network in FEATURES:
         features: Features = FEATURES[settings.network](settings)
         return features

@@ -41,8 +41,8 @@ class NoisyLayer(nn.Module):
         self.deviation = Layer(
             settings, inputs, outputs, relu=False, exact=exact, constant=DEVIATION / math.sqrt(size)
         )
-        self.register_buffer("noise_in", torch.zeros(size))
-        self.register_buffer("noise_out", torch.zeros(outputs))
+        self.register_buffer("noise_in", torch.zeros(size), persistent=False)
+        self.register_buffer("noise_out", torch.zeros(outputs), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, outputs)."""

@@ -8,7 +8,11 @@ from variants.munchausen import munchausen
 
 
 def make_target(settings: NetworkSettings) -> Target:
-    """The rule that --double_q and --munchausen name."""
+    """The rule that --target, --double_q and --munchausen name."""
+    if settings.target != "standard":
+        from variants.custom import custom_target
+
+        return custom_target(settings.target)
     if settings.munchausen:
         return Target(munchausen, reads_online=False)
     if settings.double_q:
