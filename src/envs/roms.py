@@ -50,7 +50,7 @@ def find_rom(game: str) -> Path:
         if not ale_py.ALEInterface.isSupportedROM(str(path)):
             raise UserError(
                 f"ALE does not know the ROM {path} (md5 {rom_md5(path)}): only the games it has "
-                f"rules for can be played{_near(name)}."
+                f"rules for can be played{_near(name)}"
             )
         return path
     if name in known_games():
@@ -63,7 +63,9 @@ def find_rom(game: str) -> Path:
         return found
     if name in MULTIPLAYER:
         raise UserError(f"{name} is a game for several players, which ALE cannot load for one.")
-    raise UserError(f"There is no ROM file {game} and no game of that name{_near(name)}.")
+    gym = re.fullmatch(r"[\w./:-]+-v[0-9]+", game)
+    hint = ". If it is one of Gymnasium's, add --environment gym." if gym else _near(name)
+    raise UserError(f"There is no ROM file {game} and no game of that name{hint}")
 
 
 def rom_of_game(game: str) -> Path:
@@ -81,7 +83,7 @@ def rom_of_game(game: str) -> Path:
 
 def _near(name: str) -> str:
     names = difflib.get_close_matches(name, known_games(), 3, 0.5)
-    return f"; did you mean {' or '.join(names)}?" if names else ""
+    return f"; did you mean {' or '.join(names)}?" if names else "."
 
 
 def rom_md5(rom: Path) -> str:

@@ -291,6 +291,8 @@ class _Machine:
                     state = stack.pop()
                     self.build(stack[-1], state)
                 case _:
+                    if not self.data.startswith(b"\x80"):  # as all but the oldest pickles do
+                        raise Refused("it is another kind of file")
                     raise Refused(f"its instruction {op!r} is none that writes plain data")
         return stack.pop()
 

@@ -51,6 +51,11 @@ def test_a_file_wins_over_the_game_of_its_name(tmp_path: Path) -> None:
     ("game", "sentence"),
     [
         ("brekout", "no ROM file brekout and no game of that name; did you mean breakout"),
+        ("qbrt", "; did you mean qbert or breakout?"),
+        (
+            "CartPole-v1",
+            "no game of that name. If it is one of Gymnasium's, add --environment gym.",
+        ),
         ("roms/spaceinvader.bin", "did you mean space_invaders"),
         ("zzzz", "no ROM file zzzz and no game of that name."),
         ("", "no ROM file"),
@@ -61,6 +66,7 @@ def test_what_cannot_be_played_gets_a_sentence(game: str, sentence: str) -> None
     with pytest.raises(UserError) as error:
         find_rom(game)
     assert sentence in str(error.value)
+    assert not str(error.value).endswith("?.")
 
 
 def test_a_rom_that_ale_does_not_know_is_refused(tmp_path: Path) -> None:

@@ -380,6 +380,13 @@ def test_files_that_are_no_snapshots(tmp_path: Path) -> None:
             read_snapshot(other)
 
 
+def test_a_text_file_is_another_kind_of_file(tmp_path: Path) -> None:
+    path = tmp_path / "breakout_1.pkl"
+    path.write_text("# Notes\n")
+    with pytest.raises(UserError, match="as a snapshot: it is another kind of file; give a"):
+        read_snapshot(path)
+
+
 def test_a_cut_file_is_refused_wherever_it_is_cut(tmp_path: Path) -> None:
     path = tmp_path / "pong_1.pkl"
     write_snapshot(path, biased(1))
