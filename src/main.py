@@ -18,14 +18,15 @@ from runs.divergence import Divergence, check_row
 from runs.exit_codes import Ending, exit_code
 from runs.files import load, save_snapshot, write_description
 from runs.forecast import forecast
+from runs.json_log import log_as_json
 from runs.keep import remove_snapshots
 from runs.lock import locked
+from runs.observers import make_observers
 from runs.outputs import check_outputs
 from runs.plan import Planned, plan, position_after
 from runs.position import Position
 from runs.preflight import check_files, check_memory, check_snapshot
 from runs.profiling import profile
-from runs.progress import Progress
 from runs.run import Run
 from runs.scores import print_summary
 from runs.signals import stop_in_order
@@ -50,6 +51,8 @@ def main(arguments: list[str]) -> int:
 def run(task: Task, ending: Ending) -> None:
     """Construct the parts and run the phases of `task`."""
     config, todo = task.config, plan(task)
+    if config.log == "json":
+        log_as_json()
     learns = not config.play_games and config.train_steps > 0 and config.epochs > 0
     storage = choose_storage(config) if learns or config.random_steps else None
     with locked(config.checkpoint_path if storage else None):
@@ -66,8 +69,7 @@ def run(task: Task, ending: Ending) -> None:
             parts.checkpointer.restore(task.checkpoint)
         elif config.load_weights:
             load(parts)
-        if not (config.display_screen or config.video_file):  # these report for themselves
-            parts.agent.callbacks.append(Progress(parts.stats, todo, pace))
+        parts.agent.callbacks += make_observers(config, parts.stats, todo, pace)
         logger.info("Random seed: %d", config.random_seed)
         with stop_in_order(parts.agent), shown(task, parts.agent):
             run_phases(parts, todo)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from errors import UserError
 from replay_memory import Minibatch
 from snapshot.format import Snapshot
 from snapshot.layers import Layer
+
+if TYPE_CHECKING:
+    from engine.inspection import Inspection
 
 Array = NDArray[Any]
 
@@ -85,6 +89,15 @@ def make_network(
         network = DeepQNetwork(settings, num_actions=num_actions, rng=rng)
     warn_of_slow_datatype(network.device, settings.datatype)
     return network
+
+
+def inspect_updates(network: LearningNetwork | None) -> Callable[[], Inspection | None]:
+    """What tells of the weight updates since its last call; of those on Neon it knows nothing."""
+    if network is None or type(network).__name__ != "DeepQNetwork":
+        return lambda: None
+    from engine.inspection import Inspector
+
+    return Inspector(network).take
 
 
 def free_gpu_memory(settings: NetworkSettings) -> int:

@@ -33,6 +33,7 @@ VERBS = {
             "How long": "epochs train_steps test_steps random_steps",
             "The machine": "backend datatype threads num_envs replay_size replay_storage",
             "Files": "keep_snapshots checkpoint_minutes overwrite",
+            "Watching from elsewhere": "tensorboard log",
         },
         options={"list": "list the games, their human scores, and the agents that are there"},
     ),
@@ -46,7 +47,7 @@ VERBS = {
             "What is learned": "learning_rate environment",
             "The machine": "backend device_id threads replay_storage",
             "Files": "keep_snapshots checkpoint_path checkpoint_minutes",
-            "Watching": "display_screen log_level",
+            "Watching": "display_screen tensorboard log log_level",
         },
     ),
     "test": Verb(

@@ -16,7 +16,7 @@ from typing import Any
 
 from config import CODE, FIELDS, Config, check, check_together, kind_of, to_plain
 from envs.custom import code_name
-from envs.roms import file_name, find_rom, game_name, rom_md5, rom_of_game
+from envs.roms import ENDINGS, file_name, find_rom, game_name, rom_md5, rom_of_game
 from envs.trust import trusted_code, trusted_game
 from errors import UserError, shown
 from runs.checkpoint_files import Checkpoint, newest, numbers
@@ -180,7 +180,8 @@ def _files(name: str, begun: dict[str, Any], given: dict[str, Any]) -> dict[str,
 
 def _rom(game: str, md5: str, word: Path) -> Path:
     """The ROM of a run that was begun with one of that hash. Raises UserError."""
-    rom = find_rom(str(word)) if word.is_file() else rom_of_game(game)
+    is_rom = word.suffix.lower() in ENDINGS and word.is_file()
+    rom = find_rom(str(word)) if is_rom else rom_of_game(game)
     if rom_md5(rom) != md5:
         raise UserError(
             f"The run was begun with another ROM than {rom}: name the file instead of the game, as "

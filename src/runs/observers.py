@@ -1,0 +1,36 @@
+"""Who listens to a run, as the flags ask. All of them only listen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from agent import Callback
+from config import Config
+from engine.make import inspect_updates
+from runs.json_log import JsonLog
+from runs.meter import Meter
+from runs.plan import Planned
+from runs.progress import Progress
+from runs.tensorboard import TensorBoard
+from stats import Statistics
+
+
+def make_observers(
+    config: Config, stats: Statistics, todo: Sequence[Planned], pace: Mapping[str, float]
+) -> list[Callback]:
+    """The callbacks that show a run, to stand behind `stats`. For `todo` and `pace` see Progress.
+
+    Raises UserError if what they need is missing.
+    """
+    found: list[Callback] = []
+    if config.tensorboard or config.log == "json":
+        meter = Meter(stats, inspect_updates(stats.network))
+        found.append(meter)
+        if config.tensorboard:
+            found.append(TensorBoard(config.tensorboard, stats=stats, meter=meter))
+        if config.log == "json":
+            found.append(JsonLog(stats=stats, meter=meter))
+    # A window and a film report for themselves.
+    if not (config.display_screen or config.video_file or config.log == "json"):
+        found.append(Progress(stats, todo, pace))
+    return found
