@@ -63,6 +63,7 @@ class PreprocessedEnvironment:
         self.frame_skip = settings.frame_skip or 1
         self.max_episode_frames = settings.max_episode_frames
         self.life_loss_terminal = settings.life_loss_terminal
+        self.life_loss_ends_step = settings.life_loss_ends_step
         area = settings.resize == "area"
         self.interpolation = cv2.INTER_AREA if area else cv2.INTER_LINEAR
         self.size = (settings.screen_width, settings.screen_height)
@@ -158,6 +159,7 @@ class PreprocessedEnvironment:
 
     def _hold(self, action: int, frames: int) -> float:
         lives = self.lives()
+        stops = self.life_loss_ends_step and self.mode == "train"
         total = 0.0
         for _ in range(frames):
             reward = float(self.world.act(action))
@@ -169,7 +171,7 @@ class PreprocessedEnvironment:
                 frame = Frame(self.frame_rgb(), None)
                 for listener in self.frame_listeners:
                     listener(frame)
-            if self._is_over():
+            if self._is_over() or (stops and self.lives() < lives):
                 break
         self.life_lost = self.lives() < lives
         return total

@@ -16,13 +16,16 @@ import numpy as np
 import pytest
 
 import main
-from environment import Environment, Frame
-from envs.custom import environment_name, make_own_environment
-from envs.preprocessing import TRIAL_STEPS, AdaptedEnvironment
-from envs.trust import trusted_environment, trusted_game
+from config import EnvironmentSettings
+from environment import Environment
+from envs.custom import code_name, make_own_environment
+from envs.preprocessing import TRIAL_STEPS, PreprocessedEnvironment
+from envs.trust import trusted_game
 from errors import UserError
+from game import Game
 from palette import ALE_LUMA
 from runs.verbs import parse
+from watch.frames import Frame
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = (ROOT / "docs" / "your_own_environment.md").read_text()
@@ -53,10 +56,16 @@ class Corridor:
         return self.position >= self.length
 
 
-def adapt(world: Any, **settings: Any) -> AdaptedEnvironment:
-    adapted = AdaptedEnvironment(world, name="corridor", **settings)
+def settings(**flags: Any) -> EnvironmentSettings:
+    """Every act of a world is a step unless `flags` say otherwise."""
+    own: dict[str, Any] = dict(frame_skip=None, repeat_action_probability=None)
+    return EnvironmentSettings(**own | flags)
+
+
+def preprocess(world: Any, **flags: Any) -> PreprocessedEnvironment:
+    environment = PreprocessedEnvironment(settings(**flags), world=world, name="corridor")
     world.games = 0
-    return adapted
+    return environment
 
 
 @pytest.fixture
@@ -65,13 +74,13 @@ def write(tmp_path: Path) -> Callable[..., str]:
 
     def write(body: str, name: str = "World", folder: Path = tmp_path) -> str:
         (folder / "world.py").write_text(textwrap.dedent(body))
-        return environment_name(f"{folder / 'world.py'}:{name}")
+        return code_name("environment", f"{folder / 'world.py'}:{name}")
 
     return write
 
 
-def make(name: str, random_seed: int = 1, **settings: Any) -> AdaptedEnvironment:
-    return make_own_environment(name=name, game="g", random_seed=random_seed, **settings)
+def make(name: str, random_seed: int = 1, **flags: Any) -> PreprocessedEnvironment:
+    return make_own_environment(settings(**flags), name=name, game="g", random_seed=random_seed)
 
 
 # The walk-through of docs/your_own_environment.md
@@ -109,11 +118,11 @@ def test_catch_is_learned(
     assert float(mean[1]) >= 9
 
 
-# What the adapter adds
+# What preprocessing adds
 
 
 def test_five_names_are_enough() -> None:
-    environment: Environment = adapt(Corridor(3))
+    environment: Environment = preprocess(Corridor(3))
     assert environment.action_names == ("NOOP", "RIGHT")
     environment.set_mode("test")
     environment.restart()
@@ -134,30 +143,31 @@ def test_screens_are_ales_grey_in_the_agents_size(resize: str) -> None:
     for picture in (rgb, rgb[::-1][::-1], grey, grey[..., None]):
         world: Any = Corridor()
         world.screen = lambda picture=picture: picture
-        environment = adapt(world, **size)
+        environment = preprocess(world, **size)
         assert environment.screen().dtype == np.uint8
         np.testing.assert_array_equal(environment.screen(), expected)
         assert environment.frame_rgb().shape == (21, 16, 3)
     world.screen = lambda: grey
-    np.testing.assert_array_equal(adapt(world, screen_width=16, screen_height=21).screen(), grey)
+    own_size = preprocess(world, screen_width=16, screen_height=21)
+    np.testing.assert_array_equal(own_size.screen(), grey)
 
 
 def test_actions_are_repeated_until_the_end() -> None:
-    environment = adapt(Corridor(5), frame_skip=3)
+    environment = preprocess(Corridor(5), frame_skip=3)
     assert environment.act(1) == 3.0
     assert environment.act(1) == 2.0
     assert environment.is_terminal()
 
 
 def test_a_limit_cuts_games_short() -> None:
-    environment = adapt(Corridor(5), max_episode_frames=4, frame_skip=3)
+    environment = preprocess(Corridor(5), max_episode_frames=4, frame_skip=3)
     environment.act(0)
     assert not environment.is_terminal()
     environment.act(0)
     assert (environment.is_terminal(), environment.is_truncated()) == (True, True)
     environment.restart()
     assert not environment.is_terminal()
-    exact = adapt(Corridor(4), max_episode_frames=4, frame_skip=4)
+    exact = preprocess(Corridor(4), max_episode_frames=4, frame_skip=4)
     exact.act(0)
     assert (exact.is_terminal(), exact.is_truncated()) == (True, False), "the game's own end"
 
@@ -165,7 +175,7 @@ def test_a_limit_cuts_games_short() -> None:
 def test_a_world_may_tell_its_limit() -> None:
     world: Any = Corridor(2)
     world.is_truncated = lambda: True
-    environment = adapt(world)
+    environment = preprocess(world)
     environment.act(0)
     assert not environment.is_truncated()
     environment.act(0)
@@ -175,7 +185,7 @@ def test_a_world_may_tell_its_limit() -> None:
 def test_a_lost_life_ends_the_episode_in_training_only() -> None:
     world: Any = Corridor(5)
     world.lives = lambda: 3 - world.position // 2
-    environment = adapt(world)
+    environment = preprocess(world)
 
     def lost() -> list[bool]:
         environment.restart()
@@ -196,20 +206,69 @@ def test_a_lost_life_ends_the_episode_in_training_only() -> None:
     assert lost() == [False, False]
     assert lost() == [False, False]
     assert world.position == 2, "in testing each restart begins a game"
-    assert not adapt_and_lose(life_loss_terminal=False)
 
 
-def adapt_and_lose(**settings: Any) -> bool:
+def test_a_lost_life_may_end_nothing_in_training_either() -> None:
     world: Any = Corridor(5)
     world.lives = lambda: 3 - world.position
-    environment = adapt(world, **settings)
+    environment = preprocess(world, life_loss_terminal=False)
     environment.act(0)
-    return environment.is_terminal()
+    assert not environment.is_terminal()
+
+
+@pytest.mark.parametrize(
+    ("ends_step", "mode", "position"), [(True, "train", 2), (False, "train", 4), (True, "test", 4)]
+)
+def test_a_lost_life_may_end_a_step_in_training(ends_step: bool, mode: str, position: int) -> None:
+    world: Any = Corridor(9)
+    world.lives = lambda: 3 if world.position < 2 else 2
+    environment = preprocess(world, frame_skip=4, life_loss_ends_step=ends_step)
+    environment.set_mode(mode)
+    assert environment.act(1) == world.position == position
+    assert environment.is_terminal() == (mode == "train")
+
+
+def test_a_life_lost_in_the_step_that_max_episode_frames_cuts_stays_terminal() -> None:
+    for mode, truncated in (("train", False), ("test", True)):
+        world: Any = Corridor(9)
+        world.lives = lambda world=world: 3 if world.position < 4 else 2
+        environment = preprocess(world, max_episode_frames=4, frame_skip=2)
+        environment.set_mode(mode)
+        environment.restart()
+        environment.act(0)
+        assert not environment.is_terminal()
+        environment.act(0)
+        assert (world.position, environment.is_terminal()) == (4, True)
+        assert environment.is_truncated() == truncated
+        environment.restart()
+        assert (world.position, environment.is_terminal()) == (0, False), "another game"
+
+
+def test_a_life_lost_in_the_step_that_is_cut_is_terminal_for_the_replay_memory() -> None:
+    world: Any = Corridor(9)
+    world.lives = lambda: 3 if world.position < 4 else 2
+    flags = settings(
+        max_episode_frames=4,
+        frame_skip=2,
+        random_starts=0,
+        zero_history=True,
+        screen_width=30,
+        screen_height=40,
+    )
+    environment = PreprocessedEnvironment(flags, world=world, name="corridor")
+    game = Game(flags, environment=environment, rng=np.random.default_rng(0))
+    game.start()
+    found = []
+    for _ in range(2):
+        game.send(0)
+        step = game.receive()
+        found.append((step.terminal, step.ended))
+    assert found == [(False, False), (True, True)]
 
 
 def test_frames_are_shown_to_listeners() -> None:
     frames: list[Frame] = []
-    environment = adapt(Corridor(), frame_skip=2)
+    environment = preprocess(Corridor(), frame_skip=2)
     environment.frame_listeners.append(frames.append)
     environment.act(0)
     assert [frame.rgb.shape for frame in frames] == [(40, 30, 3)] * 2
@@ -221,7 +280,7 @@ def test_a_world_may_show_itself() -> None:
     world: Any = Corridor()
     world.frame_listeners, world.frames_per_second = [], 60
     world.frame_rgb = lambda: np.zeros((4, 4, 3), np.uint8)
-    environment = adapt(world)
+    environment = preprocess(world)
     assert environment.frame_listeners is world.frame_listeners
     assert environment.frames_per_second == 60
     assert environment.frame_rgb().shape == (4, 4, 3)
@@ -232,11 +291,11 @@ def test_a_world_may_show_itself() -> None:
 
 
 def test_a_world_that_can_save_its_state_resumes() -> None:
-    assert not hasattr(adapt(Corridor()), "save_state")
+    assert not hasattr(preprocess(Corridor()), "save_state")
     world: Any = Corridor(9)
     world.save_state = lambda: bytes([world.position])
     world.load_state = lambda state: setattr(world, "position", state[0])
-    environment: Any = adapt(world, max_episode_frames=3)
+    environment: Any = preprocess(world, max_episode_frames=3)
     environment.act(0)
     environment.act(0)
     state = environment.save_state()
@@ -268,16 +327,16 @@ def test_an_unfit_world_is_refused(change: dict[str, Any], says: str) -> None:
     for name, value in change.items():
         setattr(world, name, value)
     with pytest.raises(UserError, match=says):
-        AdaptedEnvironment(world, name="corridor")
+        preprocess(world)
 
 
 def test_screens_keep_their_shape_and_actions_their_names() -> None:
     world: Any = Corridor()
     world.screen = lambda: world.picture[world.position :]
     with pytest.raises(UserError, match=r"from \(40, 30\) to \(39, 30\)"):
-        adapt(world)
+        preprocess(world)
     world = Corridor()
-    environment = adapt(world)
+    environment = preprocess(world)
     world.action_names = ["NOOP", "LEFT"]
     with pytest.raises(UserError, match="NOOP, RIGHT and cannot learn others"):
         environment.restart()
@@ -370,14 +429,14 @@ def test_a_file_is_found_from_here_and_from_the_clone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert environment_name(CATCH) == CATCH, "the clone's"
-    assert environment_name(f"{ROOT}/examples/../{CATCH}") == CATCH
+    assert code_name("environment", CATCH) == CATCH, "the clone's"
+    assert code_name("environment", f"{ROOT}/examples/../{CATCH}") == CATCH
     (tmp_path / "examples").mkdir()
     own = tmp_path / "examples" / "catch.py"
     own.touch()
-    assert environment_name(CATCH) == f"{own}:Catch", "the caller's comes first"
+    assert code_name("environment", CATCH) == f"{own}:Catch", "the caller's comes first"
     for name in ("ale", "gym"):
-        assert environment_name(name) == name
+        assert code_name("environment", name) == name
 
 
 @pytest.mark.parametrize(
@@ -385,19 +444,10 @@ def test_a_file_is_found_from_here_and_from_the_clone(
 )
 def test_other_names_are_refused(name: str) -> None:
     with pytest.raises(UserError, match=r"--environment is ale, gym or|There is no file no\.py"):
-        environment_name(name)
+        code_name("environment", name)
 
 
 # What others' snapshots may ask for
-
-
-def test_a_snapshot_names_only_environments_of_the_clone(tmp_path: Path) -> None:
-    snapshot = tmp_path / "x_1.pkl"
-    assert trusted_environment(snapshot, "gym") == "gym"
-    assert trusted_environment(snapshot, CATCH) == f"{ROOT}/{CATCH}"
-    for name in ("/tmp/evil.py:E", "../evil.py:E", "examples/../../evil.py:E"):
-        with pytest.raises(UserError, match="add --environment "):
-            trusted_environment(snapshot, name)
 
 
 def test_a_snapshot_names_only_packages_for_gymnasium(tmp_path: Path) -> None:
@@ -412,8 +462,8 @@ def test_a_snapshot_names_only_packages_for_gymnasium(tmp_path: Path) -> None:
             trusted_game(snapshot, game)
 
 
-def test_an_environment_elsewhere_is_named_again(
-    write: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_command_line_wins_over_the_environment_and_game_of_a_snapshot(
+    write: Callable[..., str], tmp_path: Path
 ) -> None:
     name = write((ROOT / "examples" / "catch.py").read_text(), name="Catch")
     small = "--random_steps 100 --train_steps 8 --test_steps 0 --epochs 1 --replay_size 1000"
@@ -421,13 +471,10 @@ def test_an_environment_elsewhere_is_named_again(
     size = "--screen_width 36 --screen_height 36"
     assert main.main(["catch", "--environment", name, *small.split(), *size.split()]) == 0
     snapshot = str(tmp_path / "catch_1.pkl")
-    capsys.readouterr()
-    assert main.main(["test", snapshot, "--test_games", "1"]) == 2
-    assert f"add --environment {name}" in capsys.readouterr().err
     assert parse("test", [snapshot, "--environment", name]).config.environment == name
-    assert (
-        parse("run", ["c", "--load_weights", snapshot, "--environment", CATCH]).config.game == "c"
-    )
+    assert parse("test", [snapshot, "--environment", CATCH]).config.environment == CATCH
+    config = parse("run", ["c", "--load_weights", snapshot, "--environment", CATCH]).config
+    assert (config.environment, config.game) == (CATCH, "c")
 
 
 # Flags
@@ -454,10 +501,10 @@ def test_presets_speak_of_atari_only(tmp_path: Path) -> None:
     assert parse("run", ["pong"]).config.frame_skip == 4
 
 
-def test_sticky_actions_are_ataris(capsys: pytest.CaptureFixture[str]) -> None:
+def test_sticky_actions_are_for_atari_games(capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--environment", CATCH, "--repeat_action_probability", "0.25", "--replay_size", "1000"]
     assert main.main(["catch", *flags]) == 2
-    assert "--repeat_action_probability is Atari's" in capsys.readouterr().err
+    assert "--repeat_action_probability is for Atari games" in capsys.readouterr().err
 
 
 def test_files_are_called_by_the_game() -> None:
@@ -468,5 +515,5 @@ def test_files_are_called_by_the_game() -> None:
 
 def test_the_trial_is_short() -> None:
     world = Corridor(3)
-    AdaptedEnvironment(world, name="corridor")
+    PreprocessedEnvironment(settings(), world=world, name="corridor")
     assert world.games == 1 + TRIAL_STEPS // 3 + 1

@@ -15,12 +15,14 @@ import pytest
 from numpy.typing import NDArray
 
 import main
-from environment import ALEEnvironment, Frame
+from config import EnvironmentSettings
+from environment import ALEEnvironment
 from envs.gym import HOW_TO_INSTALL, make_gym_environment
-from envs.preprocessing import AdaptedEnvironment
+from envs.preprocessing import PreprocessedEnvironment
 from envs.roms import find_rom
 from errors import UserError
 from palette import ALE_LUMA
+from watch.frames import Frame
 
 gymnasium: Any = pytest.importorskip("gymnasium", reason="without requirements-gym.txt")
 from gymnasium import spaces  # noqa: E402 - only where it is installed
@@ -122,8 +124,11 @@ def registered() -> Iterator[None]:
         del gymnasium.registry[name]
 
 
-def make(name: str = "TestCounter-v0", seed: int = 1, **settings: Any) -> AdaptedEnvironment:
-    return make_gym_environment(name=name, random_seed=seed, **settings)
+def make(name: str = "TestCounter-v0", seed: int = 1, **flags: Any) -> PreprocessedEnvironment:
+    """With the environment's own frame skip and sticky actions unless `flags` say otherwise."""
+    own: dict[str, Any] = dict(frame_skip=None, repeat_action_probability=None)
+    settings = EnvironmentSettings(**own | flags)
+    return make_gym_environment(settings, name=name, random_seed=seed)
 
 
 def make_with(seed: int = 1, **told: Any) -> Any:
@@ -174,7 +179,8 @@ def test_frames_are_colour_and_as_fast_as_the_environment_says() -> None:
 
 @pytest.mark.parametrize("game", ["Breakout", "Pong"])
 def test_ale_is_the_same_through_gymnasium(game: str) -> None:
-    ours = ALEEnvironment(rom=find_rom(game), color_averaging=False, random_seed=1)
+    settings = EnvironmentSettings(color_averaging=False)
+    ours = ALEEnvironment(settings, rom=find_rom(game), random_seed=1)
     theirs = make(f"ALE/{game}-v5", repeat_action_probability=0.0)
     assert theirs.action_names == ours.action_names
     assert theirs.frames_per_second * ours.frame_skip == ours.frames_per_second
@@ -200,7 +206,7 @@ def test_ale_is_the_same_through_gymnasium(game: str) -> None:
 
 
 def told(name: str, **settings: Any) -> tuple[int, dict[str, Any]]:
-    """How often the adapter repeats, and what the environment was told."""
+    """How often actions are repeated here, and what the environment was told."""
     environment: Any = make(name, **settings)
     return environment.frame_skip, environment.world.env.unwrapped.spec.kwargs
 
