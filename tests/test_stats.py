@@ -205,14 +205,18 @@ def test_a_full_disk_keeps_the_old_file_and_the_row_for_the_next_time(
     assert [row["epoch"] for row in read(path)] == ["1", "2", "3"]
 
 
-def test_a_phase_is_logged_in_a_line(
+def test_a_phase_is_logged_in_a_line_of_what_was_measured_in_it(
     caplog: pytest.LogCaptureFixture, watch: type[Stopwatch]
 ) -> None:
     caplog.set_level(logging.INFO)
-    agent, statistics = make(ends=(5,))
+    agent, statistics = make(ends=(6, 12, 23), memory=make_memory(batch_size=4))
+    run(agent, statistics, "random", 0, 6, seconds=3.0)
+    run(agent, statistics, "train", 1, 4, seconds=2.0)
     run(agent, statistics, "test", 1, 4, seconds=2.0)
     assert caplog.messages == [
-        "  1 games, average score 9.00 (9 to 9), mean Q 0.000, loss 0.1250, 2 steps/s"
+        "  2 episodes, average score 24.00 (15 to 33), mean Q 1.500, 2 steps/s",
+        "  no episode ended, score so far 70, mean Q 1.500, loss 0.1250, 2 steps/s",
+        "  1 game, average score 23.00 (23 to 23), mean Q 1.500, 2 steps/s",
     ]
 
 
