@@ -15,19 +15,19 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from shared_replay import SharedReplay
 
-from agent import Agent, Playable
-from config import ROOT, Config, resolve
+from agent import Agent
+from config import ROOT, AgentSettings, Config, resolve
 from envs import parallel as side_by_side
-from envs.parallel import make_games, start_workers
+from envs.parallel import Playable, make_games, start_workers
 from envs.remote_game import RemoteGame
 from envs.roms import find_rom
 from envs.worker import make_game
-from errors import UserError
+from errors import PartDied, UserError
 from game import Step
 from main import main
-from replay_memory import Minibatch
+from replay_memory import Minibatch, ReplayMemory
+from tests.toys import make_memory
 
 ROM = find_rom("breakout")
 GAMES, WORKERS = 3, 2
@@ -42,20 +42,27 @@ SMALL = Config(
     max_episode_frames=240,
 )
 
+CATCH = replace(
+    SMALL,
+    environment="examples/catch.py:Catch",
+    game="catch",
+    frame_skip=None,
+    repeat_action_probability=None,
+)
 TWO = replace(SMALL, num_envs=2)  # each at a worker of its own
 
 
 def remote(config: Config = SMALL, rom: Path | None = ROM) -> list[RemoteGame]:
-    return start_workers(config, rom, WORKERS)
+    return start_workers(config, rom, min(WORKERS, config.num_envs))
 
 
-def local(config: Config = SMALL) -> list[Any]:
-    return [make_game(config, ROM, number) for number in range(config.num_envs)]
+def local(config: Config = SMALL, rom: Path | None = ROM) -> list[Any]:
+    return [make_game(config, rom, number) for number in range(config.num_envs)]
 
 
 def plain(step: Step) -> tuple[Any, ...]:
     opening = [plain(each) for each in step.opening]
-    return step.reward, step.screen.tobytes(), step.terminal, step.over, opening
+    return step.reward, step.screen.tobytes(), step.terminal, step.ended, opening
 
 
 def play(games: Sequence[Playable], steps: int, playing: Sequence[int], seed: int = 0) -> list[Any]:
@@ -64,7 +71,7 @@ def play(games: Sequence[Playable], steps: int, playing: Sequence[int], seed: in
     seen: list[Any] = []
     for _ in range(steps):
         for i in playing:
-            games[i].send(int(rng.integers(4)))
+            games[i].send(int(rng.integers(len(games[i].environment.action_names))))
         for i in playing:
             seen.append((plain(games[i].receive()), games[i].buffer.state().tobytes()))
     return seen
@@ -92,6 +99,38 @@ def test_games_are_the_same_in_workers_as_in_this_process(changes: dict[str, Any
         assert any(step[3] for step, _ in seen)  # an episode ended
 
 
+@pytest.mark.parametrize("world", ["breakout", "catch"])
+def test_a_game_by_itself_is_the_same_here_in_a_worker_and_beside_others(world: str) -> None:
+    config, rom = (SMALL, ROM) if world == "breakout" else (CATCH, None)
+    one = replace(config, num_envs=1)
+    (here,), there, beside = make_games(one, rom), remote(one, rom), remote(config, rom)
+    assert not isinstance(here, RemoteGame)
+    games = (here, there[0], beside[0])
+    for mode in ("train", "test"):
+        seen = []
+        for game in games:
+            game.set_mode(mode)
+            opening = [plain(step) for step in game.start()]
+            seen.append((opening, play([game], 80, [0])))
+        assert seen[0] == seen[1] == seen[2]
+        assert len({step[1] for step, _ in seen[0][1]}) > 10, "screens differ"
+        assert any(step[3] for step, _ in seen[0][1]), "an episode ended"
+    mine, *others = (game.get_state() for game in games)
+    for state in others:
+        np.testing.assert_equal(state, mine)
+
+
+def test_a_game_moves_between_this_process_and_a_worker() -> None:
+    one = replace(SMALL, num_envs=1)
+    (here,), (there,) = local(one), remote(one)
+    for game, other in ((here, there), (there, here)):
+        game.set_mode("train")
+        game.start()
+        play([game], 30, [0])
+        other.set_state(game.get_state())
+        assert play([other], 50, [0], seed=1) == play([game], 50, [0], seed=1)
+
+
 class Memorizer:
     """A network whose Q-values depend on every pixel, and which keeps what it learns from."""
 
@@ -99,35 +138,29 @@ class Memorizer:
         self.learned: list[bytes] = []
         self.copies: list[int] = []
 
-    def predict(self, states: NDArray[np.uint8], target: bool = False) -> NDArray[np.float32]:
+    def predict(self, states: NDArray[np.uint8], training: bool = False) -> NDArray[np.float32]:
         sums = states.reshape(len(states), -1).astype(np.int64).sum(axis=1)
         return np.stack([sums % prime for prime in (7, 11, 13, 17)], axis=1).astype(np.float32)
 
     def train(self, minibatch: Minibatch) -> None:
-        self.learned.append(b"".join(part.tobytes() for part in minibatch))
+        m = minibatch
+        parts = (m.screens, m.actions, m.returns, m.discounts, m.indices)
+        self.learned.append(b"".join(part.tobytes() for part in parts))
 
     def update_target_network(self) -> None:
         self.copies.append(len(self.learned))
 
 
-def learn(games: Sequence[Playable]) -> tuple[Memorizer, SharedReplay]:
-    memory = SharedReplay(
-        num_games=GAMES,
-        size=150,
-        screen_height=36,
-        screen_width=36,
-        batch_size=4,
-        rng=np.random.default_rng(1),
-    )
-    network = Memorizer()
+def learn(games: Sequence[Playable]) -> tuple[Memorizer, ReplayMemory]:
+    memory = make_memory(size=150, games=len(games), history_length=4, screen=(36, 36))
+    network: Any = Memorizer()
     agent = Agent(
+        AgentSettings(exploration_decay_steps=100, target_steps=40),
         games=games,
-        replay_memory=memory,
+        memory=memory,
         network=network,
         num_actions=4,
         rng=np.random.default_rng(2),
-        exploration_decay_steps=100,
-        target_steps=40,
     )
     agent.play_random(60)
     agent.train(120)
@@ -137,8 +170,10 @@ def learn(games: Sequence[Playable]) -> tuple[Memorizer, SharedReplay]:
     return network, memory
 
 
-def test_an_agent_learns_the_same_from_games_in_workers() -> None:
-    (mine, my_memory), (theirs, their_memory) = learn(local()), learn(remote())
+@pytest.mark.parametrize("num_envs", [1, GAMES])
+def test_an_agent_learns_the_same_from_games_in_workers(num_envs: int) -> None:
+    config = replace(SMALL, num_envs=num_envs)
+    (mine, my_memory), (theirs, their_memory) = learn(local(config)), learn(remote(config))
     assert mine.learned == theirs.learned
     for name in ("actions", "rewards", "terminals", "begins"):
         assert np.array_equal(getattr(my_memory, name), getattr(their_memory, name))
@@ -147,7 +182,7 @@ def test_an_agent_learns_the_same_from_games_in_workers() -> None:
     assert mine.copies == [0, 10, 20, 30, 40]
 
 
-def test_a_game_goes_on_where_its_state_was_taken() -> None:
+def test_a_game_continues_where_its_state_was_taken() -> None:
     games = remote(TWO)
     for game in games:
         game.set_mode("train")
@@ -176,7 +211,7 @@ def test_workers_outlive_signals_but_neither_their_games_nor_being_killed() -> N
         game.start()
     play(games, 5, range(2))
     processes[0].kill()
-    with pytest.raises(UserError, match=r"played game 0 was ended by SIGKILL, .* memory"):
+    with pytest.raises(PartDied, match=r"played game 0 was ended by SIGKILL, .* memory"):
         play(games, 5, range(2))
     del game, games
     assert [process.poll() for process in processes] == [-signal.SIGKILL, 0]
@@ -210,19 +245,21 @@ def own(folder: Path, *, steps: int, end: str) -> Config:
 
 
 @pytest.mark.parametrize(
-    ("end", "message"),
+    ("end", "error", "message"),
     [
-        ("raise KeyError('door')", "Game 0 stopped with the error above, KeyError: 'door'"),
-        ("os._exit(3)", "played games 0, 2 ended with code 3: what was saved is whole"),
+        ("raise KeyError('door')", UserError, "Game 0 stopped with the error above, KeyError: 'do"),
+        ("os._exit(3)", PartDied, "played games 0, 2 ended with code 3: what was saved is whole"),
     ],
 )
-def test_an_environment_that_fails_is_told_of(tmp_path: Path, end: str, message: str) -> None:
+def test_an_environment_that_fails_is_reported(
+    tmp_path: Path, end: str, error: type[Exception], message: str
+) -> None:
     games = remote(own(tmp_path, steps=400, end=end), None)
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(error, match=message):
         play(games, 100, range(GAMES))
 
 
-def test_an_environment_that_cannot_be_made_is_told_of(
+def test_an_environment_that_cannot_be_made_is_reported(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(UserError, match=r"own.py:World stopped with the error above"):
