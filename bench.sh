@@ -1,4 +1,12 @@
 #!/usr/bin/env bash
-# Measures the speed of every part and of the whole loop: ./bench.sh [flags]
+# Measures the speed of every part and of the whole loop: ./bench.sh [flags]. With the name of
+# another benchmark in bench/ it runs that one: ./bench.sh peers|loop|replay|health [flags]
 source "$(dirname "$(readlink -f "$0")")/src/setup.sh" || exit
-exec "$python" "$root/bench/bench.py" "$@"
+benchmark=bench
+case ${1-} in
+peers | loop | replay | health)
+    benchmark=$1
+    shift
+    ;;
+esac
+exec "$python" "$root/bench/$benchmark.py" "$@"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The one gate: format, lint, types, shell scripts, tests. Arguments go to pytest: ./check.sh -k replay
 source "$(dirname "$(readlink -f "$0")")/src/setup.sh" || exit
-ensure requirements.txt requirements-dev.txt requirements-gym.txt
+ensure requirements.txt requirements-dev.txt requirements-gym.txt requirements-sweep.txt
 cd "$root" # the tools take their settings from pyproject.toml here
 
 run() {
@@ -10,7 +10,7 @@ run() {
     "$@"
 }
 
-scripts=(./*.sh src/*.sh .ci/run)
+scripts=(./*.sh src/*.sh docs/*.sh .ci/run)
 run "$python" -m ruff format --quiet --check
 run "$python" -m ruff check --quiet
 run bash -n "${scripts[@]}"

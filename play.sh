@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# Shows a snapshot playing: ./play.sh SNAPSHOT [flags]
+# Shows an agent playing: ./play.sh [SNAPSHOT|GAME] [flags]
 source "$(dirname "$(readlink -f "$0")")/src/setup.sh" || exit
 exec "$python" "$root/src/main.py" play "$@"

@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# Films a snapshot playing, with sound: ./record.sh SNAPSHOT [flags]
+# Films an agent playing, with sound: ./record.sh SNAPSHOT|GAME [flags]
 source "$(dirname "$(readlink -f "$0")")/src/setup.sh" || exit
 exec "$python" "$root/src/main.py" record "$@"

@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# Goes on with training from a snapshot: ./resume.sh SNAPSHOT [flags]
+# Resumes a run: ./resume.sh GAME [LABEL]|SNAPSHOT [flags]
 source "$(dirname "$(readlink -f "$0")")/src/setup.sh" || exit
 exec "$python" "$root/src/main.py" resume "$@"

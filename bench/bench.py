@@ -1,10 +1,14 @@
 """How fast every part and the whole loop are on this machine.
 
-    ./bench.sh [--peers] [--save] [--rounds 3] [--backend cpu|gpu]
+    ./bench.sh [--rounds 3] [--backend cpu|gpu] [--save]
 
 Each figure is the median of several measurements, taken in turn. Close other programs first: two
-threads that wait for each other suffer most from a third. --peers adds the comparison with
-Stable-Baselines3 (see bench/peers.py); --save keeps the result in bench/results.
+threads that wait for each other suffer most from a third. Other benchmarks, each with a --help:
+
+    ./bench.sh peers    the same job on other deep Q-learning programs
+    ./bench.sh loop     steps per second of one phase, with any flags of train.sh
+    ./bench.sh replay   the replay memory's ways to keep screens
+    ./bench.sh health   memory, files and threads of a long run
 """
 
 from __future__ import annotations
@@ -157,11 +161,26 @@ def start_of_a_test() -> float:
 
 def main() -> None:
     """Measure, print the table, keep it if asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--backend", choices=["cpu", "gpu"], default="cpu")
-    parser.add_argument("--peers", action="store_true")
-    parser.add_argument("--save", action="store_true")
+    parser = argparse.ArgumentParser(
+        prog="./bench.sh",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=3,
+        help="measurements of each figure, about 3 minutes a round [3]",
+    )
+    parser.add_argument(
+        "--backend", choices=["cpu", "gpu"], default="cpu", help="what computes the network [cpu]"
+    )
+    parser.add_argument(
+        "--save",
+        action="store_true",
+        help="keep the result in bench/results, with date and machine",
+    )
     options = parser.parse_args()
     figures: dict[str, list[float]] = {}
     for _ in range(options.rounds):
@@ -196,9 +215,6 @@ def main() -> None:
         result = {**about, "steps_per_second": figures, "milliseconds": times, "rest": rest}
         path.write_text(json.dumps(result, indent=2) + "\n")
         print(f"kept in {path}")
-    if options.peers:
-        save = ["--save"] * options.save
-        subprocess.run([sys.executable, str(HERE / "peers.py"), *save], check=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Whether a long run stays as it is: memory, open files and threads of a real one.
 
-    python bench/health.py [--steps 200000] [--seconds 5] [flags of train.sh, like --num_envs 4]
+    ./bench.sh health [--steps 200000] [--seconds 5] [flags of train.sh, like --num_envs 4]
 
 Trains with a small replay memory, which is full early, testing now and then, with a checkpoint a
 minute, in a folder that is removed. Prints what the process (and its children) takes in each tenth
@@ -41,10 +41,15 @@ def look(process: psutil.Process) -> tuple[float, int, int]:
 
 def main() -> int:
     """Run, look, and sum up; exit code 1 if memory grew by more than 2 %, or files or threads."""
-    parser = argparse.ArgumentParser(allow_abbrev=False)
-    parser.add_argument("--game", default="breakout")
-    parser.add_argument("--steps", type=int, default=200_000)
-    parser.add_argument("--seconds", type=float, default=5.0, help="between looks")
+    parser = argparse.ArgumentParser(
+        prog="./bench.sh health",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--game", default="breakout", help="[breakout]")
+    parser.add_argument("--steps", type=int, default=200_000, help="of training [200000]")
+    parser.add_argument("--seconds", type=float, default=5.0, help="between looks [5]")
     options, flags = parser.parse_known_args()
     seen = []
     with tempfile.TemporaryDirectory() as folder:

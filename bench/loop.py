@@ -1,6 +1,6 @@
 """A phase of one agent for a while: prints steps per second.
 
-    python bench/loop.py [--game breakout] [--phase train|test|random] [--steps 2000]
+    ./bench.sh loop [--game breakout] [--phase train|test|random] [--steps 2000]
                          [--emulated] [--memory] [flags of train.sh, like --datatype bfloat16]
 
 The job is the one of bench/peers.py: exploration 0.1, an update every 4 steps, a 20,000-step replay
@@ -83,12 +83,17 @@ def megabytes_beside_replay(game: str, flags: list[str], steps: int) -> float:
 
 
 if __name__ == "__main__":
-    options = argparse.ArgumentParser(allow_abbrev=False)
-    options.add_argument("--game", default="breakout")
-    options.add_argument("--phase", default="train")
-    options.add_argument("--steps", type=int, default=2000)
-    options.add_argument("--emulated", action="store_true")
-    options.add_argument("--memory", action="store_true")
+    options = argparse.ArgumentParser(
+        prog="./bench.sh loop",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    options.add_argument("--game", default="breakout", help="[breakout]")
+    options.add_argument("--phase", default="train", help="random, train or test [train]")
+    options.add_argument("--steps", type=int, default=2000, help="that are counted [2000]")
+    options.add_argument("--emulated", action="store_true", help="count no-op steps too")
+    options.add_argument("--memory", action="store_true", help="print megabytes instead")
     given, flags = options.parse_known_args()
     if given.memory:
         found = megabytes_beside_replay(given.game, flags, given.steps)

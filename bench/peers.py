@@ -1,6 +1,6 @@
 """Simple DQN and its peers on the same job, in turn: A B C A B C ...
 
-    ./bench.sh --peers [--rounds 3] [--steps 1500] [--device cpu|gpu] [--busy] [--save]
+    ./bench.sh peers [--rounds 3] [--steps 1500] [--device cpu|gpu] [--busy] [--save]
 
 BreakoutNoFrameskip-v4, batch 32, an update every 4 steps, exploration 0.1, a 20,000-step replay
 memory; the row "ten games, an update every 10" does fewer updates and says so. Each peer is

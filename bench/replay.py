@@ -1,6 +1,6 @@
 """The replay memory's two storages: what they hold and what they cost.
 
-    python bench/replay.py [--games breakout,pong] [--size 1000000] [--steps 2000] [flags]
+    ./bench.sh replay [--games breakout,pong] [--size 1000000] [--steps 2000] [flags]
 
 Screens of 20,000 random steps of each game, over and over, fill a memory once and a third round
 again. Prints resident bytes per step, microseconds to remember a step, milliseconds of a minibatch,
@@ -86,10 +86,15 @@ def training(parts: dict[str, Run], steps: int) -> dict[str, tuple[float, float]
 
 def main() -> None:
     """A line a game."""
-    parser = argparse.ArgumentParser(allow_abbrev=False)
-    parser.add_argument("--games", default=GAMES)
-    parser.add_argument("--size", type=int, default=1_000_000)
-    parser.add_argument("--steps", type=int, default=1000)
+    parser = argparse.ArgumentParser(
+        prog="./bench.sh replay",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--games", default=GAMES, help=f"[{GAMES}]")
+    parser.add_argument("--size", type=int, default=1_000_000, help="steps remembered [1000000]")
+    parser.add_argument("--steps", type=int, default=1000, help="steps of training; 0: none [1000]")
     options, flags = parser.parse_known_args()
     print(describe())
     for game in options.games.split(","):

@@ -1,6 +1,6 @@
-"""Makes the pictures in README.md, with the program's own verbs.
+"""Makes the pictures in README.md and docs/, with the program's own verbs.
 
-    python docs/pictures.py snapshots/breakout_seed1_3.pkl [--second 20]
+    docs/pictures.sh agents/breakout_seed1_3.pkl [--second 20]
 
 Films a game with the agent's view and takes a frame of it, draws the window of ./play.sh at that
 moment, takes a picture of the filter page in Chromium (playwright must be installed, see
@@ -27,13 +27,12 @@ from playwright.sync_api import sync_playwright
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # nvis/ lies beside src/
 
-from parts import wire
-
 from config import ROOT
-from environment import Frame
-from runs.preflight import load
+from main import construct
+from runs.files import load
 from runs.verbs import parse
 from watch.agent_view import AgentView
+from watch.frames import Frame
 from watch.joystick import attached
 from watch.scene import Scene
 from watch.window import Window
@@ -52,7 +51,7 @@ def film(snapshot: Path, second: float, file: Path) -> None:
     """A frame of the film of a game with the agent's view."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"
-        flags = ["--play_games", "1", "--overlay", "mind", "--frames", "false", *SEED]
+        flags = ["--play_games", "1", "--overlay", "mind", *SEED]
         run("record", snapshot, *flags, "--video_file", path)
         with av.open(str(path)) as video:
             for number, picture in enumerate(video.decode(video=0)):  # noqa: B007
@@ -67,11 +66,11 @@ def window(snapshot: Path, second: float, file: Path) -> None:
     os.environ["SDL_VIDEODRIVER"] = "dummy"  # drawn, not shown
     task = parse("play", [str(snapshot), *SEED])
     task = replace(task, config=replace(task.config, display_screen=False))
-    parts = wire(task, storage=None)
-    load(task, parts)
+    parts = construct(task, storage=None)
+    load(parts)
     agent = parts.agent
     agent.callbacks.clear()
-    environment: Any = agent.games[0].environment  # type: ignore[attr-defined]
+    environment: Any = agent.games[0].environment
     view = AgentView(agent, game=task.game, action_names=environment.action_names)
     frames = 0
 
@@ -105,9 +104,9 @@ def filters(snapshot: Path, file: Path) -> None:
 
 def main() -> None:
     """All pictures of a snapshot."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("snapshot", type=Path)
-    parser.add_argument("--second", type=float, default=20, help="of the game that is shown")
+    parser = argparse.ArgumentParser(prog="docs/pictures.sh", description=__doc__.splitlines()[0])
+    parser.add_argument("snapshot", type=Path, help="of the agent that is shown")
+    parser.add_argument("--second", type=float, default=20, help="of the game that is shown [20]")
     options = parser.parse_args()
     film(options.snapshot, options.second, IMAGES / "record_mind.png")
     window(options.snapshot, options.second, IMAGES / "play.png")

@@ -1,7 +1,7 @@
 """Replays golden vectors on this machine and prints the errors.
 
-    python src/verify.py golden DIR [--tolerance 1e-5] [--datatype float32] [--backend cpu]
-    python src/verify.py nvis NPZ SNAPSHOT
+    ./verify.sh golden DIR [--tolerance 1e-5] [--datatype float32] [--backend cpu]
+    ./verify.sh nvis NPZ SNAPSHOT
 
 A golden case is NAME.npz with NAME_start.pkl and NAME_end.pkl: minibatches and what another
 implementation computed from them, with the settings in the npz's `config`.
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from config import NetworkSettings
+from config import FIELDS, NetworkSettings, kind_of
 from engine.make import make_network
 from errors import UserError
 from replay_memory import Minibatch
@@ -120,22 +120,27 @@ def _start(case: Path) -> Path:
 def main(arguments: list[str] | None = None) -> int:
     """Run a check; 0 if all is within the tolerance, 1 if not, 2 for unusable input."""
     parser = argparse.ArgumentParser(
-        prog="verify.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        prog="./verify.sh", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     checks = parser.add_subparsers(dest="check", required=True)
     golden = checks.add_parser("golden", help="replay golden vectors: Q-values, costs, weights")
-    golden.add_argument("folder", type=Path, metavar="DIR")
-    golden.add_argument("--tolerance", type=float, default=1e-5, help="default %(default)s")
-    golden.add_argument("--engine", choices=["torch", "neon"], default="torch")
-    golden.add_argument("--backend", choices=["auto", "cpu", "gpu"], default="auto")
-    golden.add_argument("--device_id", type=int, default=0)
-    golden.add_argument("--update_parts", type=int, default=2)
+    golden.add_argument("folder", type=Path, metavar="DIR", help="for example tests/golden")
     golden.add_argument(
-        "--datatype", choices=["float16", "bfloat16", "float32", "float64"], default="float32"
+        "--tolerance", type=float, default=1e-5, help="largest error that is let pass [%(default)s]"
     )
+    plain = NetworkSettings()
+    for name in ("engine", "backend", "device_id", "update_parts", "datatype"):
+        limits = FIELDS[name].metadata
+        golden.add_argument(
+            f"--{name}",
+            type=kind_of(name),
+            choices=limits["choices"] or None,
+            default=getattr(plain, name),
+            help=f"{limits['help']} [%(default)s]",
+        )
     filters = checks.add_parser("nvis", help="compare guided backpropagation with another's")
-    filters.add_argument("npz", type=Path, metavar="NPZ")
-    filters.add_argument("snapshot", type=Path, metavar="SNAPSHOT")
+    filters.add_argument("npz", type=Path, metavar="NPZ", help="states and the other's pictures")
+    filters.add_argument("snapshot", type=Path, metavar="SNAPSHOT", help="the network of both")
     options = vars(parser.parse_args(arguments))
     check = options.pop("check")
     try:

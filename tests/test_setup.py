@@ -33,6 +33,7 @@ SCRIPTS = {
     "profile_random.sh": "src/main.py profile_random",
     "plot.sh": "src/plot.py",
     "bench.sh": "bench/bench.py",
+    "verify.sh": "src/verify.py",
 }
 MAIN = "import json, os, sys, tiny; print(json.dumps([tiny.version, os.getcwd(), *sys.argv[1:]]))"
 FAKE_PYTHON = """#!/usr/bin/env bash
@@ -81,8 +82,9 @@ class Clone:
 
 
 def copy_scripts(folder: Path) -> None:
-    (folder / "src").mkdir(parents=True)
-    for path in [*ROOT.glob("*.sh"), ROOT / "src" / "setup.sh"]:
+    for name in ("src", "docs"):
+        (folder / name).mkdir(parents=True)
+    for path in [*ROOT.glob("*.sh"), ROOT / "src" / "setup.sh", ROOT / "docs" / "pictures.sh"]:
         shutil.copy(path, folder / path.relative_to(ROOT))
 
 
@@ -324,3 +326,9 @@ def test_every_script_reaches_its_verb(fake: Callable[..., Clone]) -> None:
     for script, target in SCRIPTS.items():
         expected = f"{clone.folder}/{target} a  b --help\n"
         assert clone.run(script, "a  b", "--help") == (0, expected, ""), script
+    expected = f"{clone.folder}/bench/loop.py --steps 5\n"
+    assert clone.run("bench.sh", "loop", "--steps", "5") == (0, expected, "")
+    for name in ("requirements-dev.txt", "requirements-gym.txt"):
+        (clone.folder / name).touch()
+    expected = f"{clone.folder}/docs/pictures.py a  b\n"
+    assert clone.run("docs/pictures.sh", "a  b")[:2] == (0, expected)
