@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from config import ROOT
+from config import ROOT, NetworkSettings
 from errors import UserError
 from neon_engine.library import import_neon
 from neon_engine.network import NeonNetwork
@@ -27,7 +27,7 @@ from verify import replay_golden
 
 GOLDEN = ROOT / "tests" / "golden"
 TOLERANCE = 1e-5
-SMALL = {"screen_height": 36, "screen_width": 36, "batch_size": 4, "num_actions": 3}
+SMALL = {"screen_height": 36, "screen_width": 36, "batch_size": 4}
 
 needs_neon = pytest.mark.skipif(
     find_spec("neon") is None, reason="Neon is not importable here: see docs/neon.md"
@@ -38,17 +38,25 @@ needs_torch = pytest.mark.skipif(
 )
 
 
-def make(seed: int = 1, **settings: Any) -> NeonNetwork:
-    return NeonNetwork(**{**SMALL, **settings}, rng=np.random.default_rng(seed))
+def settings(**flags: Any) -> NetworkSettings:
+    return NetworkSettings(**SMALL | flags)
+
+
+def make(seed: int = 1, num_actions: int = 3, **flags: Any) -> NeonNetwork:
+    rng = np.random.default_rng(seed)
+    return NeonNetwork(settings(**flags), num_actions=num_actions, rng=rng)
 
 
 def minibatch(seed: int = 0, size: int = 4) -> Minibatch:
     rng = np.random.default_rng(seed)
     return Minibatch(
-        rng.integers(0, 256, (size, 5, 36, 36), np.uint8),
-        rng.integers(0, 3, size, np.uint8),
-        rng.integers(-2, 3, size).astype(np.float32),
-        rng.random(size) < 0.3,
+        screens=rng.integers(0, 256, (size, 5, 36, 36), np.uint8),
+        actions=rng.integers(0, 3, size, np.uint8),
+        returns=rng.integers(-1, 2, size).astype(np.float32),
+        discounts=0.99 * (rng.random(size) >= 0.3),
+        indices=np.arange(size),
+        weights=np.ones(size, np.float32),
+        history=4,
     )
 
 
@@ -110,18 +118,19 @@ def test_a_neon_that_cannot_be_used_is_refused(
 
 
 @pytest.mark.parametrize(
-    "settings",
+    "flags",
     [
         {"optimizer": "centered_rmsprop"},
+        {"optimizer": "adam_corrected"},
         {"bias": True},
         {"padding": 1},
         {"sum_gradient": True},
         {"init": "torch"},
     ],
 )
-def test_what_neon_cannot_compute_is_refused(settings: dict[str, Any]) -> None:
+def test_what_neon_cannot_compute_is_refused(flags: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="On Neon there is the original's network only"):
-        make(**settings)
+        make(**flags)
 
 
 def test_adam_in_float16_is_refused() -> None:
@@ -144,8 +153,10 @@ def test_torch_is_not_imported() -> None:
     program = """
         import sys
         import numpy as np
+        from config import NetworkSettings
         from engine.make import make_network
-        network = make_network(engine="neon", num_actions=3, rng=np.random.default_rng(0))
+        settings = NetworkSettings(engine="neon", backend="cpu")
+        network = make_network(settings, num_actions=3, rng=np.random.default_rng(0))
         network.predict(np.zeros((1, 4, 84, 84), np.uint8))
         sys.exit("torch" in sys.modules)
     """
@@ -189,7 +200,7 @@ def test_a_minibatch_is_learned_and_its_cost_read_once() -> None:
 
 @needs_neon
 def test_targets_come_from_the_copy_unless_there_is_none() -> None:
-    kept, own = make(), make(target_network=False)
+    kept, own = make(), make(target_steps=0)
     for network in (kept, own):
         network.train(minibatch(0))
         network.read_cost()
@@ -216,11 +227,11 @@ def test_the_seed_decides_the_weights() -> None:
 @needs_neon
 @pytest.mark.parametrize("optimizer", ["rmsprop", "adam", "adadelta"])
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_a_saved_network_goes_on_as_if_nothing_had_been(
+def test_a_saved_network_learns_on_as_if_nothing_had_happened(
     optimizer: str, batch_norm: bool, tmp_path: Path
 ) -> None:
-    settings: dict[str, Any] = {"optimizer": optimizer, "batch_norm": batch_norm}
-    network = make(**settings)
+    flags: dict[str, Any] = {"optimizer": optimizer, "batch_norm": batch_norm}
+    network = make(**flags)
     for n in range(3):
         network.train(minibatch(n))
     state = network.get_state()
@@ -232,7 +243,7 @@ def test_a_saved_network_goes_on_as_if_nothing_had_been(
     network.train(minibatch(9))
     expected = network.predict(states(2))
 
-    loaded = make(2, **settings)
+    loaded = make(2, **flags)
     loaded.train(minibatch(4))  # leaves nothing behind
     snapshot = loaded.load_weights(tmp_path / "game_5.pkl")
     assert (snapshot.epoch, snapshot.train_input_shape) == (5, (4, 36, 36))
@@ -240,7 +251,7 @@ def test_a_saved_network_goes_on_as_if_nothing_had_been(
     loaded.train(minibatch(9))
     np.testing.assert_array_equal(loaded.predict(states(2)), expected)
 
-    resumed = make(3, **settings)
+    resumed = make(3, **flags)
     resumed.set_state(synced)
     assert resumed.read_cost() == cost
     resumed.train(minibatch(9))
@@ -265,7 +276,7 @@ def test_states_of_another_optimizer_are_left_out(tmp_path: Path) -> None:
 
 @needs_neon
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("flags", "message"),
     [
         ({"num_actions": 4}, "trained with 3 actions but this game has 4"),
         ({"screen_width": 44}, "check --screen_width"),
@@ -274,11 +285,11 @@ def test_states_of_another_optimizer_are_left_out(tmp_path: Path) -> None:
     ],
 )
 def test_a_snapshot_that_does_not_fit_is_refused(
-    settings: dict[str, Any], message: str, tmp_path: Path
+    flags: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     make().save_weights(tmp_path / "a.pkl", info={})
     with pytest.raises(UserError, match=message):
-        make(**settings).load_weights(tmp_path / "a.pkl")
+        make(**flags).load_weights(tmp_path / "a.pkl")
 
 
 @needs_neon
@@ -378,15 +389,14 @@ def test_snapshots_go_both_ways_between_pytorch_and_neon(
 ) -> None:
     from deepqnetwork import DeepQNetwork
 
-    settings: dict[str, Any] = {**SMALL, "batch_norm": batch_norm, "optimizer": optimizer}
-    neon_settings: dict[str, Any] = {"batch_norm": batch_norm, "optimizer": optimizer}
-    ours = DeepQNetwork(**settings, backend="cpu", rng=np.random.default_rng(3))
+    flags: dict[str, Any] = {"batch_norm": batch_norm, "optimizer": optimizer, "backend": "cpu"}
+    ours = DeepQNetwork(settings(**flags), num_actions=3, rng=np.random.default_rng(3))
     for n in range(20):
         ours.train(minibatch(n))
     ours.save_weights(tmp_path / "ours.pkl", info={"weight_updates": 20})
     some = states(4)
 
-    on_neon = make(**neon_settings)
+    on_neon = make(**flags)
     model = neon_model(batch_norm)
     model.load_params(str(tmp_path / "ours.pkl"))
     np.testing.assert_allclose(neon_predict(model, some), ours.predict(some), atol=TOLERANCE)
@@ -400,7 +410,7 @@ def test_snapshots_go_both_ways_between_pytorch_and_neon(
     np.testing.assert_allclose(on_neon.predict(some), ours.predict(some), atol=10 * TOLERANCE)
 
     model.save_params(str(tmp_path / "theirs.pkl"))
-    back = DeepQNetwork(**settings, backend="cpu", rng=np.random.default_rng(4))
+    back = DeepQNetwork(settings(**flags), num_actions=3, rng=np.random.default_rng(4))
     back.load_weights(tmp_path / "theirs.pkl")
     np.testing.assert_allclose(back.predict(some), neon_predict(model, some), atol=TOLERANCE)
 
