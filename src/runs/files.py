@@ -16,6 +16,7 @@ from runs.paths import earlier_snapshots, portable_flags, run_paths, snapshot_pa
 from runs.provenance import commit, describe, versions
 from runs.run import Run
 from runs.schema import TEXT, record, sequence
+from snapshot.compatibility import check_actions
 
 logger = logging.getLogger(__name__)
 
@@ -79,14 +80,7 @@ def load(parts: Run) -> None:
     path, network = config.load_weights, parts.network
     assert path and network
     snapshot = network.load_weights(path)
-    names = list(parts.environment.action_names)
-    actions = snapshot.info.get("actions", names)
-    if list(actions) != names:
-        raise UserError(
-            f"{path} was trained with the actions {', '.join(actions)} but the game has "
-            f"{', '.join(names)}: "
-            "check the game and --minimal_action_set."
-        )
+    check_actions(path, snapshot, parts.environment.action_names)
     logger.info("Loaded %s, epoch %d", path, snapshot.epoch)
     if config.start_epoch or parts.task.verb == "test":
         steps = snapshot.info.get("total_train_steps")

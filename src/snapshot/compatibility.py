@@ -9,6 +9,7 @@ import numpy as np
 
 from config import NetworkSettings
 from errors import UserError, shown
+from snapshot.format import Snapshot
 from snapshot.layers import Layer
 
 # Flags that say which network it is, and when they do.
@@ -70,3 +71,13 @@ def check_fit(path: Path, given: Sequence[Layer], wanted: Sequence[Layer]) -> No
                 )
         if theirs.config.get("padding") != mine.config.get("padding"):
             raise UserError(f"{path} was trained with another padding: check --preset.")
+
+
+def check_actions(path: Path, snapshot: Snapshot, names: Sequence[str]) -> None:
+    """Raise UserError unless the snapshot was trained with the actions `names`, if it says so."""
+    actions = snapshot.info.get("actions", names)
+    if tuple(actions) != tuple(names):
+        raise UserError(
+            f"{path} was trained with the actions {', '.join(actions)} but the game has "
+            f"{', '.join(names)}: check the game and --minimal_action_set."
+        )

@@ -1,0 +1,101 @@
+"""The game of an agent in Gymnasium's shape: reset, step, render."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from api.agent import State
+from config import Config
+from envs.worker import make_game
+
+try:  # with it, its wrappers take our environments
+    import gymnasium
+except ModuleNotFoundError:
+    Base: Any = object
+else:
+    Base = gymnasium.Env
+
+
+class PlayedEnvironment(Base):  # type: ignore[misc]
+    """Plays whole games as ./test.sh does: the score counts in full, a lost life ends nothing.
+
+    An observation is a state, (history_length, screen_height, screen_width) uint8, what the network
+    sees: the last screens, oldest first. A step is `frame_skip` frames of the game.
+    """
+
+    render_mode = "rgb_array"
+
+    def __init__(self, config: Config, rom: Path | None) -> None:
+        """The game that `config` names; `rom` is for Atari's."""
+        self.config = config
+        self.rom = rom
+        self._make()
+        if Base is not object:
+            self.action_space = gymnasium.spaces.Discrete(len(self.action_names))
+            shape = self.game.buffer.state().shape
+            self.observation_space = gymnasium.spaces.Box(0, 255, shape, np.uint8)
+
+    def _make(self) -> None:
+        self.game = make_game(self.config, self.rom, 0)
+        self.game.set_mode("test")
+        self.world: Any = self.game.environment
+        self.action_names = tuple(self.world.action_names)
+        frames_per_step = self.world.frame_skip
+        self.metadata = {
+            "render_modes": [self.render_mode],
+            "render_fps": self.world.frames_per_second / frames_per_step,
+        }
+        self.over = True  # nothing can be done before the first reset
+        self.score = 0.0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[State, dict[str, Any]]:
+        """Begin a game; the first state, and `info` with its score and lives.
+
+        The same `seed` begins the same game; without one, games follow the seed of `load`. There
+        are no `options`.
+        """
+        if seed is not None:
+            self.config = replace(self.config, random_seed=seed)
+            self._make()
+        if Base is not object:
+            super().reset(seed=seed)
+        opening = self.game.start()
+        self.over, self.score = False, sum(step.reward for step in opening)
+        return self._state(), self._info()
+
+    def step(self, action: int) -> tuple[State, float, bool, bool, dict[str, Any]]:
+        """Do a step: state, reward, whether the game is over by its rules, or by a limit, `info`.
+
+        Raises ValueError for an action that there is not, and RuntimeError after the end of a game.
+        """
+        if not 0 <= int(action) < len(self.action_names):
+            raise ValueError(
+                f"There is no action {action}: take 0 to {len(self.action_names) - 1}."
+            )
+        if self.over:
+            raise RuntimeError("No game is being played: call reset().")
+        reward = float(self.world.act(int(action)))
+        self.game.buffer.add(self.world.screen())
+        self.over, self.score = self.world.is_terminal(), self.score + reward
+        truncated = self.over and self.world.is_truncated()
+        return self._state(), reward, self.over and not truncated, truncated, self._info()
+
+    def render(self) -> NDArray[np.uint8]:
+        """The picture of now in colour, (height, width, 3) uint8: (210, 160, 3) of most games."""
+        return np.array(self.world.frame_rgb())
+
+    def close(self) -> None:
+        """Nothing is left open."""
+
+    def _state(self) -> State:
+        return self.game.buffer.state().copy()
+
+    def _info(self) -> dict[str, Any]:
+        return {"score": self.score, "lives": self.world.lives()}

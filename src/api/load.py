@@ -1,0 +1,40 @@
+"""A snapshot becomes an agent and its game."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from api.agent import LoadedAgent
+from api.environment import PlayedEnvironment
+from engine.make import make_network
+from runs.verbs import parse
+from seeds import random_stream
+from snapshot.compatibility import check_actions
+
+
+def load(snapshot: str | Path, **flags: Any) -> tuple[LoadedAgent, PlayedEnvironment]:
+    """The agent of a snapshot and the game that it plays, preprocessed as it was in training.
+
+    `snapshot` is the path of a .pkl file, or the name of a game whose agent comes with the project.
+    `flags` are those of ./test.sh: backend="cpu", random_seed=1, max_episode_frames=18000 ...
+
+    Raises:
+        UserError: the file or a flag is of no use; a sentence says why.
+    """
+    words = [f"--{name}={_word(value)}" for name, value in flags.items()]
+    task = parse("test", [str(snapshot), *words])
+    config, path = task.config, task.config.load_weights
+    assert path
+    assert config.random_seed is not None
+    environment = PlayedEnvironment(config, task.rom)
+    names = environment.action_names
+    network = make_network(config, len(names), random_stream(config.random_seed, "weights"))
+    loaded = network.load_weights(path)
+    check_actions(path, loaded, names)
+    rng = random_stream(config.random_seed, "exploration")
+    return LoadedAgent(network, snapshot=loaded, action_names=names, rng=rng), environment
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
