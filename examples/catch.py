@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-ROWS, COLUMNS, CELL = 9, 9, 8  # of the board; CELL pixels each
-BALLS = 10  # in a game
+ROWS, COLUMNS, CELL = 9, 9, 8  # of the board; a cell is 8 x 8 pixels
+BALLS = 10  # per game
 PADDLE, BALL = (90, 160, 255), (255, 200, 60)  # red, green, blue
 
 
@@ -15,7 +15,7 @@ class Catch:
     frames_per_second = 8  # when somebody watches
 
     def __init__(self, *, random_seed: int = 0) -> None:
-        """The same seed drops the same balls."""
+        """The same seed gives the same balls."""
         self.rng = np.random.default_rng(random_seed)
         self.restart()
 
@@ -26,11 +26,11 @@ class Catch:
         self.drop()
 
     def drop(self) -> None:
-        """Let go of a ball somewhere at the top."""
+        """Put a new ball into a random column at the top."""
         self.row, self.column = 0, int(self.rng.integers(COLUMNS))
 
     def act(self, action: int) -> float:
-        """Move the paddle and let the ball fall by a cell; the reward of that."""
+        """Move the paddle, let the ball fall by one cell, and return the reward."""
         self.paddle = min(max(self.paddle + (0, 1, -1)[action], 1), COLUMNS - 2)
         self.row += 1
         if self.row < ROWS - 1:
@@ -41,7 +41,7 @@ class Catch:
         return 1.0 if caught else -1.0
 
     def screen(self) -> NDArray[np.uint8]:
-        """What the player sees, (72, 72, 3)."""
+        """What the player sees, (72, 72, 3) uint8."""
         board = np.zeros((ROWS, COLUMNS, 3), np.uint8)
         board[-1, self.paddle - 1 : self.paddle + 2] = PADDLE
         board[self.row, self.column] = BALL
