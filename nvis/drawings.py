@@ -81,7 +81,8 @@ def pair(picture: ByteArray, state: ByteArray, field: tuple[int, int, int, int])
         image = ColumnDataSource({"image": [_rgba(channels)]})
         plot.add_glyph(image, ImageRGBA(image="image", x=0, y=0, dw=width, dh=height))
         plot.add_glyph(frame)
-        wheel = WheelZoomTool()
+        # Without a key the wheel scrolls the page; two fingers on a touch pad come as Ctrl too.
+        wheel = WheelZoomTool(modifiers={"ctrl": True})
         plot.add_tools(wheel, pan, CrosshairTool(overlay=cross))
         plot.toolbar.active_scroll = wheel
         plot.toolbar.active_drag = None

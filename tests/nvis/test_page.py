@@ -367,6 +367,7 @@ def test_page_tells_where_it_comes_from_and_escapes_names(
         assert f'href="#layer-{name}"' in text
         assert f'id="layer-{name}"' in text
         assert f"2 of {of} filters" in text
+    assert "Layer 0002: convolution 2 of 3</h2>" in text
     assert text.count("<article") == 6
     assert [path.name for path in file.parent.iterdir()] == ["page.html"]
 
@@ -475,6 +476,13 @@ def test_page_in_a_browser(browser: Browser, whole_page: Path) -> None:
     before = page.screenshot(clip=right_half)  # type: ignore[arg-type]
 
     page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)  # the left picture
+    page.mouse.wheel(0, 200)
+    page.wait_for_function("scrollY > 100")  # a wheel scrolls the page, over pictures too
+    assert page.evaluate(RANGES) == everything
+    page.mouse.wheel(0, -400)
+    page.wait_for_function("scrollY == 0")
+
+    page.keyboard.down("Control")
     for _ in range(4):
         page.mouse.wheel(0, -100)
     page.wait_for_function(f"({RANGES})()[1][0] > 10")
@@ -495,6 +503,7 @@ def test_page_in_a_browser(browser: Browser, whole_page: Path) -> None:
     for _ in range(12):
         page.mouse.wheel(0, 100)
     page.wait_for_function(f"String(({RANGES})()) === String({everything})")
+    page.keyboard.up("Control")
 
     page.locator("#weights").scroll_into_view_if_needed()
     page.wait_for_function("document.querySelector('#weights .bk-Plot') !== null && !busy")
