@@ -1,4 +1,4 @@
-"""Gymnasium's environments: any that has discrete actions and can be seen."""
+"""Gymnasium's environments: all that have discrete actions and something to see."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from errors import UserError, shown_traceback
 logger = logging.getLogger(__name__)
 
 HOW_TO_INSTALL = ".venv/bin/pip install --no-deps -r requirements-gym.txt"
-# Packages whose environments need not be named with their package (minigrid:MiniGrid-Empty-8x8-v0).
+# Packages whose ids work without their name; others need it: minigrid:MiniGrid-Empty-8x8-v0.
 PROVIDERS = ("ale_py", "flappy_bird_gymnasium")
 ATARI_FRAMES_PER_SECOND = 60.0
-# The actions of environments that do not say what they are, in a joystick's words.
+# Action names, in a joystick's words, for environments that do not name their actions.
 ACTIONS = {
     "Acrobot": ("LEFT", "NOOP", "RIGHT"),
     "CartPole": ("LEFT", "RIGHT"),
@@ -43,45 +43,46 @@ def make_gym_environment(
 ) -> PreprocessedEnvironment:
     """The environment with Gymnasium's id `name`.
 
-    What an environment can be told, as Atari's can be to skip frames, it is told; the rest is done
-    by PreprocessedEnvironment. So nothing is done twice, and None leaves an environment as it is.
+    A setting that the environment has itself, such as Atari's frame skip, is passed to it; all
+    others are applied by PreprocessedEnvironment. So nothing is applied twice, and None leaves the
+    environment as it is.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of packages, to their own developers
+        warnings.simplefilter("ignore")  # packages warn their own developers
         spec = find_spec(name)
-    told: dict[str, Any] = {}
+    keywords: dict[str, Any] = {}
     if settings.frame_skip and "frameskip" in spec.kwargs:
-        told["frameskip"], settings = settings.frame_skip, replace(settings, frame_skip=None)
+        keywords["frameskip"], settings = settings.frame_skip, replace(settings, frame_skip=None)
     if settings.max_episode_frames and "max_num_frames_per_episode" in spec.kwargs:
-        told["max_num_frames_per_episode"] = settings.max_episode_frames
+        keywords["max_num_frames_per_episode"] = settings.max_episode_frames
         settings = replace(settings, max_episode_frames=0)
     if not settings.minimal_action_set and "full_action_space" in spec.kwargs:
-        told["full_action_space"] = True
+        keywords["full_action_space"] = True
     if settings.repeat_action_probability is not None:
         if "repeat_action_probability" in spec.kwargs:
-            told["repeat_action_probability"] = settings.repeat_action_probability
+            keywords["repeat_action_probability"] = settings.repeat_action_probability
         elif settings.repeat_action_probability:
-            raise UserError(f"{name} has no sticky actions: leave --repeat_action_probability out.")
-    world = GymWorld(spec, name=name, random_seed=random_seed, **told)
+            raise UserError(f"{name} has no sticky actions: remove --repeat_action_probability.")
+    world = GymWorld(spec, name=name, random_seed=random_seed, **keywords)
     for key in ("frameskip", "repeat_action_probability"):
         if key in spec.kwargs:
-            logger.info("%s has its own %s: %s", name, key, (spec.kwargs | told)[key])
+            logger.info("%s has its own %s: %s", name, key, (spec.kwargs | keywords)[key])
     return PreprocessedEnvironment(settings, world=world, name=name)
 
 
 def find_spec(name: str) -> Any:
-    """What Gymnasium's registry has under `name`, an id or package:id. Raises UserError."""
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # it speaks on standard output
+    """The registry's entry for `name`, an id or package:id. Raises UserError."""
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame prints a greeting
     try:
         import gymnasium
     except ModuleNotFoundError:
         raise UserError(
-            "--environment gym needs Gymnasium, which is not installed; in this program's folder "
-            f"call {HOW_TO_INSTALL}"
+            "--environment gym needs Gymnasium, which is not installed; in the folder of this "
+            f"program run {HOW_TO_INSTALL}"
         ) from None
     package, _, id = name.rpartition(":")
     if package and not _is_installed(package):
-        raise UserError(f"There is no package {package} that could have {id}: install it.")
+        raise UserError(f"The package {package} of {name} is not installed: install it.")
     for module in (package,) if package else filter(_is_installed, PROVIDERS):
         if package or id not in gymnasium.registry:
             with shown_traceback(module):
@@ -90,8 +91,8 @@ def find_spec(name: str) -> Any:
         near = difflib.get_close_matches(id, gymnasium.registry, 3, 0.5)
         hint = f"; did you mean {' or '.join(near)}?" if near else "."
         raise UserError(
-            f"Gymnasium has no environment {name}{hint} Those of other packages are called "
-            "package:id, and FlappyBird-v0 comes with requirements-gym.txt."
+            f"Gymnasium has no environment {name}{hint} An environment from another package is "
+            "named package:id; FlappyBird-v0 comes with requirements-gym.txt."
         )
     return gymnasium.registry[id]
 
@@ -104,11 +105,11 @@ def _is_installed(package: str) -> bool:
 class GymWorld:
     """A Gymnasium environment as a World (see preprocessing.py).
 
-    Its pictures are its observations if they are pictures, else what it renders.
+    Its pictures are its observations if those are pictures, otherwise what it renders.
     """
 
-    def __init__(self, spec: Any, *, name: str, random_seed: int, **told: Any) -> None:
-        """Make the environment of `spec` with the keywords `told`.
+    def __init__(self, spec: Any, *, name: str, random_seed: int, **keywords: Any) -> None:
+        """Make the environment of `spec` with `keywords`.
 
         Raises UserError if it cannot be made, seen or played with discrete actions.
         """
@@ -116,17 +117,19 @@ class GymWorld:
 
         ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
         self.name = name
-        self.random_seed: int | None = random_seed  # of the first reset; later ones go on from it
+        self.random_seed: int | None = (
+            random_seed  # of the first reset; later ones continue from it
+        )
         with shown_traceback(name):
             try:
                 creator = spec.entry_point
                 creator = pkgutil.resolve_name(creator) if isinstance(creator, str) else creator
                 modes = getattr(creator, "metadata", {}).get("render_modes") or ()
                 if "rgb_array" in modes:
-                    told["render_mode"] = "rgb_array"
-                self.env: Any = gymnasium.make(spec, disable_env_checker=True, **told)
+                    keywords["render_mode"] = "rgb_array"
+                self.env: Any = gymnasium.make(spec, disable_env_checker=True, **keywords)
             except (gymnasium.error.Error, ImportError) as error:
-                raise UserError(f"{name} cannot be made: {error}") from None
+                raise UserError(f"{name} cannot be created: {error}") from None
         self._action_space()
         self.renders = self.env.render_mode == "rgb_array"
         space = self.env.observation_space
@@ -138,20 +141,20 @@ class GymWorld:
         )
         if not self.renders and not self.observes_pictures:
             raise UserError(
-                f"There is nothing to see in {name}: it neither observes pictures nor renders "
-                "them as rgb_array, and this agent learns from what it sees."
+                f"There is nothing to see in {name}: its observations are not pictures and it does "
+                "not render rgb_array, but this agent learns from pictures."
             )
-        skip = (spec.kwargs | told).get("frameskip")
+        skip = (spec.kwargs | keywords).get("frameskip")
         fps = self.env.metadata.get("render_fps") or 30.0
         # Atari's environments claim 30 whatever they skip, and would be shown too fast.
         self.frames_per_second = ATARI_FRAMES_PER_SECOND / skip if isinstance(skip, int) else fps
         self.lives_left = 0
         self.terminated = self.truncated = False
-        self.seen: Picture | None = None  # the picture of now, once it was asked for
+        self.seen: Picture | None = None  # the current picture, once it was asked for
 
     @property
     def action_names(self) -> tuple[str, ...]:
-        """What the environment, or else ACTIONS, calls its actions; or `action_0` and so on."""
+        """The environment's own names, else those in ACTIONS, else `action_0` and so on."""
         count = int(self._action_space().n)
         own: Sequence[Any] = getattr(self.env.unwrapped, "get_action_meanings", list)()
         names = own or ACTIONS.get(self.env.unwrapped.spec.name, ())
@@ -160,7 +163,7 @@ class GymWorld:
         return tuple(f"action_{n}" for n in range(count))
 
     def restart(self) -> None:
-        """Begin a new game; the first one is seeded."""
+        """Begin a new game; only the first one is seeded."""
         observation, info = self.env.reset(seed=self.random_seed)
         self.random_seed = None
         self.terminated = self.truncated = False
@@ -175,7 +178,7 @@ class GymWorld:
         return float(reward)
 
     def screen(self) -> Picture:
-        """The observation, or what the environment renders."""
+        """The observation if it is a picture, otherwise what the environment renders."""
         if self.seen is None:
             self.seen = self.frame_rgb()
         return self.seen
@@ -189,17 +192,17 @@ class GymWorld:
         return self.truncated and not self.terminated
 
     def lives(self) -> int:
-        """The lives that the environment tells of, 0 if it tells of none."""
+        """The lives that the environment reports, 0 if it reports none."""
         return self.lives_left
 
     def frame_rgb(self) -> Picture:
-        """What is to be shown: the environment's rendering, or its observation."""
+        """The picture to show to people: the environment's rendering, or its observation."""
         shape = self.env.observation_space.shape
         if self.observes_pictures and (shape[2:] == (3,) or not self.renders):
             return self.screen()
         rendered = self.env.render()
         if not isinstance(rendered, np.ndarray):
-            raise UserError(f"{self.name} renders nothing: the agent has nothing to see.")
+            raise UserError(f"{self.name} did not render a picture: the agent has nothing to see.")
         return rendered
 
     def _take(self, observation: Any, info: dict[str, Any]) -> None:
@@ -207,13 +210,13 @@ class GymWorld:
         self.lives_left = int(info.get("lives", 0))
 
     def _action_space(self) -> Any:
-        """The environment's discrete actions. Raises UserError if they are of another kind."""
+        """The environment's discrete actions. Raises UserError if they are not discrete."""
         import gymnasium
 
         space = self.env.action_space
         if not isinstance(space, gymnasium.spaces.Discrete):
             raise UserError(
-                f"{self.name} has actions {space}: a deep Q-network needs discrete ones, as "
-                "CartPole-v1 has."
+                f"The actions of {self.name} are {space}: a deep Q-network needs discrete actions "
+                "like those of CartPole-v1."
             )
         return space

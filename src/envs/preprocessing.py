@@ -1,8 +1,8 @@
-"""Makes an environment of few words into one that the agent can live in.
+"""Turns a World, with its five methods, into an Environment for the agent.
 
-Gymnasium's environments and those of your own know how to begin a game and how to act. What every
-environment needs beside that is here once: an action repeated, pictures of any size made into grey
-screens, a lost life, the longest game, frames for those who watch.
+Gymnasium's environments and your own know how to begin a game and how to act. Everything else is
+done here once for all of them: repeating actions, turning pictures of any size into gray screens,
+lost lives, the limit on a game's length, frames for watching.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from errors import UserError, shown_traceback
 from palette import ALE_LUMA
 from watch.frames import Frame, FrameListener
 
-Picture = NDArray[np.uint8]  # (height, width) grey, or (height, width, 3) red, green, blue
-TRIAL_STEPS = 12  # acted out before the work starts, to see whether a world is fit for it
+Picture = NDArray[np.uint8]  # (height, width) gray, or (height, width, 3) red, green, blue
+TRIAL_STEPS = 12  # made before the work starts, to find what is wrong with a world
 MAX_ACTIONS = 256  # the replay memory keeps an action in a byte
-FRAMES_PER_SECOND = 15.0  # at which a world is shown that does not say: Atari's steps a second
+FRAMES_PER_SECOND = 15.0  # of a world that does not say: Atari's steps per second
 
 
 class World(Protocol):
-    """What an environment must have; what more it may have is in docs/your_own_environment.md."""
+    """What an environment must have; docs/your_own_environment.md lists what else it may have."""
 
     @property
     def action_names(self) -> Sequence[str]:
-        """One name an action, 0 .. n - 1; a plain attribute will do."""
+        """The name of each action, 0 .. n - 1; a plain attribute will do."""
 
     def restart(self) -> None:
         """Begin a new game."""
@@ -43,17 +43,17 @@ class World(Protocol):
         """Do one step and return its reward."""
 
     def screen(self) -> Picture:
-        """What is to be seen after the last step."""
+        """The picture after the last step."""
 
     def is_terminal(self) -> bool:
         """Whether the game is over."""
 
 
 class PreprocessedEnvironment:
-    """A World as an Environment. Its screens are grey by ALE's luma and resized as ALE's are."""
+    """A World as an Environment, its screens gray by ALE's luma and resized as ALE's are."""
 
     def __init__(self, settings: EnvironmentSettings, *, world: World, name: str) -> None:
-        """Try `world` out for a few steps. Raises UserError, which calls it `name`, if it is unfit.
+        """Try `world` for a few steps. Raises UserError, which calls it `name`, if that fails.
 
         A frame is one `act` of the world: `frame_skip` of them make a step, `max_episode_frames`
         (0: no limit) cut a game short.
@@ -69,17 +69,17 @@ class PreprocessedEnvironment:
         self.size = (settings.screen_width, settings.screen_height)
         missing = [name for name in REQUIRED if not hasattr(world, name)]
         if missing:
-            raise UserError(f"{name} lacks {', '.join(missing)}: an environment must have them.")
+            raise UserError(f"{name} lacks {', '.join(missing)}: every environment needs that.")
         self.action_names = self._named_actions()
         self.frames_per_second = float(getattr(world, "frames_per_second", FRAMES_PER_SECOND))
-        # A world with listeners of its own shows its frames itself; else a frame is shown per act.
+        # A world with listeners of its own sends its frames itself; otherwise one frame per act.
         self.shows_itself = hasattr(world, "frame_listeners")
         self.frame_listeners: list[FrameListener] = getattr(world, "frame_listeners", [])
         self.mode = "train"
         self.life_lost = False
         self.frames = 0  # of this game
         self.shape: tuple[int, ...] = ()  # of the world's pictures
-        if hasattr(world, "save_state"):  # then a run goes on exactly where it was
+        if hasattr(world, "save_state"):  # then a run resumes exactly where it was
             self.save_state, self.load_state = self._save_state, self._load_state
         self._try_out()
 
@@ -89,13 +89,13 @@ class PreprocessedEnvironment:
         self._maybe("set_mode", None, mode)
 
     def restart(self) -> None:
-        """Begin a new game, unless only a life was lost in training: then the game goes on."""
+        """Begin a new game, unless only a life was lost in training: then the game continues."""
         if self.mode == "test" or not self.life_lost or self._is_over():
             self.world.restart()
             self.frames = 0
             if self._named_actions() != self.action_names:
                 raise UserError(
-                    f"{self.name} has changed its actions: a network is of "
+                    f"{self.name} has changed its actions: the network was made for "
                     f"{', '.join(self.action_names)} and cannot learn others."
                 )
         self.life_lost = False
@@ -109,12 +109,12 @@ class PreprocessedEnvironment:
         self._hold(0, count)
 
     def screen(self) -> Screen:
-        """What is to be seen after the last step, (screen_height, screen_width) uint8."""
+        """The screen after the last step, (screen_height, screen_width) uint8."""
         picture = self._picture()
-        grey = picture if picture.ndim == 2 else cv2.transform(picture, ALE_LUMA[None])
-        if grey.shape[::-1] != self.size:
-            grey = cv2.resize(grey, self.size, interpolation=self.interpolation)
-        return np.asarray(grey)
+        gray = picture if picture.ndim == 2 else cv2.transform(picture, ALE_LUMA[None])
+        if gray.shape[::-1] != self.size:
+            gray = cv2.resize(gray, self.size, interpolation=self.interpolation)
+        return np.asarray(gray)
 
     def is_terminal(self) -> bool:
         """Whether the game is over or, in training, a life was lost with the last step."""
@@ -133,7 +133,7 @@ class PreprocessedEnvironment:
         return int(self._maybe("lives", 0))
 
     def frame_rgb(self) -> Picture:
-        """The last frame in colour, (height, width, 3) uint8."""
+        """The last frame in color, (height, width, 3) uint8."""
         own = self._maybe("frame_rgb", None)
         picture = _without_lone_channel(np.asarray(own)) if own is not None else self._picture()
         if picture.ndim == 2:
@@ -155,7 +155,7 @@ class PreprocessedEnvironment:
             )
             self._maybe("load_state", None, state[end:])
         except (struct.error, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"the state of {self.name} is damaged, or another's") from error
+            raise ValueError(f"the state is damaged, or not one of {self.name}") from error
 
     def _hold(self, action: int, frames: int) -> float:
         lives = self.lives()
@@ -164,7 +164,7 @@ class PreprocessedEnvironment:
         for _ in range(frames):
             reward = float(self.world.act(action))
             if not math.isfinite(reward):
-                raise UserError(f"{self.name} gave the reward {reward}: it must be a number.")
+                raise UserError(f"{self.name} returned the reward {reward}: it must be a number.")
             total += reward
             self.frames += 1
             if self.frame_listeners and not self.shows_itself:
@@ -184,36 +184,38 @@ class PreprocessedEnvironment:
         return self.mode == "train" and self.life_loss_terminal and self.life_lost
 
     def _picture(self) -> Picture:
-        """The world's picture, (height, width) or (height, width, 3); UserError if it is none."""
+        """The world's picture, (height, width[, 3]). Raises UserError if it is not a picture."""
         picture = _without_lone_channel(np.asarray(self.world.screen()))
         if not is_picture(picture.shape) or picture.dtype != np.uint8:
             raise UserError(
-                f"{self.name} shows arrays of shape {picture.shape} and type {picture.dtype}: a "
-                "screen is (height, width) or (height, width, 3), uint8."
+                f"A screen of {self.name} has the shape {picture.shape} and type {picture.dtype}: "
+                "it must be (height, width) or (height, width, 3), uint8."
             )
         self.shape = self.shape or picture.shape
         if picture.shape != self.shape:
             raise UserError(
                 f"{self.name} has changed the shape of its screens from {self.shape} to "
-                f"{picture.shape}: they must keep to one."
+                f"{picture.shape}: all must have the same shape."
             )
         return np.ascontiguousarray(picture)
 
     def _named_actions(self) -> tuple[str, ...]:
         names = self.world.action_names
         if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-            raise UserError(f"The action_names of {self.name} must be a list of words.")
+            raise UserError(f"action_names of {self.name} must be a list of words.")
         if not 1 <= len(names) <= MAX_ACTIONS:
-            raise UserError(f"{self.name} has {len(names)} actions: 1 to {MAX_ACTIONS} are needed.")
+            raise UserError(
+                f"{self.name} has {len(names)} actions: 1 to {MAX_ACTIONS} are allowed."
+            )
         return tuple(names)
 
     def _maybe(self, method: str, otherwise: Any, *arguments: Any) -> Any:
-        """What an optional method of the world returns, or `otherwise` where it has none."""
+        """What an optional method of the world returns; `otherwise` if it does not exist."""
         found = getattr(self.world, method, None)
         return found(*arguments) if found else otherwise
 
     def _try_out(self) -> None:
-        """A few steps, so that what will not work ends now and not after the random phase."""
+        """Make a few steps, so that errors show now and not after the random phase."""
         with shown_traceback(self.name):
             self.restart()
             for step in range(TRIAL_STEPS):
@@ -230,7 +232,7 @@ REQUIRED = ("action_names", "restart", "act", "screen", "is_terminal")
 
 
 def is_picture(shape: Sequence[int]) -> bool:
-    """Whether arrays of this shape can be pictures."""
+    """Whether an array of this shape can be a picture."""
     return len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
 
 

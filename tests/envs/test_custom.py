@@ -137,19 +137,19 @@ def test_screens_are_ales_grey_in_the_agents_size(resize: str) -> None:
     rng = np.random.default_rng(1)
     rgb = rng.integers(0, 256, (21, 16, 3), np.uint8)
     flags = {"bilinear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
-    grey = np.round(rgb @ ALE_LUMA).astype(np.uint8)
-    expected = cv2.resize(grey, (12, 14), interpolation=flags[resize])
+    gray = np.round(rgb @ ALE_LUMA).astype(np.uint8)
+    expected = cv2.resize(gray, (12, 14), interpolation=flags[resize])
     size: dict[str, Any] = dict(screen_width=12, screen_height=14, resize=resize)
-    for picture in (rgb, rgb[::-1][::-1], grey, grey[..., None]):
+    for picture in (rgb, rgb[::-1][::-1], gray, gray[..., None]):
         world: Any = Corridor()
         world.screen = lambda picture=picture: picture
         environment = preprocess(world, **size)
         assert environment.screen().dtype == np.uint8
         np.testing.assert_array_equal(environment.screen(), expected)
         assert environment.frame_rgb().shape == (21, 16, 3)
-    world.screen = lambda: grey
+    world.screen = lambda: gray
     own_size = preprocess(world, screen_width=16, screen_height=21)
-    np.testing.assert_array_equal(own_size.screen(), grey)
+    np.testing.assert_array_equal(own_size.screen(), gray)
 
 
 def test_actions_are_repeated_until_the_end() -> None:
@@ -196,7 +196,7 @@ def test_a_lost_life_ends_the_episode_in_training_only() -> None:
     assert not environment.is_truncated()
     games = world.games
     assert lost() == [False, True]
-    assert (world.games, world.position) == (games, 4), "the game went on"
+    assert (world.games, world.position) == (games, 4), "the game continued"
     environment.restart()
     assert environment.act(0) == 0.0
     assert environment.is_terminal(), "the game is over"

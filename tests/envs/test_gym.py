@@ -132,7 +132,7 @@ def make(name: str = "TestCounter-v0", seed: int = 1, **flags: Any) -> Preproces
 
 
 def make_with(seed: int = 1, **told: Any) -> Any:
-    """A Counter told so, begun anew, its memory empty."""
+    """A Counter with these keywords at the start of its game, its records empty."""
     gymnasium.register("TestTold-v0", Counter, kwargs=told)
     try:
         environment: Any = make("TestTold-v0", seed)
@@ -169,7 +169,7 @@ def test_frames_are_colour_and_as_fast_as_the_environment_says() -> None:
     environment.frame_listeners.append(frames.append)
     environment.act(0)
     (frame,) = frames
-    assert frame.rgb.shape == (48, 64, 3), "its rendering is finer than a grey observation"
+    assert frame.rgb.shape == (48, 64, 3), "its rendering is finer than a gray observation"
     assert frame.audio is None
     assert environment.frames_per_second == 20
 
@@ -206,7 +206,7 @@ def test_ale_is_the_same_through_gymnasium(game: str) -> None:
 
 
 def told(name: str, **settings: Any) -> tuple[int, dict[str, Any]]:
-    """How often actions are repeated here, and what the environment was told."""
+    """How often actions are repeated here, and the keywords the environment was given."""
     environment: Any = make(name, **settings)
     return environment.frame_skip, environment.world.env.unwrapped.spec.kwargs
 
@@ -271,7 +271,7 @@ def test_a_lost_life_ends_the_episode_in_training_only() -> None:
     environment.act(0)
     assert (environment.is_terminal(), environment.is_truncated()) == (True, False)
     environment.restart()
-    assert inner.resets == [], "the game goes on"
+    assert inner.resets == [], "the game continues"
     environment.set_mode("test")
     environment.restart()
     assert inner.resets == [None]
@@ -308,18 +308,18 @@ def test_well_known_actions_have_names() -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("Pendulum-v1", r"has actions Box.* needs discrete ones"),
+        ("Pendulum-v1", r"actions of Pendulum-v1 are Box.* needs discrete actions"),
         ("TestBlind-v0", "nothing to see in TestBlind-v0"),
-        ("TestSpeechless-v0", "TestSpeechless-v0 renders nothing"),
+        ("TestSpeechless-v0", "TestSpeechless-v0 did not render a picture"),
         ("TestShrinking-v0", r"changed the shape of its screens from \(48, 64, 3\) to \(47,"),
         ("TestGrowing-v0", "TestGrowing-v0 has changed its actions"),
-        ("TestNeeding-v0", "TestNeeding-v0 cannot be made: Box2D is not installed"),
+        ("TestNeeding-v0", "TestNeeding-v0 cannot be created: Box2D is not installed"),
         ("TestFailing-v0", "TestFailing-v0 stopped with the error above"),
         ("TestCountr-v0", "no environment TestCountr-v0; did you mean TestCounter-v0"),
         ("CartPole", "did you mean CartPole-v1"),
-        ("not/there:CartPole-v1", "There is no package not/there"),
-        ("nothere:CartPole-v1", "There is no package nothere"),
-        (".os:CartPole-v1", r"There is no package \.os"),
+        ("not/there:CartPole-v1", "The package not/there of .* is not installed"),
+        ("nothere:CartPole-v1", "The package nothere of .* is not installed"),
+        (".os:CartPole-v1", r"The package \.os of .* is not installed"),
         ("ALE/Pong-v99", "did you mean ALE/Pong-v5"),
     ],
 )
@@ -349,8 +349,8 @@ def test_flappy_bird_is_there() -> None:
     environment = make("FlappyBird-v0")
     picture = environment.frame_rgb()
     assert picture.shape == (512, 288, 3)
-    grey = np.round(picture @ ALE_LUMA).astype(np.uint8)
-    np.testing.assert_array_equal(environment.screen(), cv2.resize(grey, (84, 84)))
+    gray = np.round(picture @ ALE_LUMA).astype(np.uint8)
+    np.testing.assert_array_equal(environment.screen(), cv2.resize(gray, (84, 84)))
     for _ in range(200):
         environment.act(0)
         if environment.is_terminal():
