@@ -69,8 +69,8 @@ class Worker:
             self.messages = {}
 
     def take(self, number: int) -> Any:
-        """The answer of game `number`. Raises UserError if a game cannot go on, PartDied if the
-        process is gone."""
+        """The answer of game `number`. Raises UserError if the game cannot continue, PartDied if
+        the process is gone."""
         while number not in self.answers:
             try:
                 answers = self.connection.recv()

@@ -3,7 +3,7 @@
     python -m envs.worker CONNECTION MEMORY      (numbers of inherited files)
 
 First comes what is to be played, then messages: a dict of (method of Host, argument) by the game's
-number. Each is answered with a dict of results, or with a sentence if a game cannot go on.
+number. Each is answered with a dict of results, or with a sentence if a game cannot continue.
 """
 
 from __future__ import annotations
@@ -78,11 +78,11 @@ class Host:
         return step.reward, step.terminal, step.ended, self._keep(step.opening)
 
     def get_state(self, _: None) -> dict[str, Any]:
-        """All that the game goes on from."""
+        """All that the game depends on."""
         return self.game.get_state()
 
     def set_state(self, state: dict[str, Any]) -> str | None:
-        """Go on from there; what is wrong if it does not fit."""
+        """Continue from there; what is wrong if it does not fit."""
         try:
             self.game.set_state(state)
         except ValueError as error:
@@ -96,7 +96,7 @@ class Host:
 
 
 def serve(connection: Connection, memory: int) -> None:
-    """Play until the main process is gone or a game cannot go on."""
+    """Play until the main process is gone or a game cannot continue."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # which ends the run in order, and this process
     config, rom, numbers = connection.recv()
@@ -117,7 +117,7 @@ def serve(connection: Connection, memory: int) -> None:
 
 
 def attempt(do: Callable[..., Any], tasks: dict[int, tuple[Any, ...]]) -> dict[int, Any] | str:
-    """What `do` returns for each game and its arguments, or what to say if one cannot go on."""
+    """What `do` returns for each game and its arguments, or what to say if one cannot continue."""
     answers = {}
     for number, arguments in tasks.items():
         try:

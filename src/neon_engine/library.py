@@ -29,7 +29,7 @@ def import_neon() -> Any:
     logging.getLogger("neon").setLevel(logging.CRITICAL)  # it reports all it can do without
     try:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")  # of a language that has moved on since
+            warnings.simplefilter("ignore")  # about a language that has changed since
             neon = importlib.import_module("neon")
             version = tuple(int(n) for n in neon.__version__.split("+")[0].split(".")[:2])
             if version < OLDEST:

@@ -163,12 +163,12 @@ class NeonNetwork:
         return self._layers(keep_states=False)
 
     def get_state(self) -> dict[str, NDArray[Any]]:
-        """All that training goes on from, as arrays by name."""
+        """All that training depends on, as arrays by name."""
         counts = np.array([self.train_iterations, self.cost_count, self.cost_sum], np.float64)
         return {name: tensor.get() for name, tensor in self._tensors().items()} | {"counts": counts}
 
     def set_state(self, state: dict[str, NDArray[Any]]) -> None:
-        """Go on where `get_state` was called. Raises ValueError if the network differs."""
+        """Continue where `get_state` was called. Raises ValueError if the network differs."""
         tensors = self._tensors()
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
         if {k: v.shape for k, v in state.items() if k != "counts"} != shapes:
@@ -223,7 +223,7 @@ class NeonNetwork:
         return from_neon(_float32(description["config"]["layers"]))
 
     def _tensors(self) -> dict[str, Any]:
-        """The arrays of Neon's that training goes on from."""
+        """Neon's arrays that training depends on."""
         found: dict[str, Any] = {}
         for role, model in (("online", self.model), ("target", self.target_model)):
             for n, layer in enumerate(model.layers.layers):

@@ -53,7 +53,7 @@ def minibatch(seed: int = 0, size: int = 4) -> Minibatch:
         screens=rng.integers(0, 256, (size, 5, 36, 36), np.uint8),
         actions=rng.integers(0, 3, size, np.uint8),
         returns=rng.integers(-1, 2, size).astype(np.float32),
-        discounts=0.99 * (rng.random(size) >= 0.3),
+        discounts=np.where(rng.random(size) < 0.3, 0.0, 0.99),
         indices=np.arange(size),
         weights=np.ones(size, np.float32),
         history=4,
