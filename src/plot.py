@@ -4,12 +4,15 @@ A panel for each field, epochs to the right: the random baseline, the training a
 Runs whose paths differ only in a seed number (breakout_seed1.csv, breakout_seed2.csv) are drawn as
 one: their mean over the epochs that all of them have, with a band from the lowest to the highest.
 All other runs get curves of their own.
+
+Seeds of several settings or games are compared, unless --fields says otherwise: for each game the
+interquartile mean of the seeds, then that of the human-normalised scores of all games, and the
+probability that one setting is better than another, all with 95 % bootstrap intervals.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -18,10 +21,11 @@ from typing import NoReturn
 
 import matplotlib
 
-from atomic import write_atomically
 from errors import UserError
+from plots.comparison import compares_settings, draw_comparison
 from plots.csv_files import Group, NotYet, common_name, group_runs, listed, printable, read_results
 from plots.curves import MAX_GROUPS, MAX_PANELS, draw
+from plots.files import save_figure
 
 FIELDS = "average_reward,meanq,nr_games,meancost"
 FOLLOW_SECONDS = 10.0
@@ -54,7 +58,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add(
         "--fields",
-        default=FIELDS,
         type=_fields,
         help=f"numeric columns, a panel each (default {FIELDS})",
     )
@@ -74,17 +77,19 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def read_groups(paths: Sequence[Path], fields: Sequence[str]) -> list[Group]:
+def read_groups(paths: Sequence[Path], fields: Sequence[str] | None) -> list[Group]:
     """Reads the CSVs and groups the seeds. Raises UserError for what cannot be drawn."""
     runs = [read_results(path) for path in paths]
+    groups = group_runs(runs)
+    if fields is None and compares_settings(groups):
+        return groups
     for run in runs:
-        for field in fields:
+        for field in fields or FIELDS.split(","):
             if field not in run.fields:
                 raise UserError(
                     f"{run.path} has no numeric column {printable(field)}; "
                     f"--fields can be any of {listed(run.fields)}."
                 )
-    groups = group_runs(runs)
     if len(groups) > MAX_GROUPS:
         raise UserError(
             f"{len(groups)} different runs are too many for one picture; "
@@ -102,27 +107,17 @@ def png_path(groups: Sequence[Group]) -> Path:
     return groups[0].runs[0].path.with_name(f"{name}.png")
 
 
-def write(groups: Sequence[Group], options: argparse.Namespace, path: Path) -> None:
-    """Draws the picture and puts it in place whole: a viewer never sees half of it."""
-    size = {"width": options.figure_width, "height": options.figure_height}
-    figure = draw(groups, options.fields, **size)
-    kind = path.suffix.lower().removeprefix(".")
-    if kind not in figure.canvas.get_supported_filetypes():
-        raise UserError(f"{path} is no picture file; end its name in .png, .pdf or .svg.")
-    picture = io.BytesIO()
-    figure.savefig(picture, dpi=options.dpi, format=kind)
-    try:
-        write_atomically(path, picture.getvalue())
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}.") from None
-
-
 def plot(options: argparse.Namespace) -> Path:
     """Reads, draws and says what was drawn and what was left out; the picture's path."""
     groups = read_groups(options.csv_file, options.fields)
     path: Path = options.png_file or png_path(groups)
-    write(groups, options, path)
     runs = [run for group in groups for run in group.runs]
+    size = {"width": options.figure_width, "height": options.figure_height}
+    if not options.fields and compares_settings(groups):
+        figure = draw_comparison(runs, **size)
+    else:
+        figure = draw(groups, options.fields or FIELDS.split(","), **size)
+    save_figure(figure, path, dpi=options.dpi)
     for note in (note for run in runs for note in run.notes):
         print(f"plot: {note}", file=sys.stderr)
     epochs = max(run.last_epoch for run in runs)

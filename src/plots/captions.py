@@ -33,9 +33,8 @@ def title(field: str) -> str:
     return TITLES.get(field, escaped(field))
 
 
-def heading(groups: Sequence[Group]) -> str:
+def heading(games: Sequence[str]) -> str:
     """The game, or games."""
-    games = list(dict.fromkeys(run.game for group in groups for run in group.runs))
     shared = common_name(games)
     names = [shared] if shared else games if len(games) < 4 else [f"{len(games)} games"]
     words = " and ".join(names).replace("_", " ").split(" ")

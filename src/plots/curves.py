@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import matplotlib
@@ -42,10 +43,31 @@ def draw(groups: Sequence[Group], fields: Sequence[str], *, width: float, height
     """The figure, `width` x `height` inches. Each run must have every field."""
     columns = math.ceil(math.sqrt(len(fields)))
     rows = math.ceil(len(fields) / columns)
+    with prepare(rows, columns, width=width, height=height) as page:
+        games = list(dict.fromkeys(run.game for group in groups for run in group.runs))
+        figure = new_figure(heading(games), length(groups), page)
+        # Of writing, as a part of a panel's height.
+        line = matplotlib.rcParams["font.size"] / 72 / (0.6 * height / rows)
+        for place, field in enumerate(fields):
+            axes = figure.add_subplot(rows, columns, place + 1)
+            axes.set_xlim(*span(groups))
+            _panel(axes, groups, field)
+            low, high = axes.get_ylim()
+            axes.set_ylim(low, high + (high - low) * (1.6 if field in SCORES else 0.6) * line)
+            if place + columns >= len(fields):
+                axes.set_xlabel("Epoch")
+        _legend(figure, groups, fields, size=14 * page)
+        _part_labels(figure)
+    return figure
+
+
+@contextlib.contextmanager
+def prepare(rows: int, columns: int, *, width: float, height: float) -> Iterator[float]:
+    """matplotlib's settings for so many panels; yields the page's size, 1 for 16 x 9 inches."""
     page = min(width / 16, height / 9)
     size = 15 * page * math.sqrt(2 / max(columns, 1.5))  # of the letters in a panel, in points
-    line = size / 72 / (0.6 * height / rows)  # of writing, as a part of a panel's height
     style: dict[Any, Any] = {
+        "figure.figsize": (width, height),
         "font.size": size,
         "text.color": INK,
         "axes.edgecolor": GREY,
@@ -71,22 +93,17 @@ def draw(groups: Sequence[Group], fields: Sequence[str], *, width: float, height
         "ytick.major.size": 0,
     }
     with matplotlib.rc_context(style):
-        pad = 0.15 * page
-        layout = ConstrainedLayoutEngine(w_pad=pad, h_pad=pad, wspace=0.03, hspace=0.03)
-        figure = Figure(figsize=(width, height), layout=layout, facecolor="white")
-        figure.suptitle(heading(groups), x=0.012, ha="left", size=24 * page, weight="bold")
-        side: dict[str, Any] = {"ha": "right", "va": "top", "size": 13 * page, "color": GREY}
-        figure.text(0.988, 0.97, length(groups), **side)
-        for place, field in enumerate(fields):
-            axes = figure.add_subplot(rows, columns, place + 1)
-            axes.set_xlim(*_span(groups))
-            _panel(axes, groups, field)
-            low, high = axes.get_ylim()
-            axes.set_ylim(low, high + (high - low) * (1.6 if field in SCORES else 0.6) * line)
-            if place + columns >= len(fields):
-                axes.set_xlabel("Epoch")
-        _legend(figure, groups, fields, size=14 * page)
-        _part_labels(figure)
+        yield page
+
+
+def new_figure(title: str, aside: str, page: float) -> Figure:
+    """An empty figure with a heading and, to its right, what is said aside."""
+    pad = 0.15 * page
+    layout = ConstrainedLayoutEngine(w_pad=pad, h_pad=pad, wspace=0.03, hspace=0.03)
+    figure = Figure(layout=layout, facecolor="white")
+    figure.suptitle(title, x=0.012, ha="left", size=24 * page, weight="bold")
+    side: dict[str, Any] = {"ha": "right", "va": "top", "size": 13 * page, "color": GREY}
+    figure.text(0.988, 0.97, aside, **side)
     return figure
 
 
@@ -122,7 +139,7 @@ def _band(axes: Axes, curves: list[dict[float, float]], *, colour: str, bold: bo
         "alpha": 1.0 if bold else 0.6,
         "zorder": 3.0 if bold else 2.5,
     }
-    epochs, values = _common(curves)
+    epochs, values = common(curves)
     if len(epochs):
         marker = "o" if axes.viewLim.width <= FEW or len(epochs) == 1 else None
         axes.plot(epochs, values.mean(axis=0), lw=width, marker=marker, clip_on=False, **line)
@@ -138,7 +155,7 @@ def _marks(
     axes: Axes, curves: list[dict[float, float]], field: str, *, colour: str, words: bool
 ) -> None:
     """The last value in figures at the end of the curve, and a star at the best score."""
-    epochs, values = _common(curves)
+    epochs, values = common(curves)
     if not len(epochs):
         return
     mean, size = values.mean(axis=0), matplotlib.rcParams["font.size"]
@@ -237,14 +254,14 @@ def _curves(group: Group, phase: str, field: str) -> list[dict[float, float]]:
     return [curve for curve in drawable if curve]
 
 
-def _common(curves: list[dict[float, float]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def common(curves: list[dict[float, float]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The epochs (n,) that all curves have, and the values (curves, n) there."""
     epochs = sorted(set.intersection(*(set(curve) for curve in curves)))
     values = np.array([[curve[epoch] for epoch in epochs] for curve in curves], np.float64)
     return np.array(epochs, np.float64), values
 
 
-def _span(groups: Sequence[Group]) -> tuple[float, float]:
+def span(groups: Sequence[Group]) -> tuple[float, float]:
     """From the start, or the first epoch of a run that began later, to the last epoch."""
     rows = [row for group in groups for run in group.runs for row in run.rows]
     epochs = [row["epoch"] for phase, row in rows if phase in PHASES[1:]] or [1.0]

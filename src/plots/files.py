@@ -1,0 +1,24 @@
+"""Writes a figure to a file, whole: a viewer never sees half of it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from atomic import write_atomically
+from errors import UserError
+
+
+def save_figure(figure: Figure, path: Path, *, dpi: float) -> None:
+    """Put the picture in place. Raises UserError if that cannot be done."""
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in figure.canvas.get_supported_filetypes():
+        raise UserError(f"{path} is no picture file; end its name in .png, .pdf or .svg.")
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=dpi, format=kind)
+    try:
+        write_atomically(path, picture.getvalue())
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}.") from None

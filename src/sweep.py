@@ -1,0 +1,163 @@
+"""Many runs: parse the command line, start what is not finished, show it, sum it up."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from config import ROOT
+from errors import UserError
+from runs.lock import locked
+from runs.paths import run_paths
+from sweeps.command import NAME, USAGE, Command, read_command
+from sweeps.drive import Failures, drive
+from sweeps.estimate import print_estimate
+from sweeps.node import Job, is_locked
+from sweeps.outcome import draw_results, write_results
+from sweeps.plan import Sweep, begin, is_finished, read
+from sweeps.pool import open_pool
+from sweeps.watch import Display, Watch, table
+
+FAILED = 1  # runs, not the sweep
+STOPPED = 130
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what the command line says; the exit code: 0, 1 if runs failed, 2 for unusable input."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    try:
+        if list(arguments[:1]) == ["status"]:
+            return status(arguments[1:])
+        command = read_command(arguments)
+        logging.getLogger().setLevel(logging.WARNING)
+        if command.dry_run:
+            print_estimate(command)
+            return 0
+        return detach(command, arguments) if command.detach else sweep(command)
+    except UserError as error:
+        print(f"sweep: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nsweep: stopped; the same command again finishes it.", file=sys.stderr)
+        return STOPPED
+
+
+def sweep(command: Command) -> int:
+    """Train what is not finished."""
+    name = command.sweep.name
+    _refuse_second(name)
+    with locked(run_paths(name)["checkpoint_path"]):
+        begin(command.sweep)
+        todo = [run for run in command.sweep.runs if not is_finished(run)]
+        failures: Failures = {}
+        if todo:
+            jobs = [_job(command, run.name) for run in todo]
+            failures = _train(command, jobs)
+        return _sum_up(command, failures)
+
+
+def _train(command: Command, jobs: Sequence[Job]) -> Failures:
+    with open_pool(cpus=command.cpus, gpus=command.gpus, address=command.address) as pool:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, signal.default_int_handler)
+        where = f" on {pool.nodes} nodes" if command.address else ""
+        _say(f"{len(jobs)} runs, {pool.at_once} at once{where}; Ctrl-C stops them in order.")
+        if pool.idle_gpus and not command.gpus:
+            _say("The GPU is not used: --gpus 0.25 lets four runs share one.")
+        display = Display(Watch(command.sweep), pool.at_once)
+        tests = 0
+
+        def look() -> None:
+            nonlocal tests
+            done = sum(state.tests for state in display.look())
+            if done > tests:
+                tests = done
+                write_results(command.sweep, command.last_tests)
+
+        return drive(jobs, pool, seconds=display.seconds, look=look)
+
+
+def _job(command: Command, name: str) -> Job:
+    paths = run_paths(name)
+    return Job(
+        name=name,
+        begin=command.begin[name],
+        again=command.again[name],
+        checkpoints=str(paths["checkpoint_path"]),
+        log=str(paths["csv_file"].with_suffix(".log")),
+        program=(sys.executable, str(ROOT / "src" / "main.py")),
+        cwd=str(Path.cwd()),
+        gpus=command.gpus,
+    )
+
+
+def _sum_up(command: Command, failures: Failures) -> int:
+    found = write_results(command.sweep, command.last_tests)
+    picture = draw_results(command.sweep, found, command.last_tests)
+    results = ROOT / "results" / f"{command.sweep.name}.csv"
+    _say(f"Wrote {results}{f' and {picture}' if picture else ''}")
+    for name, why in failures.items():
+        _say(f"{name} failed: {why}")
+    count = len(command.sweep.runs)
+    _say(f"{count - len(failures)} of {count} runs are finished.")
+    return FAILED if failures else 0
+
+
+def detach(command: Command, arguments: Sequence[str]) -> int:
+    """Leave the sweep to a process of its own, which outlives this terminal."""
+    name = command.sweep.name
+    _refuse_second(name)
+    begin(command.sweep)
+    log = ROOT / "results" / f"{name}.log"
+    words = [word for word in arguments if word != "--detach"]
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).resolve()), *words],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+    _say(
+        f"{len(command.sweep.runs)} runs, by process {process.pid}, which writes {log}\n"
+        f"./sweep.sh status {name} shows them; kill {process.pid} stops them in order."
+    )
+    return 0
+
+
+def status(words: Sequence[str]) -> int:
+    """Say how far a sweep is."""
+    if len(words) != 1 or not NAME.fullmatch(words[0]):
+        raise UserError(f"Call it as {USAGE}.")
+    found: Sweep = read(words[0])
+    at_work = _is_at_work(found.name)
+    print("\n".join(table(Watch(found, at_work=at_work).states(), None)))
+    if not at_work and not all(map(is_finished, found.runs)):
+        print("No process is at work on it: the command that began it finishes it.")
+    return 0
+
+
+def _is_at_work(name: str) -> bool:
+    folder = run_paths(name)["checkpoint_path"]
+    return is_locked(folder.with_name(f"{folder.name}.lock"))
+
+
+def _refuse_second(name: str) -> None:
+    if _is_at_work(name):
+        raise UserError(
+            f"The sweep {name} is running already: ./sweep.sh status {name} shows it; give another "
+            "one a --name."
+        )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,208 @@
+"""The command line of ./sweep.sh."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, NoReturn
+
+from config import FIELDS, kind_of, parse_value, read_preset, unknown_flag
+from errors import UserError, shown
+from runs.catalog import Verb
+from runs.flags import Parser
+from runs.paths import portable_flags
+from runs.resume import MAY_CHANGE
+from runs.schema import Value
+from runs.verbs import Task, parse
+from sweeps.plan import Sweep
+
+USAGE = "./sweep.sh GAME... [flags], or ./sweep.sh status NAME"
+DESCRIPTION = """\
+Trains every combination of games, settings and seeds, as many runs at once as there are cores.
+Each is an ordinary run, results/<game>_<name>_<setting>_seed<k>.csv, that resume, test, play, plot
+and nvis take. The same command again finishes what is not finished. The results of all are in
+results/<name>.csv and results/<name>.png. status NAME says how far a sweep is."""
+MOST_RUNS = 10_000
+# What a sweep says itself, or what is not for many runs at once.
+REFUSED = {"random_seed", "start_epoch", "play_games", "test_games", "overwrite", "display_screen"}
+REFUSED |= {flag for flag in FIELDS if kind_of(flag) is Path and flag != "load_weights"}
+NAME = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
+COUNT = Value(kind=int, low=1, high=1000)
+SEED = Value(kind=int, low=0, high=2**31 - 1)
+CORES = Value(kind=float, low=0.01, high=4096)
+CARDS = Value(kind=float, low=0, high=64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """What is to be done."""
+
+    sweep: Sweep
+    begin: dict[str, tuple[str, ...]]  # the words that begin a run, by its name
+    again: dict[str, tuple[str, ...]]
+    cpus: float  # for each run
+    gpus: float
+    address: str | None
+    last_tests: int
+    dry_run: bool
+    detach: bool
+
+
+class _Own(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message[:1].upper()}{message[1:]}. See ./sweep.sh --help.")
+
+
+def read_command(arguments: Sequence[str]) -> Command:
+    """What a command line asks for, all of it checked. Raises UserError; exits after --help."""
+    own, rest = _own_parser().parse_known_args(list(arguments))
+    games, given = Parser(Verb(USAGE, DESCRIPTION)).parse(rest)
+    if not games:
+        raise UserError(f"Call it as {USAGE}; --help explains the flags.")
+    if refused := sorted(REFUSED & given.keys()):
+        instead = ": give --seeds" if refused[0] == "random_seed" else ""
+        raise UserError(f"--{refused[0]} is not for a sweep{instead or ': leave it out'}.")
+    if not NAME.fullmatch(own.name):
+        raise UserError(f"--name {shown(own.name)} becomes part of file names: use letters and _.")
+    cpus = CORES.parse("--cpus", own.cpus)
+    seeds = _seeds(own.seeds)
+    settings = _settings(own.preset, own.vary or [], given, int(max(1, cpus)))
+    if len(games) * len(seeds) * len(settings) > MOST_RUNS:
+        raise UserError(f"A sweep takes at most {MOST_RUNS:,} runs: make several of it.")
+    tasks = {
+        (game, setting): _task(game, own.name, setting, seeds[0], flags)
+        for setting, flags in settings.items()
+        for game in games
+    }
+    named = {game: tasks[game, next(iter(settings))].game for game in games}
+    if len(set(named.values())) < len(games):
+        raise UserError("A game is named twice: name each once.")
+    sweep = Sweep(
+        name=own.name,
+        games=tuple(named.values()),
+        seeds=seeds,
+        settings={s: _decisive(tasks[games[0], s]) for s in settings},
+    )
+    words = {name: game for game, name in named.items()}
+    begin, again = {}, {}
+    for run in sweep.runs:
+        flags = settings[run.setting]
+        place = (words[run.game], run.label)
+        begin[run.name] = ("train", *place, *flags, f"--random_seed={run.seed}", "--overwrite")
+        kept = [word for word in flags if word[2:].split("=")[0] in MAY_CHANGE]
+        again[run.name] = ("resume", *place, *kept)
+    return Command(
+        sweep=sweep,
+        begin=begin,
+        again=again,
+        cpus=cpus,
+        gpus=CARDS.parse("--gpus", own.gpus),
+        address=own.address,
+        last_tests=COUNT.parse("--last_tests", own.last_tests),
+        dry_run=own.dry_run,
+        detach=own.detach,
+    )
+
+
+def _own_parser() -> argparse.ArgumentParser:
+    parser = _Own(
+        prog="sweep.sh",
+        usage=USAGE,
+        description=DESCRIPTION,
+        epilog="All flags of ./train.sh are taken too; ./train.sh --help all explains them.",
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--seeds", default="5", metavar="N|A,B,C", help="how many seeds, 1 to N, or which ones [5]")
+    add("--preset", metavar="P[,Q]", help="presets to compare, or one for all runs")
+    add("--vary", action="append", metavar="FLAG=A,B,C", help="values to compare; may be repeated")
+    add("--name", default="sweep", help="the sweep's name, part of its files' names [sweep]")
+    add("--cpus", default="1", metavar="N", help="cores, and threads, for each run [1]")
+    add("--gpus", default="0", metavar="N", help="GPUs for each run; 0.25: four runs share one [0]")
+    add("--address", metavar="HOST:PORT", help="the head of a Ray cluster [this machine alone]")
+    add("--last_tests", default="3", metavar="N", help="tests averaged in results/<name>.csv [3]")
+    add(
+        "--dry_run", action="store_true", help="list the runs, measure, and estimate hours and disk"
+    )
+    add("--detach", action="store_true", help="leave it running; ./sweep.sh status NAME shows it")
+    return parser
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    words = [word for word in text.split(",") if word]
+    if "," not in text:
+        return tuple(range(1, COUNT.parse("--seeds", text) + 1))
+    seeds = tuple(SEED.parse("--seeds", word) for word in words)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise UserError(f"--seeds {shown(text)} names no seed, or one twice.")
+    return seeds
+
+
+def _settings(
+    presets: str | None, varied: Sequence[str], given: dict[str, Any], threads: int
+) -> dict[str, tuple[str, ...]]:
+    """The flags of every setting, by its name."""
+    choices: list[list[tuple[str, str]]] = []  # of each varied flag, its values
+    fixed = {flag: _text(value) for flag, value in given.items()}
+    names = presets.split(",") if presets else []
+    if len(names) > 1:
+        choices.append([("preset", name) for name in names])
+    elif names:
+        fixed["preset"] = names[0]
+    for word in varied:
+        flag, _, values = word.partition("=")
+        if flag not in FIELDS or flag == "game":
+            raise unknown_flag(flag)
+        if flag in REFUSED or flag == "preset" or flag in fixed:
+            raise UserError(f"--vary {flag} cannot be: it is given already, or not for a sweep.")
+        if "" in values.split(","):
+            raise UserError(f"--vary {shown(word)} needs values: --vary {flag}=A,B.")
+        for value in values.split(","):
+            parse_value(flag, value)
+        choices.append([(flag, value) for value in values.split(",")])
+    settings: dict[str, tuple[str, ...]] = {}
+    for combination in product(*choices):
+        flags = fixed | dict(combination)
+        # One thread a run, as a core is; the number of parts decides the last bits.
+        preset = read_preset(flags["preset"]) if "preset" in flags else {}
+        for flag in ("threads", "update_parts"):
+            if flag not in preset:
+                flags.setdefault(flag, str(threads))
+        name = "_".join(_word(flag, value) for flag, value in combination)
+        if name in settings:
+            raise UserError(f"The setting {name} is there twice: name each value once.")
+        settings[name] = tuple(f"--{flag}={value}" for flag, value in flags.items())
+    return settings
+
+
+def _word(flag: str, value: str) -> str:
+    """A setting's part of a file name."""
+    if Path(value).suffix:
+        value = value if Path(value).suffix[1:].isdecimal() else Path(value).stem
+    value = re.sub(r"[^\w.+-]+", "-", value, flags=re.ASCII)
+    return value if flag == "preset" else f"{flag}_{value}"
+
+
+def _task(game: str, name: str, setting: str, seed: int, flags: tuple[str, ...]) -> Task:
+    label = "_".join(filter(None, [name, setting, f"seed{seed}"]))
+    task = parse("train", [game, label, *flags, f"--random_seed={seed}"])
+    if not (task.config.epochs and task.config.train_steps):
+        raise UserError("A sweep trains: give --epochs and --train_steps above 0.")
+    if not task.config.checkpoint_minutes:
+        raise UserError("A sweep resumes runs: give --checkpoint_minutes above 0.")
+    return task
+
+
+def _decisive(task: Task) -> dict[str, Any]:
+    """The flags that decide what is learned; --epochs is one, as a sweep compares equals."""
+    left_out = {"game", "random_seed", *MAY_CHANGE} - {"epochs", "learning_rate"}
+    return {k: v for k, v in portable_flags(task.config).items() if k not in left_out}
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

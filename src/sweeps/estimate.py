@@ -1,0 +1,98 @@
+"""What a sweep will take, before it begins: hours by a short measurement, and disk."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from config import ROOT
+from engine.hardware import cores
+from errors import UserError
+from plots.csv_files import read_results
+from runs.forecast import duration, gigabytes
+from sweeps.command import Command
+from sweeps.plan import Run, is_finished
+
+# As short as a measurement can be; the second epoch's pace counts, the first one warms up.
+SHORT = {"random_steps": 500, "train_steps": 500, "test_steps": 500, "epochs": 2}
+MEASURED_REPLAY = 5_000  # steps; more of them cost memory, not time
+LAST_CHECKPOINTS = 2  # those that a run keeps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What one run takes."""
+
+    seconds: float
+    snapshots: int  # bytes
+    checkpoints: int
+
+
+def print_estimate(command: Command) -> None:
+    """List the runs, then say what they take; a run of each setting is measured for seconds."""
+    runs = command.sweep.runs
+    for run in runs:
+        print(f"{run.name}{'  (finished)' if is_finished(run) else ''}")
+    print(f"{len(runs)} runs. Measuring {len(command.sweep.settings)} of them ...", flush=True)
+    measured: dict[str, Measured] = {}
+    for run in runs:
+        if run.setting not in measured:
+            measured[run.setting] = _measure(run, command.begin[run.name])
+    todo = [measured[run.setting] for run in runs if not is_finished(run)]
+    if not todo:
+        print("All are finished.")
+        return
+    at_once = max(1, min(int(cores() / command.cpus), len(todo)))
+    longest = max(each.seconds for each in todo)
+    total = sum(each.seconds for each in todo)
+    print(
+        f"A run takes up to {duration(longest)}, all of them {total / 3600:,.1f} hours of a core."
+    )
+    print(
+        f"About {duration(max(longest, total / at_once))} on this machine with {at_once} at once, "
+        "as fast together as the measured one was alone."
+    )
+    snapshots = sum(each.snapshots for each in todo)
+    checkpoints = sum(each.checkpoints for each in todo)
+    print(
+        f"Disk: {gigabytes(snapshots)} of snapshots, up to {gigabytes(checkpoints)} of checkpoints."
+    )
+
+
+def _measure(run: Run, begin: tuple[str, ...]) -> Measured:
+    f = run.flags
+    short = SHORT | {
+        "replay_size": min(f["replay_size"], max(MEASURED_REPLAY, 20 * f["num_envs"])),
+        # Predictions cost time, so explore as the run mostly will.
+        "exploration_rate_start": f["exploration_rate_end"],
+    }
+    with tempfile.TemporaryDirectory(prefix="sweep_") as folder:
+        place = Path(folder)
+        files = {
+            "csv_file": place / "run.csv",
+            "save_weights_prefix": place / "run",
+            "checkpoint_path": place / "checkpoints",
+        }
+        flags = [f"--{name}={value}" for name, value in {**short, **files}.items()]
+        command = [sys.executable, str(ROOT / "src" / "main.py"), *begin, *flags]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = (done.stderr.strip() or "it said nothing").splitlines()[-1]
+            raise UserError(f"{run.name} cannot be measured: {said}")
+        results = read_results(files["csv_file"])
+        paces = {phase: row["steps_per_second"] for phase, row in results.rows}
+        seconds = sum(steps / paces[phase] for phase, _, steps in run.phases)
+        snapshot = (place / "run_1.pkl").stat().st_size
+        screens = sum(path.stat().st_size for path in files["checkpoint_path"].glob("*.screens"))
+        arrays = [path.stat().st_size for path in files["checkpoint_path"].glob("*.npz")]
+    remembered = results.rows[-1][1]["replay_memory_count"]
+    to_remember = min(f["replay_size"], f["random_steps"] + f["epochs"] * f["train_steps"])
+    kept = f["epochs"]
+    return Measured(
+        seconds=seconds,
+        snapshots=kept * snapshot,
+        checkpoints=LAST_CHECKPOINTS * max(arrays) + int(screens / remembered * to_remember),
+    )

@@ -1,0 +1,139 @@
+"""What happens on a node: one process of a run, from its start to its end.
+
+Ray sends this file itself to its workers, so that a node without the shared folder can say so: it
+imports nothing but Python's own library.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+LOOK_SECONDS = 0.2  # between looks at the process
+STOP_SECONDS = 120.0  # for its last checkpoint
+LOCK_SECONDS = 300.0  # a file server frees the lock of a dead node after about 90
+MARK = "sweep: "  # begins the lines that are not the run's own
+
+# The process ends in order (SIGTERM) when the one that started it is gone, however it went.
+TETHERED = """
+import ctypes, os, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 15)  # PR_SET_PDEATHSIG, SIGTERM
+if os.getppid() != int(sys.argv[1]):
+    sys.exit(130)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A command to be run on some node, once or again until it is done."""
+
+    name: str
+    begin: tuple[str, ...]  # the words after main.py
+    again: tuple[str, ...]  # those that continue from a checkpoint
+    checkpoints: str  # the folder that has one then; "" where there are none
+    log: str
+    program: tuple[str, ...]  # python main.py
+    cwd: str
+    gpus: float
+
+
+def progress(checkpoints: str) -> int:
+    """The number of the newest checkpoint in a folder, 0 if there is none."""
+    manifests = Path(checkpoints).glob("*.json") if checkpoints else []
+    return max((int(m.stem) for m in manifests if m.stem.isdecimal()), default=0)
+
+
+def work(job: Job) -> int:
+    """Start the process or continue with it, and wait for its end; its exit code.
+
+    KeyboardInterrupt, which is how Ray cancels, ends it in order.
+    """
+    with Path(job.log).open("ab") as log:
+        _wait_for_lock(job, log)
+        words = job.again if progress(job.checkpoints) else job.begin
+        command = [*job.program, *words]
+        process = subprocess.Popen(
+            [job.program[0], "-c", TETHERED, str(os.getpid()), *command],
+            cwd=job.cwd,
+            env=_environment(job),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+        begun = {"words": words, "node": socket.gethostname(), "process": process.pid}
+        _say(log, begun | {"begun": time.time()})
+        try:
+            while process.poll() is None:
+                time.sleep(LOOK_SECONDS)
+        except KeyboardInterrupt:
+            _stop(process)
+        _say(log, {"ended": time.time(), "code": process.returncode})
+        return process.returncode
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except (KeyboardInterrupt, subprocess.TimeoutExpired):
+        process.kill()
+        process.wait()
+
+
+def _environment(job: Job) -> dict[str, str]:
+    """As the run would have it by itself, without what Ray adds for its own workers."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    kept.pop("OMP_NUM_THREADS", None)
+    if not job.gpus:
+        kept["CUDA_VISIBLE_DEVICES"] = ""
+    return kept
+
+
+def _wait_for_lock(job: Job, log: IO[bytes]) -> None:
+    """Let another process of the same run end, on this node or on one that has just died."""
+    path = Path(f"{job.checkpoints}.lock")
+    end, told = time.monotonic() + LOCK_SECONDS, False
+    while job.checkpoints and time.monotonic() < end and is_locked(path):
+        if not told:
+            _say(log, {"waits": "for an earlier process of this run to end"})
+            told = True
+        time.sleep(LOOK_SECONDS)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock at `path`."""
+    try:
+        with path.open("rb+") as file:  # NFS locks only what is open for writing
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _say(log: IO[bytes], what: Mapping[str, Any]) -> None:
+    log.write(f"{MARK}{json.dumps(what)}\n".encode())
+    log.flush()
+
+
+def look_around(probe: str, command: tuple[str, ...], cwd: str) -> dict[str, str]:
+    """What a node sees: the text in the file `probe`, and what `command` prints."""
+    seen = {"host": socket.gethostname(), "probe": "", "answer": ""}
+    try:
+        seen["probe"] = Path(probe).read_text()
+        found = subprocess.run(command, cwd=cwd, capture_output=True, timeout=300, check=False)
+        seen["answer"] = found.stdout.decode(errors="replace").strip()
+    except (OSError, subprocess.TimeoutExpired) as error:
+        seen["answer"] = str(error)
+    return seen

@@ -1,0 +1,92 @@
+"""What came of a sweep: results/<name>.csv, a row a run, and the picture results/<name>.png."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from pathlib import Path
+
+from atomic import write_atomically
+from config import ROOT
+from errors import UserError
+from plots.comparison import scores_of
+from plots.csv_files import Results, read_results
+from sweeps.plan import Run, Sweep, is_finished
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = (
+    "run",
+    "game",
+    "setting",
+    "seed",
+    "finished",
+    "epochs",
+    "last",
+    "best",
+    "mean_of_last",
+    "steps",
+    "hours",
+)
+
+
+def write_results(sweep: Sweep, last_tests: int) -> list[Results]:
+    """Write a row for each run that has one; their CSVs, those with a test.
+
+    `last_tests`: how many of a run's last tests are averaged. A disk that is full is reported.
+    """
+    text, found = io.StringIO(), []
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for run in sweep.runs:
+        try:
+            results = read_results(run.csv_file)
+        except UserError:  # nothing yet
+            continue
+        row = _row(run, results, last_tests)
+        writer.writerow(row)
+        if row["last"] != "":
+            found.append(results)
+    path = ROOT / "results" / f"{sweep.name}.csv"
+    try:
+        write_atomically(path, text.getvalue().encode())
+    except OSError as error:
+        logger.error("Cannot write %s (%s).", path, error.strerror)
+    return found
+
+
+def _row(run: Run, results: Results, last_tests: int) -> dict[str, object]:
+    scores = scores_of(results)
+    _, newest = results.rows[-1]
+    last = scores[-last_tests:]
+    return {
+        "run": run.name,
+        "game": run.game,
+        "setting": run.setting,
+        "seed": run.seed,
+        "finished": str(is_finished(run)).lower(),
+        "epochs": results.last_epoch,
+        "last": scores[-1] if scores else "",
+        "best": max(scores) if scores else "",
+        "mean_of_last": sum(last) / len(last) if last else "",
+        "steps": int(newest.get("total_train_steps", 0)),
+        "hours": round(newest.get("total_time", 0.0) / 3600, 3),
+    }
+
+
+def draw_results(sweep: Sweep, found: list[Results], last_tests: int) -> Path | None:
+    """Draw the picture as ./plot.sh does; None if there is nothing to be drawn yet."""
+    from plots.comparison import draw_comparison  # matplotlib takes its time
+    from plots.files import save_figure
+
+    if not found:
+        return None
+    path = ROOT / "results" / f"{sweep.name}.png"
+    try:
+        figure = draw_comparison(found, last_tests=last_tests, width=16, height=9)
+        save_figure(figure, path, dpi=80)
+    except UserError as error:
+        logger.error("%s", error)
+        return None
+    return path

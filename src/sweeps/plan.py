@@ -1,0 +1,208 @@
+"""The runs of a sweep, and its description, which a later start must agree with."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from atomic import read_whole, write_atomically
+from config import ROOT
+from errors import UserError, shown
+from runs.checkpoint_files import numbers
+from runs.paths import earlier_snapshots, run_paths
+from runs.provenance import commit, versions
+from runs.schema import COUNT, TEXT, Value, record, sequence
+
+FORMAT = 1
+LARGEST = 16 << 20  # bytes of a description
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training: a game, a setting, a seed."""
+
+    game: str  # its name
+    sweep: str
+    setting: str  # "" where there is only one
+    seed: int
+    flags: dict[str, Any]  # that decide what is learned, and how long
+
+    @property
+    def label(self) -> str:
+        """The run's label, as ./train.sh GAME LABEL has it."""
+        return "_".join(filter(None, [self.sweep, self.setting, f"seed{self.seed}"]))
+
+    @property
+    def name(self) -> str:
+        """The name of its files."""
+        return f"{self.game}_{self.label}"
+
+    @property
+    def csv_file(self) -> Path:
+        """Its rows."""
+        return run_paths(self.name)["csv_file"]
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of its checkpoints."""
+        return run_paths(self.name)["checkpoint_path"]
+
+    @property
+    def log(self) -> Path:
+        """What it says."""
+        return self.csv_file.with_suffix(".log")
+
+    @property
+    def phases(self) -> list[tuple[str, int, int]]:
+        """Its phases: name, epoch, steps."""
+        f = self.flags
+        found = [("random", 0, f["random_steps"])]
+        for epoch in range(1, f["epochs"] + 1):
+            found += [("train", epoch, f["train_steps"]), ("test", epoch, f["test_steps"])]
+        return [phase for phase in found if phase[2]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """All runs of a name."""
+
+    name: str
+    games: tuple[str, ...]
+    seeds: tuple[int, ...]
+    settings: dict[str, dict[str, Any]]  # flags by the setting's name
+
+    @property
+    def runs(self) -> list[Run]:
+        """Every combination; the seeds of a setting last, so that all settings soon have one."""
+        return [
+            Run(game=game, sweep=self.name, setting=setting, seed=seed, flags=flags)
+            for seed in self.seeds
+            for setting, flags in self.settings.items()
+            for game in self.games
+        ]
+
+
+def description_path(name: str) -> Path:
+    """Where a sweep is described."""
+    return ROOT / "results" / f"{name}.json"
+
+
+def begin(sweep: Sweep) -> None:
+    """Write the sweep's description, or hold the sweep against the one that was begun.
+
+    Games, seeds and settings may be added. Raises UserError if one is missing or differs, or if
+    other files are in the way.
+    """
+    earlier = read(sweep.name) if description_path(sweep.name).exists() else None
+    if earlier:
+        _check_same(earlier, sweep)
+    known = {run.name for run in earlier.runs} if earlier else set()
+    for run in sweep.runs:
+        if run.name not in known and (found := _in_the_way(run)):
+            raise UserError(
+                f"{found} is of an earlier run, not of this sweep: give the sweep another --name, "
+                "or move that file away."
+            )
+    results = ROOT / "results" / f"{sweep.name}.csv"
+    if not earlier and results.exists():
+        raise UserError(f"{results} is there already: give the sweep another --name.")
+    about = {
+        "sweep": FORMAT,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "versions": versions(),
+        "commit": commit(),
+        "games": list(sweep.games),
+        "seeds": list(sweep.seeds),
+        "settings": sweep.settings,
+    }
+    if earlier == sweep:
+        return
+    try:
+        description_path(sweep.name).parent.mkdir(exist_ok=True)
+        text = json.dumps(about, indent=2)
+        write_atomically(description_path(sweep.name), f"{text}\n".encode())
+    except OSError as error:
+        raise UserError(f"Cannot write {description_path(sweep.name)}: {error.strerror}.") from None
+
+
+def read(name: str) -> Sweep:
+    """The sweep of that name. Raises UserError if there is none."""
+    path = description_path(name)
+    try:
+        about = json.loads(read_whole(path, LARGEST))
+        wanted = {"sweep": COUNT, "settings": Value(kind=dict)}
+        found = record(str(path), about, wanted)
+        if found["sweep"] != FORMAT:
+            raise UserError("it is of another version")
+        games = sequence("games", about.get("games"), TEXT)
+        seeds = sequence("seeds", about.get("seeds"), COUNT)
+        settings = {
+            TEXT.check("a setting", key): record(key, flags, NEEDED) | flags
+            for key, flags in found["settings"].items()
+        }
+    except FileNotFoundError:
+        raise UserError(
+            f"There is no sweep {name}: {path} would describe it. Begin it with ./sweep.sh GAME... "
+            f"--name {name}."
+        ) from None
+    except (OSError, ValueError, RecursionError, UserError) as error:
+        raise UserError(
+            f"{path} does not describe a sweep ({shown(str(error))}): give the sweep another "
+            "--name."
+        ) from None
+    return Sweep(name=name, games=tuple(games), seeds=tuple(seeds), settings=settings)
+
+
+NEEDED = dict.fromkeys(("random_steps", "train_steps", "test_steps", "epochs"), COUNT)
+
+
+def _check_same(old: Sweep, new: Sweep) -> None:
+    way = "finish it with the flags that it was begun with, or give this one another --name."
+    for kind, before, now in (
+        ("game", old.games, new.games),
+        ("seed", old.seeds, new.seeds),
+        ("setting", _named(old.settings), _named(new.settings)),
+    ):
+        if missing := _missing(before, now):
+            raise UserError(f"The sweep {old.name} was begun with the {kind} {missing}: {way}")
+    for setting, flags in old.settings.items():
+        now_flags = new.settings[setting]
+        for flag in sorted(flags.keys() | now_flags.keys()):
+            was, is_now = flags.get(flag), now_flags.get(flag)
+            if was != is_now:
+                of = f"Its setting {setting}" if setting else f"The sweep {old.name}"
+                raise UserError(
+                    f"{of} was begun with --{flag} {shown(was)}, not {shown(is_now)}: {way}"
+                )
+
+
+def _named(settings: Iterable[str]) -> list[str]:
+    return [name or "without --vary" for name in settings]
+
+
+def _missing(before: Sequence[object], now: Sequence[object]) -> str:
+    return ", ".join(str(each) for each in before if each not in now)
+
+
+def _in_the_way(run: Run) -> Path | None:
+    snapshots = earlier_snapshots(run_paths(run.name)["save_weights_prefix"])
+    files = [run.csv_file, *snapshots]
+    if numbers(run.checkpoints):
+        files.append(run.checkpoints)
+    return next((path for path in files if path.exists()), None)
+
+
+def is_finished(run: Run) -> bool:
+    """Whether the last row and the last snapshot of a run are there."""
+    name, epoch, _ = run.phases[-1]
+    prefix = run_paths(run.name)["save_weights_prefix"]
+    try:
+        last = run.csv_file.read_text().splitlines()[-1]
+    except (OSError, ValueError, IndexError):
+        return False
+    whole = last.startswith(f"{epoch},{name},")
+    return whole and any(path.stem.endswith(f"_{epoch}") for path in earlier_snapshots(prefix))
