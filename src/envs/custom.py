@@ -1,4 +1,4 @@
-"""Code of your own: a class in a file of yours, named path/to/my_env.py:MyEnvironment."""
+"""Your own code: a class in a file, named as path/to/my_env.py:MyEnvironment."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from errors import UserError, shown, shown_traceback
 
 
 def code_name(flag: str, text: str) -> str:
-    """`text` as a value of --environment or --network, its file named so that it is found again.
+    """`text` as a value of --`flag`, with a path that finds the file from any folder.
 
-    A file is looked for from the current folder, then from the clone's; one inside the clone is
-    named relative to it, another one with its full path. Raises UserError if there is none.
+    A file is looked up first from the current folder, then from the clone. The path of a file in
+    the clone is relative to it; any other path is absolute. Raises UserError if there is no file.
     """
     if text in CODE[flag]:
         return text
@@ -36,10 +36,10 @@ def code_name(flag: str, text: str) -> str:
 def make_own_environment(
     settings: EnvironmentSettings, *, name: str, game: str, random_seed: int
 ) -> PreprocessedEnvironment:
-    """The environment that `name`, of `code_name`, stands for.
+    """The environment called `name`, which is a result of `code_name`.
 
     Its class is called with those of game, random_seed, frame_skip, screen_width and screen_height
-    that it declares. If it declares no frame_skip, actions are repeated by PreprocessedEnvironment.
+    that it declares. Without frame_skip, PreprocessedEnvironment repeats its actions.
     """
     frame_skip = settings.frame_skip
     offered: dict[str, Any] = {
@@ -61,8 +61,8 @@ def make_own_environment(
                     given[parameter.name] = offered[parameter.name]
             elif required:
                 raise UserError(
-                    f"{name} wants {parameter.name}, which nobody gives it: it may ask for "
-                    f"{', '.join(offered)}; all else needs a default."
+                    f"{name} requires the argument {parameter.name}, which is not provided: give "
+                    f"it a default, or use {', '.join(offered)}."
                 )
         declared = "frame_skip" in inspect.signature(made).parameters
         world = made(**given)
@@ -72,16 +72,16 @@ def make_own_environment(
 
 
 def load_class(name: str) -> Any:
-    """What the file of `name` calls so. Raises UserError."""
+    """The class or function that `name` names, FILE.py:NAME. Raises UserError."""
     file, _, attribute = name.rpartition(":")
     path = ROOT / file  # or `file` itself if it is a full path
     with shown_traceback(str(path)):
-        module_name = f"code_of_{path.stem}"  # a game.py must not shadow ours
+        module_name = f"code_of_{path.stem}"  # somebody's game.py must not shadow ours
         spec = importlib.util.spec_from_file_location(module_name, path)
         assert spec
         assert spec.loader
         module = importlib.util.module_from_spec(spec)
-        sys.modules[module_name] = module  # dataclasses and pickles look themselves up there
+        sys.modules[module_name] = module  # dataclasses and pickle look their classes up there
         if str(path.parent) not in sys.path:
             sys.path.append(str(path.parent))  # for what lies beside it
         spec.loader.exec_module(module)

@@ -1,4 +1,4 @@
-"""The Atari emulator itself: opened with a ROM, and its whole state as bytes."""
+"""The Atari emulator: opening it with a ROM, and its complete state as bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def open_rom(
     rom: Path, settings: EnvironmentSettings, random_seed: int, sound: bool
 ) -> ale_py.ALEInterface:
-    """An emulator of single frames that does nothing else to them. Raises UserError."""
+    """An emulator that plays single frames and does not process them. Raises UserError."""
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
     ale = ale_py.ALEInterface()
     ale.setInt("random_seed", random_seed)
@@ -30,13 +30,13 @@ def open_rom(
     ale.setBool("color_averaging", False)  # palette.py does it
     ale.setBool("sound_obs", sound)
     if not ale_py.ALEInterface.isSupportedROM(str(rom)):  # loadROM would end the process
-        raise UserError(f"ALE does not know the game in {rom}.")
+        raise UserError(f"ALE does not know the game in {rom}: give another ROM.")
     ale.loadROM(str(rom))
     return ale
 
 
 def save_emulator(game: ALEEnvironment) -> bytes:
-    """All that the game's future depends on, its random stream included."""
+    """Everything that the game's future depends on, including its random stream."""
     emulator = game.ale.cloneSystemState().serialize()
     rest = {
         "mode": game.mode,
@@ -58,7 +58,7 @@ def load_emulator(game: ALEEnvironment, state: bytes) -> None:
         frames = np.frombuffer(state, np.uint8, offset=end).reshape(2, *game.newest.shape)
         game.ale.restoreSystemState(ale_py.ALEState(state[8:start]))
     except (ValueError, struct.error, SystemError) as error:  # SystemError: ALE refuses it
-        raise ValueError("the emulator state is damaged, or of another game") from error
+        raise ValueError("the emulator's state is damaged, or of another game") from error
     game.newest[:], game.previous[:] = frames
     game.mode, game.life_lost = rest["mode"], rest["life_lost"]
     game.held = ale_py.Action(rest["held"])

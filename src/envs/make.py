@@ -1,4 +1,4 @@
-"""The worlds there are to choose from, each imported only when it is asked for."""
+"""Makes the environment that the flags name, and imports only that kind."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def make_environment(config: Config, rom: Path | None, rng: np.random.Generator)
 
         if config.repeat_action_probability:
             raise UserError(
-                f"--repeat_action_probability is for Atari games: {config.environment} has no "
-                "sticky actions except those it makes itself."
+                "--repeat_action_probability is for Atari games: remove it, because only "
+                f"{config.environment} itself could repeat actions."
             )
         return make_own_environment(
             config, name=config.environment, game=config.game, random_seed=seed

@@ -1,9 +1,9 @@
-"""Games side by side, emulated in processes of their own, about one a core.
+"""Games side by side, emulated in worker processes, about one per core.
 
-ale-py's AtariVectorEnv does the like with threads, but it has a preprocessing of its own: no colour
-averaging, no bilinear resizing, other rules for no-ops. Here the very classes Game and Environment
-run, so that a game gives the same screens, bit for bit, wherever it is played, and Gymnasium's
-environments and one's own can be played side by side as well.
+ale-py's AtariVectorEnv does something similar with threads, but preprocesses frames differently: no
+color averaging, no bilinear resizing, other no-op rules. Here the workers run the same classes Game
+and Environment as a run of one game. A game gives the same screens, bit for bit, wherever it is
+played, and Gymnasium's environments and your own can be played side by side as well.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Playable(Protocol):
 
     @property
     def environment(self) -> Any:
-        """The environment; of a game in another process only its action_names are here."""
+        """The environment; for a game in another process, only its action_names."""
 
     def set_mode(self, mode: str) -> None:
         """`train` or `test`."""
@@ -71,15 +71,12 @@ def make_games(config: Config, rom: Path | None) -> Sequence[Playable]:
     if count > 1:
         try:
             games = start_workers(config, rom, count)
-            # PyTorch's threads, once loaded, are not to wait in a loop on the workers' cores: with
-            # two threads on two busy cores that cost up to nine tenths of the speed.
-            os.environ.setdefault("OMP_WAIT_POLICY", "passive")
             logger.info("%d games side by side in %d processes", len(games), count)
             return games
         except OSError as error:
             logger.warning(
-                "Cannot start %d processes for the games (%s): playing them in this one, which is "
-                "slower.",
+                "Cannot start %d processes for the games (%s): all games are played in this "
+                "process, which is slower.",
                 count,
                 error.strerror,
             )
@@ -87,7 +84,7 @@ def make_games(config: Config, rom: Path | None) -> Sequence[Playable]:
 
 
 def games_bytes(config: Config, count: int) -> int:
-    """Bytes to plan for `count` games side by side, beside what a run of one game takes."""
+    """Bytes that `count` games side by side take in addition to what a run of one game takes."""
     if count == 1:
         return 0
     return cores() * WORKER_BYTES + count * (GAME_BYTES + prod(screens_shape(config)))
@@ -98,15 +95,15 @@ def _check_memory(config: Config) -> None:
     needed = games_bytes(config, count)
     if needed > free:
         raise UserError(
-            f"--num_envs {count} games take {needed / 1e9:.1f} GB but {free / 1e9:.1f} GB are "
-            f"free: at most --num_envs {max(count * free // needed, 1)} fit."
+            f"--num_envs {count} needs {needed / 1e9:.1f} GB but {free / 1e9:.1f} GB are free: "
+            f"take at most --num_envs {max(count * free // needed, 1)}."
         )
 
 
 def start_workers(config: Config, rom: Path | None, count: int) -> list[RemoteGame]:
-    """The games of a run in `count` worker processes, which end when the games are dropped.
+    """The games of a run in `count` worker processes, which end when the games are deleted.
 
-    Raises OSError if the system gives no processes or memory, UserError if a game cannot be made.
+    Raises OSError if the system refuses processes or memory, UserError if a game cannot be made.
     """
     memory = _shared_memory(config.num_envs * prod(screens_shape(config)))
     try:
@@ -117,7 +114,7 @@ def start_workers(config: Config, rom: Path | None, count: int) -> list[RemoteGa
         os.close(memory)
     for worker in workers:
         for number in worker.numbers:
-            worker.take(number)  # it is made
+            worker.take(number)  # wait until the game is made
     return [
         RemoteGame(n, workers[n % count], workers, config.history_length, screens[n])
         for n in range(config.num_envs)
@@ -125,7 +122,7 @@ def start_workers(config: Config, rom: Path | None, count: int) -> list[RemoteGa
 
 
 def _shared_memory(size: int) -> int:
-    """A file without a name, in memory where the system can, open as the number returned."""
+    """The descriptor of a new unnamed file, in memory where the system can do that."""
     if hasattr(os, "memfd_create"):
         memory = os.memfd_create("simple_dqn_screens")
     else:

@@ -1,7 +1,7 @@
-"""A game in a worker process, as the agent sees it. What the process does is in worker.py.
+"""A game in a worker process, as the agent sees it. The process itself is in worker.py.
 
-The actions of all games of a worker go to it in one message and what came of them comes back in
-one; screens are in memory that both processes see.
+One message carries the actions of all games of a worker, and one answer what came of them. Screens
+are in shared memory.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from errors import PartDied, UserError
 from game import Step
 from state_buffer import StateBuffer
 
-PATIENCE = 2.0  # seconds until a process that should end is killed
+PATIENCE = 2.0  # seconds in which a process must end before it is killed
 
 
 class Worker:
-    """This process' end of a worker process."""
+    """The main process's connection to a worker process."""
 
     def __init__(
         self, config: Config, rom: Path | None, numbers: Sequence[int], memory: int
     ) -> None:
-        """Start a process that plays the games `numbers`; the first answer is that they are made.
+        """Start a process that plays the games `numbers`; its first answer says they are made.
 
-        It has a process group of its own, out of Ctrl-C's reach.
+        It is in its own process group, so that Ctrl-C does not reach it.
         """
         self.numbers = numbers
         self.messages: dict[int, tuple[str, Any]] = {}  # to be sent
@@ -59,11 +59,11 @@ class Worker:
         self._send((config, rom, numbers))
 
     def put(self, number: int, method: str, argument: Any) -> None:
-        """A message to game `number`, sent with the next `flush`."""
+        """Queue a call of `method` for game `number`; the next `flush` sends it."""
         self.messages[number] = (method, argument)
 
     def flush(self) -> None:
-        """Send the messages there are."""
+        """Send all queued messages."""
         if self.messages:
             self._send(self.messages)
             self.messages = {}
@@ -88,7 +88,7 @@ class Worker:
             raise self._dead() from None
 
     def _dead(self) -> PartDied:
-        """What to say of a process that is gone."""
+        """The error for a process that is gone."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(PATIENCE)
         code = self.process.returncode
@@ -96,10 +96,10 @@ class Worker:
         if code is not None and code < 0:
             how = f"was ended by {signal.Signals(-code).name}"
         if code == -signal.SIGKILL:
-            how += ", as the system does when memory runs out"
+            how += ", which is what the system does when memory runs out"
         names = ", ".join(map(str, self.numbers))
         games = f"game {names}" if len(self.numbers) == 1 else f"games {names}"
-        return PartDied(f"The process that played {games} {how}: what was saved is whole.")
+        return PartDied(f"The process that played {games} {how}: everything saved is intact.")
 
 
 def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:
@@ -114,7 +114,7 @@ def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:
 
 @dataclass(frozen=True)
 class RemoteEnvironment:
-    """What is known here of an environment in another process."""
+    """What the main process knows of an environment in another process."""
 
     action_names: Sequence[str]
 
@@ -130,9 +130,9 @@ class RemoteGame:
         history_length: int,
         screens: NDArray[np.uint8],
     ) -> None:
-        """Game `number` of those at `worker`, one of `workers`; its `screens` are shared with it.
+        """Game `number`, played by `worker`, which is one of `workers`.
 
-        `screens` is of worker.screens_shape.
+        `screens`, of worker.screens_shape, is the game's part of the shared memory.
         """
         self.number = number
         self.worker = worker
@@ -155,7 +155,7 @@ class RemoteGame:
         self.worker.put(self.number, "step", action)
 
     def receive(self) -> Step:
-        """See Game. The first game that is asked has all games' actions sent."""
+        """See Game. The first game that is asked sends the actions of all games."""
         for worker in self.workers:
             worker.flush()
         reward, terminal, ended, opening = self.worker.take(self.number)

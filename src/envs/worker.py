@@ -2,8 +2,9 @@
 
     python -m envs.worker CONNECTION MEMORY      (numbers of inherited files)
 
-First comes what is to be played, then messages: a dict of (method of Host, argument) by the game's
-number. Each is answered with a dict of results, or with a sentence if a game cannot continue.
+The first message says what to play: (config, rom, numbers of the games). Each later one is a dict
+{number: (method of Host, argument)}. The answer is a dict {number: result}, or an error message if
+a game cannot continue.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from errors import UserError
 from game import Game, Step
 from seeds import random_stream
 
-Opening = list[tuple[float, bool]]  # reward and terminal of each step, the screens left out
+Opening = list[tuple[float, bool]]  # reward and terminal of each step, without the screens
 
 
 def make_game(config: Config, rom: Path | None, number: int) -> Game:
-    """Game `number` of a run. Its random streams are its own, whatever is played beside it."""
+    """Game `number` of a run. Its random streams do not depend on the other games."""
     seed = config.random_seed
     assert seed is not None
     environment = make_environment(config, rom, random_stream(seed, "environment", number))
@@ -39,7 +40,7 @@ def make_game(config: Config, rom: Path | None, number: int) -> Game:
 
 
 def screens_shape(config: Config) -> tuple[int, int, int]:
-    """A game's screens in shared memory: the state, the step's, those of the longest opening."""
+    """Of a game's screens in shared memory: its state, the last step's, the longest opening's."""
     count = config.history_length + 1 + config.random_starts + 1
     return (count, config.screen_height, config.screen_width)
 
@@ -50,7 +51,7 @@ def map_screens(config: Config, memory: int) -> NDArray[np.uint8]:
 
 
 class Host:
-    """Does to a game what its RemoteGame is asked for."""
+    """Calls a game's methods on behalf of its RemoteGame."""
 
     def __init__(self, game: Game, screens: NDArray[np.uint8]) -> None:
         """`screens`, of screens_shape, is shared with the main process."""
@@ -59,11 +60,11 @@ class Host:
         self.screens = screens[game.history_length :]
 
     def action_names(self, _: None) -> Sequence[str]:
-        """What the environment calls its actions."""
+        """The environment's names for its actions."""
         return tuple(self.game.environment.action_names)
 
     def set_mode(self, mode: str) -> None:
-        """Train or test."""
+        """`train` or `test`."""
         self.game.set_mode(mode)
 
     def start(self, _: None) -> Opening:
@@ -82,7 +83,7 @@ class Host:
         return self.game.get_state()
 
     def set_state(self, state: dict[str, Any]) -> str | None:
-        """Continue from there; what is wrong if it does not fit."""
+        """Continue from a saved state; returns an error message if it does not fit."""
         try:
             self.game.set_state(state)
         except ValueError as error:
@@ -97,8 +98,9 @@ class Host:
 
 def serve(connection: Connection, memory: int) -> None:
     """Play until the main process is gone or a game cannot continue."""
+    # The main process handles signals: it ends the run in order, and with it this process.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # which ends the run in order, and this process
+        signal.signal(number, signal.SIG_IGN)
     config, rom, numbers = connection.recv()
     screens = map_screens(config, memory)
     hosts: dict[int, Host] = {}
@@ -117,7 +119,7 @@ def serve(connection: Connection, memory: int) -> None:
 
 
 def attempt(do: Callable[..., Any], tasks: dict[int, tuple[Any, ...]]) -> dict[int, Any] | str:
-    """What `do` returns for each game and its arguments, or what to say if one cannot continue."""
+    """What `do` returns for each game, or an error message if one cannot continue."""
     answers = {}
     for number, arguments in tasks.items():
         try:

@@ -388,7 +388,7 @@ def test_the_seed_decides() -> None:
         ("raise SystemExit(3)", "world.py stopped", "raise SystemExit(3)"),
         ("World = 3\nclass Word: pass", "no World in .* It has Word", ""),
         ("class World:\n    def __init__(self): 1 / 0", "World stopped", "1 / 0"),
-        ("class World:\n    def __init__(self, size): pass", "wants size, which nobody", ""),
+        ("class World:\n    def __init__(self, size): pass", "requires the argument size", ""),
         ("class World: pass", "lacks action_names, restart, act, screen, is_terminal", ""),
         (
             """
