@@ -76,6 +76,14 @@ except OSError:
     pass  # a file system without locks'
 }
 
+# What to say of PyTorch's CUDA, which takes three times the disk and is of no use without a GPU.
+# Which build pip takes is the choice of the index it asks, and that is the user's.
+cuda_choice() {
+    [[ $OSTYPE == linux* && -z ${PIP_EXTRA_INDEX_URL-}${PIP_INDEX_URL-} ]] || return 0
+    [[ ! -e /dev/nvidiactl && ! -e /dev/dxg ]] || return 0 # dxg: the GPU under Windows
+    printf ' There is no NVIDIA GPU here; docs/platforms.md says how to leave CUDA out.'
+}
+
 # The process ids of the scripts that run from .venv now.
 users() {
     local pid command
@@ -114,7 +122,7 @@ attempt() {
     esac
     [[ ${#output} -le 2000 ]] || output=...${output:(-2000)}
     say "$output"
-    fail "Could not set up .venv, for the reason above: mend that and run this again."
+    fail "Could not set up .venv, for the reason above: remove that and run this again."
 }
 
 # NB! In these two, as in all that `attempt` runs, a failing command does not end the script.
@@ -140,8 +148,8 @@ set_up() {
     fi
 
     if [[ -e $venv/unfinished ]] || ! [[ $python -ef $base ]] || ! "$python" -m pip --version &>/dev/null; then
-        if [[ -e $venv ]]; then say "Making .venv anew: it was left half-made, or its Python has changed."; fi
-        say "Setting up .venv, once: this takes a few minutes, and 1.6 GB of disk or 5 GB with CUDA."
+        if [[ -e $venv ]]; then say "Making .venv again: it was left half-made, or its Python has changed."; fi
+        say "Setting up .venv, once: this takes a few minutes, and 1.6 GB of disk or 5 GB with CUDA.$(cuda_choice)"
         anew=true
         rm -rf "$venv"
         attempt begin

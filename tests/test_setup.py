@@ -34,6 +34,8 @@ SCRIPTS = {
     "plot.sh": "src/plot.py",
     "bench.sh": "bench/bench.py",
     "verify.sh": "src/verify.py",
+    "sweep.sh": "src/sweep.py",
+    "export.sh": "src/export.py",
 }
 MAIN = "import json, os, sys, tiny; print(json.dumps([tiny.version, os.getcwd(), *sys.argv[1:]]))"
 FAKE_PYTHON = """#!/usr/bin/env bash
@@ -93,19 +95,24 @@ def plain_env(**extra: str) -> dict[str, str]:
     return kept | dict(PIP_CONFIG_FILE=os.devnull, PIP_NO_INDEX="1", PIP_NO_CACHE_DIR="1") | extra
 
 
+def write_wheel(folder: Path, version: str) -> None:
+    """A package `tiny` that knows its version."""
+    with zipfile.ZipFile(folder / f"tiny-{version}-py3-none-any.whl", "w") as wheel:
+        info = f"tiny-{version}.dist-info"
+        wheel.writestr("tiny.py", f"version = '{version}'")
+        wheel.writestr(
+            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n"
+        )
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+
+
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A clone after its first run, with the package tiny 1.0 in its environment."""
     wheels = tmp_path_factory.mktemp("wheels")
     for version in ("1.0", "2.0"):
-        with zipfile.ZipFile(wheels / f"tiny-{version}-py3-none-any.whl", "w") as wheel:
-            info = f"tiny-{version}.dist-info"
-            wheel.writestr("tiny.py", f"version = '{version}'")
-            wheel.writestr(
-                f"{info}/METADATA", f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n"
-            )
-            wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-            wheel.writestr(f"{info}/RECORD", "")
+        write_wheel(wheels, version)
     temporary = tmp_path_factory.mktemp("tmp")
     env = plain_env(PIP_FIND_LINKS=wheels.as_uri(), PYTHON=sys.executable, TMPDIR=str(temporary))
     clone = Clone(tmp_path_factory.mktemp("clones") / "a clone", env)
@@ -220,7 +227,7 @@ def test_vanished_python_is_replaced(fake: Callable[..., Clone]) -> None:
     python.symlink_to("/nowhere/python3.10")
     code, _, errors = clone.run()
     assert code == 0
-    assert "Making .venv anew" in errors
+    assert "Making .venv again" in errors
     assert log(clone) == ["venv", "pip"] * 2
 
 
@@ -311,6 +318,26 @@ def test_unfit_pythons_are_named(fake: Callable[..., Clone], lie: str, sentence:
     assert log(clone) == []
 
 
+def test_the_build_of_an_index_of_ones_own_is_taken(clone: Clone, tmp_path: Path) -> None:
+    more = tmp_path / "more wheels"
+    more.mkdir()
+    write_wheel(more, "2.0+cpu")
+    clone.env["PIP_FIND_LINKS"] += f" {more.as_uri()}"
+    clone.require("tiny==2.0\n")
+    assert json.loads(clone.run()[1])[0] == "2.0+cpu"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no choice")
+def test_without_a_gpu_the_choice_is_explained(fake: Callable[..., Clone]) -> None:
+    clone = fake()
+    has_gpu = Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()
+    assert ("docs/platforms.md says how to leave CUDA out" in clone.run()[2]) != has_gpu
+    assert (ROOT / "docs" / "platforms.md").exists()
+    shutil.rmtree(clone.folder / ".venv")
+    clone.env["PIP_EXTRA_INDEX_URL"] = "file:///an/index/of/mine"
+    assert "CUDA out" not in clone.run()[2]  # the choice has been made
+
+
 def test_unwritable_folder_is_named(fake: Callable[..., Clone]) -> None:
     clone = fake()
     (clone.folder / ".venv.lock").mkdir()  # root may write to any folder, but not over this
@@ -323,12 +350,12 @@ def test_every_script_reaches_its_verb(fake: Callable[..., Clone]) -> None:
     clone = fake()
     assert clone.run()[0] == 0
     assert {path.name for path in ROOT.glob("*.sh")} == {*SCRIPTS, "check.sh"}
+    for path in ROOT.glob("requirements*.txt"):
+        (clone.folder / path.name).touch()
     for script, target in SCRIPTS.items():
         expected = f"{clone.folder}/{target} a  b --help\n"
-        assert clone.run(script, "a  b", "--help") == (0, expected, ""), script
+        assert clone.run(script, "a  b", "--help")[:2] == (0, expected), script
     expected = f"{clone.folder}/bench/loop.py --steps 5\n"
     assert clone.run("bench.sh", "loop", "--steps", "5") == (0, expected, "")
-    for name in ("requirements-dev.txt", "requirements-gym.txt"):
-        (clone.folder / name).touch()
     expected = f"{clone.folder}/docs/pictures.py a  b\n"
     assert clone.run("docs/pictures.sh", "a  b")[:2] == (0, expected)
