@@ -60,7 +60,7 @@ LOOPS = {  # name: flags of bench/loop.py, whole processes
 }
 
 
-EMULATION = {"ALE alone": False, "ALE alone, its own colour averaging": True}
+EMULATION = {"ALE alone": False, "ALE alone, its own color averaging": True}
 
 
 def milliseconds(work: Callable[[], object], repeats: int = 30, warm_up: int = 5) -> float:

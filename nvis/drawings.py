@@ -30,7 +30,7 @@ from nvis.guided_backpropagation import ByteArray
 
 FRAME_COLOR = "#ff9500"
 WEIGHT_COLUMNS = 4  # filters side by side in the drawing of the first layer's weights
-# negative, zero, positive: blue through white to red, readable for the colour-blind
+# negative, zero, positive: blue through white to red, readable for the color-blind
 BLUE, WHITE, RED = (33, 102, 172), (250, 250, 250), (178, 24, 43)
 
 # Inside the pictures there is nothing to see, so the ranges stay within them; and one finger
@@ -138,7 +138,7 @@ def first_weights(weights: NDArray[np.float32]) -> Plot:
 
 
 def _diverging() -> list[str]:
-    """256 colours, evenly from BLUE through WHITE to RED."""
+    """256 colors, evenly from BLUE through WHITE to RED."""
     places = np.linspace(0, 1, 256)
     mixed = [np.interp(places, [0, 0.5, 1], ends) for ends in zip(BLUE, WHITE, RED, strict=True)]
     return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in np.rint(mixed).astype(int).T]

@@ -17,7 +17,7 @@ from envs.emulator import load_emulator, open_rom, save_emulator
 from watch.frames import Frame, FrameListener
 
 PAL_HEIGHT = 250  # lines of a European game's frame; an American one has 210
-Screen = NDArray[np.uint8]  # (screen_height, screen_width), grey
+Screen = NDArray[np.uint8]  # (screen_height, screen_width), gray
 
 
 class Environment(Protocol):
@@ -131,17 +131,17 @@ class ALEEnvironment:
         return reward
 
     def screen(self) -> Screen:
-        """The last two frames as one grey screen, (screen_height, screen_width) uint8."""
-        grey = cv2.LUT(self.newest, self.unchanged)
+        """The last two frames as one gray screen, (screen_height, screen_width) uint8."""
+        gray = cv2.LUT(self.newest, self.unchanged)
         moved = np.flatnonzero(self.newest != self.previous)  # few pixels of a frame move
-        grey.ravel()[moved] = self.table[self.newest.ravel()[moved], self.previous.ravel()[moved]]
+        gray.ravel()[moved] = self.table[self.newest.ravel()[moved], self.previous.ravel()[moved]]
         area = self.settings.resize == "area"
         screen = cv2.resize(
-            grey,
+            gray,
             (self.settings.screen_width, self.settings.screen_height),
             interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR,
         )
-        # Grey is a fraction with frame_maximum alone: Lua's conversion to bytes cut it off too.
+        # Gray is a fraction with frame_maximum alone: Lua's conversion to bytes cut it off too.
         return screen.astype(np.uint8, copy=False)
 
     def is_terminal(self) -> bool:
@@ -161,7 +161,7 @@ class ALEEnvironment:
         return int(self.ale.lives())
 
     def frame_rgb(self) -> NDArray[np.uint8]:
-        """The last frame in colour, (210, 160, 3) uint8 (250 high in PAL games)."""
+        """The last frame in color, (210, 160, 3) uint8 (250 high in PAL games)."""
         return np.asarray(self.ale.getScreenRGB())
 
     def save_state(self) -> bytes:

@@ -46,7 +46,7 @@ def shown(value: object, limit: int = 60) -> str:
 
 
 def clean(text: str) -> str:
-    """Without characters that move a terminal's cursor or change its colours, and not too long."""
+    """Without characters that move a terminal's cursor or change its colors, and not too long."""
     text = "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
     return text if len(text) <= LONGEST_SENTENCE else f"{text[:LONGEST_SENTENCE]} ..."
 

@@ -1,7 +1,7 @@
-"""How two frames of the Atari 2600 become one grey screen, as tables over pairs of palette indices.
+"""How two frames of the Atari 2600 become one gray screen, as tables over pairs of palette indices.
 
-An emulated frame is (210, 160) uint8 palette indices: 128 colours at even indices, the same
-colours in grey at the odd ones. Colour averaging, the pixel-wise maximum and the grey conversion
+An emulated frame is (210, 160) uint8 palette indices: 128 colors at even indices, the same
+colors in gray at the odd ones. Color averaging, the pixel-wise maximum and the gray conversion
 are pure functions of the pixel in the last two frames, so a table of all 256 x 256 pairs gives the
 emulator's own bytes for a fraction of its time (tests/test_environment.py compares them).
 """
@@ -46,11 +46,11 @@ ALE_LUMA = np.array([0.2989, 0.587, 0.114])  # red, green, blue
 LUA_LUMA = np.array([0.299, 0.587, 0.114])
 T = TypeVar("T", bound=np.generic)
 
-PHOSPHOR_PERCENT = 77  # share of the brighter of two colours in ALE's average, Stella's default
+PHOSPHOR_PERCENT = 77  # share of the brighter of two colors in ALE's average, Stella's default
 
 
-def colours(*, pal: bool) -> NDArray[np.uint8]:
-    """The 128 colours of a PAL or an NTSC console, (128, 3) uint8."""
+def colors(*, pal: bool) -> NDArray[np.uint8]:
+    """The 128 colors of a PAL or an NTSC console, (128, 3) uint8."""
     return np.array(
         [list(bytes.fromhex(word)) for word in (PAL if pal else NTSC).split()], np.uint8
     )
@@ -65,39 +65,39 @@ def table(settings: EnvironmentSettings, *, pal: bool) -> NDArray[Any]:
 
 @cache
 def plain_table(*, pal: bool = False) -> NDArray[np.uint8]:
-    """Grey of the newer frame alone: (256 new, 256 old) uint8."""
-    return _by_index(np.repeat(_grey(colours(pal=pal))[:, None], 128, axis=1))
+    """Gray of the newer frame alone: (256 new, 256 old) uint8."""
+    return _by_index(np.repeat(_gray(colors(pal=pal))[:, None], 128, axis=1))
 
 
 @cache
 def average_table(*, pal: bool = False) -> NDArray[np.uint8]:
-    """ALE's colour averaging, then grey: (256 new, 256 old) uint8.
+    """ALE's color averaging, then gray: (256 new, 256 old) uint8.
 
     Each channel is the brighter value weighted with 77 %; the result is taken back to the nearest
-    palette colour (L1 distance, its channels cut to multiples of 4, the lowest index wins a tie).
+    palette color (L1 distance, its channels cut to multiples of 4, the lowest index wins a tie).
     """
-    palette = colours(pal=pal).astype(np.int32)  # (128, 3)
+    palette = colors(pal=pal).astype(np.int32)  # (128, 3)
     new, old = palette[:, None], palette[None]
     dark = np.minimum(new, old)
     blend = (np.maximum(new, old) - dark) * PHOSPHOR_PERCENT // 100 + dark  # (128, 128, 3)
     coarse, inverse = np.unique((blend & ~3).reshape(-1, 3), axis=0, return_inverse=True)
     nearest = np.abs(coarse[:, None] - palette[None]).sum(axis=2).argmin(axis=1)
-    return _by_index(_grey(colours(pal=pal))[nearest][inverse].reshape(128, 128))
+    return _by_index(_gray(colors(pal=pal))[nearest][inverse].reshape(128, 128))
 
 
 @cache
 def maximum_table(*, pal: bool = False) -> NDArray[np.float32]:
     """Luma of the maximum of two frames in RGB, as the Lua code has it: (256 new, 256 old)."""
-    palette = colours(pal=pal)
+    palette = colors(pal=pal)
     brightest = np.maximum(palette[:, None], palette[None])
     return _by_index((brightest @ LUA_LUMA).astype(np.float32))
 
 
-def _grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _gray(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     luma: NDArray[np.float64] = rgb @ ALE_LUMA
     return np.round(luma).astype(np.uint8)
 
 
 def _by_index(table: NDArray[T]) -> NDArray[T]:
-    """From (128, 128) colours to (256, 256) indices; an odd index is its colour in grey."""
+    """From (128, 128) colors to (256, 256) indices; an odd index is its color in gray."""
     return np.repeat(np.repeat(table, 2, axis=0), 2, axis=1)

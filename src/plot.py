@@ -6,7 +6,7 @@ one: their mean over the epochs that all of them have, with a band from the lowe
 All other runs get curves of their own.
 
 Seeds of several settings or games are compared, unless --fields says otherwise: for each game the
-interquartile mean of the seeds, then that of the human-normalised scores of all games, and the
+interquartile mean of the seeds, then that of the human-normalized scores of all games, and the
 probability that one setting is better than another, all with 95 % bootstrap intervals.
 """
 

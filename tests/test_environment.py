@@ -1,4 +1,4 @@
-"""Atari games against ALE's own frame skipping, colour averaging and grey screen."""
+"""Atari games against ALE's own frame skipping, color averaging and gray screen."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from watch.frames import Frame
 
 # Paddles and joysticks, flicker, frames of 210, 214 and 250 (PAL) lines. All other games that come
 # with ALE give the same bytes too, but four: berzerk and double_dunk, in whose menus ALE at
-# frame_skip 4 starts another way; air_raid, for whose grey colours ALE's averaging reads memory
+# frame_skip 4 starts another way; air_raid, for whose gray colors ALE's averaging reads memory
 # that nobody has set; tic_tac_toe_3d, which leaves frames half drawn while it thinks.
 GAMES = "adventure assault asteroids breakout carnival ms_pacman pong seaquest space_invaders"
 NOOP, FIRE = 0, 1
@@ -337,9 +337,9 @@ def test_states_of_another_game_or_damaged_ones_are_refused() -> None:
     breakout = make()
     state = breakout.save_state()
     for bad in (make("pong").save_state(), make("adventure").save_state(), b"", state[:100]):
-        with pytest.raises(ValueError, match="emulator state"):
+        with pytest.raises(ValueError, match="emulator's state"):
             breakout.load_state(bad)
-    with pytest.raises(ValueError, match="emulator state"):
+    with pytest.raises(ValueError, match="emulator's state"):
         breakout.load_state(state + b"0")
 
 

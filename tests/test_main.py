@@ -182,7 +182,7 @@ def test_whole_games_are_summed_up(home: Path, capsys: pytest.CaptureFixture[str
     run("test snapshots/pong_1.pkl --test_games 3 --max_episode_frames 400 --backend cpu")
     told = capsys.readouterr().out
     assert told.splitlines()[0] == "pong, 3 games"
-    for name in ("mean", "standard deviation", "median", "minimum", "maximum", "human-normalised"):
+    for name in ("mean", "standard deviation", "median", "minimum", "maximum", "human-normalized"):
         assert re.search(rf"^  {name} +-?[\d.]+( %)?$", told, re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""The tables of colours against the emulator's pictures and a pair of colours worked by hand."""
+"""The tables of colors against the emulator's pictures and a pair of colors worked by hand."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ def emulator(game: str, *, averaging: bool) -> ale_py.ALEInterface:
     return ale
 
 
-# Bytes of these games' memory that hold colours of the picture, so that any can be shown.
+# Bytes of these games' memory that hold colors of the picture, so that any can be shown.
 PAINT = {"freeway": range(77, 87), "laser_gates": range(45, 46)}
 
 
 @pytest.mark.parametrize("game", PAINT)
-def test_pairs_of_any_colours_are_averaged_as_ale_does(game: str) -> None:
+def test_pairs_of_any_colors_are_averaged_as_ale_does(game: str) -> None:
     ours, average = emulator(game, averaging=False), emulator(game, averaging=True)
     pal = ours.getScreenDims()[0] == PAL_HEIGHT
     assert pal == (game == "laser_gates")
-    colours, plain = palette.colours(pal=pal), palette.plain_table(pal=pal)
+    colors, plain = palette.colors(pal=pal), palette.plain_table(pal=pal)
     averages = palette.average_table(pal=pal)
     rng = np.random.default_rng(0)
     new, seen = ours.getScreen(), set()
     for n in range(300):
         for byte in PAINT[game]:
-            colour = 2 * (n if n < 128 else int(rng.integers(128)))
-            ours.setRAM(byte, colour)
-            average.setRAM(byte, colour)
+            color = 2 * (n if n < 128 else int(rng.integers(128)))
+            ours.setRAM(byte, color)
+            average.setRAM(byte, color)
         ours.act(ale_py.Action.NOOP)
         average.act(ale_py.Action.NOOP)
         new, old = ours.getScreen(), new
         seen.update(np.unique(new).tolist())
-        assert np.array_equal(colours[new // 2], ours.getScreenRGB())
+        assert np.array_equal(colors[new // 2], ours.getScreenRGB())
         assert np.array_equal(plain[new, old], ours.getScreenGrayscale())
         assert np.array_equal(averages[new, old], average.getScreenGrayscale())
     assert len(seen) >= 120
 
 
 def test_the_average_of_white_and_black_by_hand() -> None:
-    # (236 - 0) * 77 // 100 + 0 = 181 a channel, cut to 180; the nearest grey is 170 or 192:
+    # (236 - 0) * 77 // 100 + 0 = 181 a channel, cut to 180; the nearest gray is 170 or 192:
     # at distances of 30 and 36 it is 170.
     white, black = 14, 0
     assert palette.average_table()[white, black] == 170
@@ -64,7 +64,7 @@ def test_the_maximum_is_by_channel() -> None:
     assert table[red, red] == np.float32(0x94 * 0.299)
 
 
-def test_an_odd_index_is_the_colour_below() -> None:
+def test_an_odd_index_is_the_color_below() -> None:
     for table in (palette.plain_table(), palette.average_table(), palette.maximum_table()):
         assert table.shape == (256, 256)
         assert np.array_equal(table[::2, ::2], table[1::2, 1::2])

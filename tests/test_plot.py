@@ -53,12 +53,12 @@ def drawn(*paths: Path, fields: list[str] | None = None) -> Figure:
     return draw(groups, fields or DEFAULT, width=16, height=9)
 
 
-def line(axes: Axes, colour: str, *, alpha: float | None = 1.0) -> tuple[list[float], list[float]]:
-    """The one line of that colour with more than a star, as epochs and values."""
+def line(axes: Axes, color: str, *, alpha: float | None = 1.0) -> tuple[list[float], list[float]]:
+    """The one line of that color with more than a star, as epochs and values."""
     (found,) = (
         each
         for each in axes.lines
-        if each.get_color() == colour and each.get_alpha() == alpha and each.get_marker() != "*"
+        if each.get_color() == color and each.get_alpha() == alpha and each.get_marker() != "*"
     )
     x, y = np.asarray(found.get_data(), np.float64)
     return x.tolist(), y.tolist()

@@ -88,7 +88,7 @@ class PlayedEnvironment(Base):  # type: ignore[misc]
         return self._state(), reward, self.over and not truncated, truncated, self._info()
 
     def render(self) -> NDArray[np.uint8]:
-        """The picture of now in colour, (height, width, 3) uint8: (210, 160, 3) of most games."""
+        """The picture of now in color, (height, width, 3) uint8: (210, 160, 3) of most games."""
         return np.array(self.world.frame_rgb())
 
     def close(self) -> None:

@@ -20,18 +20,18 @@ from matplotlib.ticker import MaxNLocator
 from errors import UserError
 from plots.captions import escaped, heading, length, number, rounded
 from plots.csv_files import Group, Results, common_name, group_runs
-from plots.curves import GREY, GROUP_COLOURS, INK, MAX_PANELS, common, new_figure, prepare, span
+from plots.curves import GRAY, GROUP_COLORS, INK, MAX_PANELS, common, new_figure, prepare, span
 from plots.intervals import (
     FEWEST_SEEDS,
     Scores,
     interquartile_mean,
     probability_of_improvement,
 )
-from runs.human_scores import SCORES, human_normalised
+from runs.human_scores import SCORES, human_normalized
 
 LAST_TESTS = 3  # averaged into a run's score
-STYLES = ("-", (0, (4, 2)))  # the second for settings beyond the colours
-MOST_SETTINGS = len(GROUP_COLOURS) * len(STYLES)
+STYLES = ("-", (0, (4, 2)))  # the second for settings beyond the colors
+MOST_SETTINGS = len(GROUP_COLORS) * len(STYLES)
 ALL_PAIRS = 4  # settings; of more, each is compared with the first only
 
 
@@ -48,7 +48,7 @@ class Setting:
 
     name: str
     runs: dict[str, tuple[Results, ...]]
-    colour: str
+    color: str
     style: Any
 
     def scores(self, game: str, last_tests: int) -> Scores:
@@ -73,8 +73,8 @@ def settings_of(runs: Sequence[Results]) -> list[Setting]:
         Setting(
             name=name[len(shared) :].strip("_- ") or name or "default",
             runs={game: tuple(group) for game, group in games.items()},
-            colour=GROUP_COLOURS[i % len(GROUP_COLOURS)],
-            style=STYLES[i // len(GROUP_COLOURS)],
+            color=GROUP_COLORS[i % len(GROUP_COLORS)],
+            style=STYLES[i // len(GROUP_COLORS)],
         )
         for i, (name, games) in enumerate(found.items())
     ]
@@ -134,7 +134,7 @@ def _curves(axes: Axes, game: str, settings: Sequence[Setting]) -> None:
         epochs, values = common([run.curve("test", "average_reward") for run in runs])
         if not len(epochs):
             continue
-        line: dict[str, Any] = {"color": setting.colour, "linestyle": setting.style}
+        line: dict[str, Any] = {"color": setting.color, "linestyle": setting.style}
         marker = "o" if len(epochs) == 1 else None
         if len(runs) < FEWEST_SEEDS:
             axes.plot(epochs, values[0], alpha=0.5, lw=1, marker=marker, **line)
@@ -142,7 +142,7 @@ def _curves(axes: Axes, game: str, settings: Sequence[Setting]) -> None:
         estimate = interquartile_mean([values])
         axes.plot(epochs, estimate.value, marker=marker, **line)
         band = (estimate.low, estimate.high)
-        axes.fill_between(epochs, *band, color=setting.colour, alpha=0.16, linewidth=0)
+        axes.fill_between(epochs, *band, color=setting.color, alpha=0.16, linewidth=0)
     if not axes.lines:
         _say(axes, "no epoch that all seeds have")
 
@@ -150,17 +150,17 @@ def _curves(axes: Axes, game: str, settings: Sequence[Setting]) -> None:
 def _aggregates(
     axes: Axes, settings: Sequence[Setting], games: Sequence[str], last_tests: int
 ) -> None:
-    """The interquartile mean of each setting's human-normalised scores."""
+    """The interquartile mean of each setting's human-normalized scores."""
     axes.set_title("Interquartile mean, % of human")
-    known = [game for game in games if human_normalised(game, 0.0) is not None]
+    known = [game for game in games if human_normalized(game, 0.0) is not None]
     if not known:
         return _say(axes, "no game with a published human score")
     if not _enough(settings, known):
         return _say(axes, f"needs {FEWEST_SEEDS} seeds of each game")
     places = np.arange(len(settings))[::-1]
     for place, setting in zip(places, settings, strict=True):
-        scores = [_normalised(game, setting.scores(game, last_tests)) for game in known]
-        _interval(axes, place, interquartile_mean(scores), setting.colour)
+        scores = [_normalized(game, setting.scores(game, last_tests)) for game in known]
+        _interval(axes, place, interquartile_mean(scores), setting.color)
     axes.set_yticks(places, [escaped(setting.name, 30) for setting in settings])
     axes.set_ylim(-0.6, len(settings) - 0.4)
     axes.set_xlabel(
@@ -183,33 +183,33 @@ def _improvements(
     places = np.arange(len(pairs))[::-1]
     for place, (x, y) in zip(places, pairs, strict=True):
         halves = ([s.scores(game, last_tests) for game in games] for s in (x, y))
-        _interval(axes, place, probability_of_improvement(*halves), x.colour, digits="{:.2f}")
+        _interval(axes, place, probability_of_improvement(*halves), x.color, digits="{:.2f}")
     names = [f"{escaped(x.name, 24)} > {escaped(y.name, 24)}" for x, y in pairs]
     axes.set_yticks(places, names)
     axes.set_ylim(-0.6, len(pairs) - 0.4)
     axes.set_xlim(0, 1)
-    axes.axvline(0.5, color=GREY, lw=1, linestyle=(0, (5, 3)))
+    axes.axvline(0.5, color=GRAY, lw=1, linestyle=(0, (5, 3)))
 
 
 def _enough(settings: Sequence[Setting], games: Sequence[str]) -> bool:
     return all(len(s.runs[game]) >= FEWEST_SEEDS for s in settings for game in games)
 
 
-def _normalised(game: str, scores: Scores) -> Scores:
-    return np.array([human_normalised(game, score) for score in scores], np.float64)
+def _normalized(game: str, scores: Scores) -> Scores:
+    return np.array([human_normalized(game, score) for score in scores], np.float64)
 
 
-def _interval(axes: Axes, place: float, estimate: Any, colour: str, *, digits: str = "") -> None:
+def _interval(axes: Axes, place: float, estimate: Any, color: str, *, digits: str = "") -> None:
     size = matplotlib.rcParams["font.size"]
-    axes.plot([estimate.low, estimate.high], [place, place], color=colour, lw=0.5 * size, alpha=0.4)
-    axes.plot(estimate.value, place, "o", color=colour, markersize=0.6 * size)
+    axes.plot([estimate.low, estimate.high], [place, place], color=color, lw=0.5 * size, alpha=0.4)
+    axes.plot(estimate.value, place, "o", color=color, markersize=0.6 * size)
     text = digits.format(estimate.value) if digits else rounded(float(estimate.value))
     at = (float(estimate.value), place)
-    axes.annotate(text, at, (0, 0.6 * size), textcoords="offset points", ha="center", color=colour)
+    axes.annotate(text, at, (0, 0.6 * size), textcoords="offset points", ha="center", color=color)
 
 
 def _say(axes: Axes, text: str) -> None:
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", color=GREY)
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", color=GRAY)
     axes.set_xticks([])
     axes.set_yticks([])
 
@@ -219,7 +219,7 @@ def _legend(figure: Figure, settings: Sequence[Setting], *, size: float) -> None
     for setting in settings:
         counts = sorted({len(runs) for runs in setting.runs.values()})
         seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
-        handle = Line2D([], [], color=setting.colour, linestyle=setting.style, lw=size / 4)
+        handle = Line2D([], [], color=setting.color, linestyle=setting.style, lw=size / 4)
         plural = "s" * (counts[-1] > 1)
         entries.append((handle, f"{escaped(setting.name)} ({seeds} seed{plural})"))
     band = (Patch(color=INK, alpha=0.16, lw=0), Line2D([], [], color=INK))

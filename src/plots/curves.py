@@ -26,12 +26,12 @@ from plots.csv_files import PHASES, Group
 SCORES = ("average_reward", "min_game_reward", "max_game_reward")  # the best one is marked
 LEARNING = ("meancost",)  # without a meaning in phases that make no weight updates
 
-# Okabe and Ito's palette for every kind of colour vision, less its yellow, too faint on white.
+# Okabe and Ito's palette for every kind of color vision, less its yellow, too faint on white.
 BLUE, VERMILION, GREEN, PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
-ORANGE, SKY, INK, GREY = "#e69f00", "#56b4e9", "#222222", "#6a6a6a"
-PHASE_COLOURS = {"random": GREY, "train": BLUE, "test": VERMILION}
-GROUP_COLOURS = (BLUE, VERMILION, GREEN, PINK, ORANGE, SKY, INK)
-MAX_GROUPS = len(GROUP_COLOURS)
+ORANGE, SKY, INK, GRAY = "#e69f00", "#56b4e9", "#222222", "#6a6a6a"
+PHASE_COLORS = {"random": GRAY, "train": BLUE, "test": VERMILION}
+GROUP_COLORS = (BLUE, VERMILION, GREEN, PINK, ORANGE, SKY, INK)
+MAX_GROUPS = len(GROUP_COLORS)
 MAX_PANELS = 16
 
 DASHES = (0, (5, 3))  # of the random baseline
@@ -70,10 +70,10 @@ def prepare(rows: int, columns: int, *, width: float, height: float) -> Iterator
         "figure.figsize": (width, height),
         "font.size": size,
         "text.color": INK,
-        "axes.edgecolor": GREY,
+        "axes.edgecolor": GRAY,
         "axes.grid": True,
         "axes.axisbelow": True,
-        "axes.labelcolor": GREY,
+        "axes.labelcolor": GRAY,
         "axes.spines.right": False,
         "axes.spines.top": False,
         "axes.titlelocation": "left",
@@ -85,10 +85,10 @@ def prepare(rows: int, columns: int, *, width: float, height: float) -> Iterator
         "lines.linewidth": size / 7,
         "lines.markeredgewidth": size / 15,
         "lines.markersize": size / 2.5,
-        "xtick.color": GREY,
+        "xtick.color": GRAY,
         "xtick.major.pad": size / 3,
         "xtick.major.size": 0,
-        "ytick.color": GREY,
+        "ytick.color": GRAY,
         "ytick.major.pad": size / 2,
         "ytick.major.size": 0,
     }
@@ -102,7 +102,7 @@ def new_figure(title: str, aside: str, page: float) -> Figure:
     layout = ConstrainedLayoutEngine(w_pad=pad, h_pad=pad, wspace=0.03, hspace=0.03)
     figure = Figure(layout=layout, facecolor="white")
     figure.suptitle(title, x=0.012, ha="left", size=24 * page, weight="bold")
-    side: dict[str, Any] = {"ha": "right", "va": "top", "size": 13 * page, "color": GREY}
+    side: dict[str, Any] = {"ha": "right", "va": "top", "size": 13 * page, "color": GRAY}
     figure.text(0.988, 0.97, aside, **side)
     return figure
 
@@ -113,29 +113,29 @@ def _panel(axes: Axes, groups: Sequence[Group], field: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-    for group, colour in zip(groups, GROUP_COLOURS, strict=False):
+    for group, color in zip(groups, GROUP_COLORS, strict=False):
         phases = _phases(group, field)
         for phase in phases:
-            tint = PHASE_COLOURS[phase] if len(groups) == 1 else colour
+            tint = PHASE_COLORS[phase] if len(groups) == 1 else color
             curves = _curves(group, phase, field)
             if phase == "random":
                 level = statistics.fmean(v for curve in curves for v in curve.values())
                 width = 0.7 * matplotlib.rcParams["lines.linewidth"]
                 axes.axhline(level, color=tint, linestyle=DASHES, linewidth=width)
             else:
-                _band(axes, curves, colour=tint, bold=phase == phases[-1])
+                _band(axes, curves, color=tint, bold=phase == phases[-1])
                 if phase == phases[-1]:
-                    _marks(axes, curves, field, colour=tint, words=len(groups) == 1)
+                    _marks(axes, curves, field, color=tint, words=len(groups) == 1)
     if not axes.lines:
-        axes.text(0.5, 0.5, "no values", transform=axes.transAxes, ha="center", color=GREY)
+        axes.text(0.5, 0.5, "no values", transform=axes.transAxes, ha="center", color=GRAY)
         axes.set_yticks([])
 
 
-def _band(axes: Axes, curves: list[dict[float, float]], *, colour: str, bold: bool) -> None:
+def _band(axes: Axes, curves: list[dict[float, float]], *, color: str, bold: bool) -> None:
     """One curve as a line; several as their mean, a band around it and a thin line for each."""
     width = matplotlib.rcParams["lines.linewidth"] * (1.0 if bold else 0.6)
     line: dict[str, Any] = {
-        "color": colour,
+        "color": color,
         "alpha": 1.0 if bold else 0.6,
         "zorder": 3.0 if bold else 2.5,
     }
@@ -145,14 +145,14 @@ def _band(axes: Axes, curves: list[dict[float, float]], *, colour: str, bold: bo
         axes.plot(epochs, values.mean(axis=0), lw=width, marker=marker, clip_on=False, **line)
     if len(curves) > 1:
         band = (values.min(axis=0), values.max(axis=0))
-        axes.fill_between(epochs, *band, color=colour, alpha=0.16, linewidth=0, zorder=2)
+        axes.fill_between(epochs, *band, color=color, alpha=0.16, linewidth=0, zorder=2)
         for curve in curves:
             thin = {**line, "alpha": 0.35, "linewidth": 0.4 * width}
             axes.plot(list(curve), list(curve.values()), **thin)
 
 
 def _marks(
-    axes: Axes, curves: list[dict[float, float]], field: str, *, colour: str, words: bool
+    axes: Axes, curves: list[dict[float, float]], field: str, *, color: str, words: bool
 ) -> None:
     """The last value in figures at the end of the curve, and a star at the best score."""
     epochs, values = common(curves)
@@ -160,7 +160,7 @@ def _marks(
         return
     mean, size = values.mean(axis=0), matplotlib.rcParams["font.size"]
     note: dict[str, Any] = {
-        "color": colour,
+        "color": color,
         "path_effects": [withStroke(linewidth=size / 4, foreground="white")],
         "weight": "bold",
         "textcoords": "offset points",
@@ -172,7 +172,7 @@ def _marks(
         best = int(mean.argmax())
         at = (float(epochs[best]), float(mean[best]))
         star = {"marker": "*", "markersize": 1.2 * size, "markeredgecolor": "white"}
-        axes.plot(*at, color=colour, zorder=4, clip_on=False, **star)
+        axes.plot(*at, color=color, zorder=4, clip_on=False, **star)
         if words and best < len(epochs) - 1:
             side = best / len(epochs)
             axes.annotate(
@@ -210,24 +210,24 @@ def _legend(figure: Figure, groups: Sequence[Group], fields: Sequence[str], *, s
     one = len(groups) == 1
     entries: list[tuple[object, str]] = []
     if not one:
-        for group, colour in zip(groups, GROUP_COLOURS, strict=False):
+        for group, color in zip(groups, GROUP_COLORS, strict=False):
             seeds = f" ({len(group.runs)} seeds)" if len(group.runs) > 1 else ""
-            entries.append((Line2D([], [], color=colour, lw=size / 4), escaped(group.name) + seeds))
+            entries.append((Line2D([], [], color=color, lw=size / 4), escaped(group.name) + seeds))
     drawn = {phase for group in groups for field in fields for phase in _phases(group, field)}
     for phase in (phase for phase in PHASES if phase in drawn):
         bold = phase == "test" or drawn.isdisjoint({"test"})
-        handle = Line2D([], [], color=PHASE_COLOURS[phase] if one else GREY, lw=size / 6)
+        handle = Line2D([], [], color=PHASE_COLORS[phase] if one else GRAY, lw=size / 6)
         if phase == "random":
             handle.set(linestyle=DASHES, linewidth=size / 9)
         elif not bold:
             handle.set(alpha=0.6, linewidth=size / 10)
         entries.append((handle, PHASE_NAMES[phase]))
     if any(len(group.runs) > 1 for group in groups):
-        entries.append(((Patch(color=GREY, alpha=0.3, lw=0), Line2D([], [], color=GREY)), SPREAD))
-        entries.append((Line2D([], [], color=GREY, lw=size / 15, alpha=0.6), "Single seeds"))
+        entries.append(((Patch(color=GRAY, alpha=0.3, lw=0), Line2D([], [], color=GRAY)), SPREAD))
+        entries.append((Line2D([], [], color=GRAY, lw=size / 15, alpha=0.6), "Single seeds"))
     if drawn & {"train", "test"} and set(fields) & set(SCORES):
-        colour = PHASE_COLOURS["test" if "test" in drawn else "train"] if one else GREY
-        star = Line2D([], [], color=colour, marker="*", ls="", ms=size, markeredgecolor="white")
+        color = PHASE_COLORS["test" if "test" in drawn else "train"] if one else GRAY
+        star = Line2D([], [], color=color, marker="*", ls="", ms=size, markeredgecolor="white")
         entries.append((star, "Best score"))
     for columns in range(len(entries), 0, -1):
         # matplotlib fills columns; people read rows

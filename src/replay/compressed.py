@@ -1,8 +1,8 @@
 """Screens kept compressed, without loss: a million of a game take 100 to 350 MB instead of 7 GB.
 
-Screens hardly change from one step to the next. GROUP neighbouring ones become one LZ4 block: the
+Screens hardly change from one step to the next. GROUP neighboring ones become one LZ4 block: the
 first as it is, the others as what differs from it (XOR), which is mostly zeros. One block is
-expanded for the whole window of a sample, two if it lies across. SEGMENT neighbouring screens
+expanded for the whole window of a sample, two if it lies across. SEGMENT neighboring screens
 become one immutable `bytes`: a table of where its blocks begin, then the blocks. Checkpoints keep
 these.
 """

@@ -29,7 +29,7 @@ class GPUScreens:
         self.screens[slot].copy_(torch.from_numpy(screen))
 
     def read(self, first: int, last: int, out: NDArray[np.uint8]) -> None:
-        """Copy neighbouring screens into `out`, which is not on the device."""
+        """Copy neighboring screens into `out`, which is not on the device."""
         out[:] = self.screens[first:last].cpu().numpy()
 
     def windows(self, ends: NDArray[np.int64], out: NDArray[np.uint8]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Scores of a random and of a human player, to normalise an agent's.
+"""Scores of a random and of a human player, to normalize an agent's.
 
 Source: Mnih et al. 2015, extended data table 2, in the no-op starts version of Wang et al. 2016,
 table 2, which has 57 games.
@@ -67,7 +67,7 @@ SCORES = {  # game: (random, human)
 }
 
 
-def human_normalised(game: str, score: float) -> float | None:
+def human_normalized(game: str, score: float) -> float | None:
     """100 for a human's score, 0 for a random player's, in percent; None for an unknown game."""
     if game not in SCORES:
         return None

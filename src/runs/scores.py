@@ -5,11 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from runs.human_scores import human_normalised
+from runs.human_scores import human_normalized
 
 
 def print_summary(game: str, scores: Sequence[float]) -> None:
-    """Print mean, deviation, median, minimum, maximum and the human-normalised score."""
+    """Print mean, deviation, median, minimum, maximum and the human-normalized score."""
     if not scores:
         print("No game was finished.")
         return
@@ -21,8 +21,8 @@ def print_summary(game: str, scores: Sequence[float]) -> None:
     print(f"  median             {statistics.median(scores):10.2f}")
     print(f"  minimum            {min(scores):10.2f}")
     print(f"  maximum            {max(scores):10.2f}")
-    normalised = human_normalised(game, mean)
-    if normalised is None:
-        print("  human-normalised   no human score is published for this game")
+    normalized = human_normalized(game, mean)
+    if normalized is None:
+        print("  human-normalized   no human score is published for this game")
     else:
-        print(f"  human-normalised   {normalised:10.1f} %")
+        print(f"  human-normalized   {normalized:10.1f} %")

@@ -137,11 +137,11 @@ class Events:
             self._add(self.summary.histogram(name, values, bins="auto"))
 
     def picture(self, name: str, picture: NDArray[np.uint8]) -> None:
-        """A picture, (height, width) grey."""
+        """A picture, (height, width) gray."""
         self._image(name, picture, format="png")
 
     def film(self, name: str, screens: list[NDArray[np.uint8]]) -> None:
-        """A film of grey screens (height, width), as an animated picture."""
+        """A film of gray screens (height, width), as an animated picture."""
         others = [scaled(screen, FILM_SCALE) for screen in screens[1:]]
         more = {"append_images": others, "duration": STEP_MILLISECONDS, "loop": 0}
         self._image(name, screens[0], FILM_SCALE, format="gif", save_all=True, **more)
@@ -192,14 +192,14 @@ def scaled(picture: NDArray[np.uint8], scale: int) -> Image.Image:
 def filters_picture(layer: Layer) -> NDArray[np.uint8]:
     """The filters of a convolution over screens: each a row of its screens, oldest left.
 
-    Grey is zero; black and white are minus and plus the filter's largest weight.
+    Gray is zero; black and white are minus and plus the filter's largest weight.
     """
     size, channels = layer.config["size"], layer.config["channels"]
     filters = layer.params["W"].T.reshape(-1, channels, size, size)
     largest = np.abs(filters).max(axis=(1, 2, 3), keepdims=True)
-    grey = (127.5 + 127.5 * filters / np.maximum(largest, 1e-12)).astype(np.uint8)
+    gray = (127.5 + 127.5 * filters / np.maximum(largest, 1e-12)).astype(np.uint8)
     # a line of space around each screen, and one more around each filter
-    tiles = np.pad(grey, [(0, 0), (0, 0), (0, 1), (0, 1)]).transpose(0, 2, 1, 3)
+    tiles = np.pad(gray, [(0, 0), (0, 0), (0, 1), (0, 1)]).transpose(0, 2, 1, 3)
     tiles = np.pad(tiles.reshape(len(filters), size + 1, -1), [(0, 0), (0, 1), (0, 1)])
     missing = -len(tiles) % FILTERS_IN_A_ROW
     tiles = np.pad(tiles, [(0, missing), (0, 0), (0, 0)])

@@ -20,7 +20,7 @@ from watch.speaker import SAMPLE_RATE
 
 SOUND_RATE = 48_000  # 1/s: one that AAC has, and 800 samples for the 512 of a frame
 QUALITY = "18"  # x264's crf: no loss to be seen
-BT709 = 1  # how the colours are coded, for players: as in all high definition video
+BT709 = 1  # how the colors are coded, for players: as in all high definition video
 GIF_RATE = 20  # pictures/s: browsers keep to delays of 5/100 s
 # A .gif's palette that stays makes it small, one that changes makes it true: it is renewed when it
 # shows more than this share of the pixels wrong by more than this.
@@ -126,7 +126,7 @@ class Movie:
 
 
 class Gif:
-    """20 pictures a second: colours as they are while the film has 256, else the nearest of 256."""
+    """20 pictures a second: colors as they are while the film has 256, else the nearest of 256."""
 
     def __init__(
         self, path: Path, size: tuple[int, int], frames_per_second: Fraction, sound: bool
@@ -140,10 +140,10 @@ class Gif:
         self.time_base = self.every / frames_per_second
         self.frames = 0
         self.previous: Picture | None = None
-        self.seen: Any = np.empty(0, np.int32)  # colours, red << 16 | green << 8 | blue
-        self.numbers: Any = np.zeros(1 << 24, np.uint8)  # of each colour seen, in the palette
+        self.seen: Any = np.empty(0, np.int32)  # colors, red << 16 | green << 8 | blue
+        self.numbers: Any = np.zeros(1 << 24, np.uint8)  # of each color seen, in the palette
         self.exact = np.full((256, 4), 255, np.uint8)  # the palette: alpha, red, green, blue
-        self.palette = Image.new("P", (1, 1))  # has it once there are too many colours
+        self.palette = Image.new("P", (1, 1))  # has it once there are too many colors
         self.palette.putpalette(bytes(3))
 
     def add(self, picture: Picture, audio: NDArray[np.uint8] | None) -> None:
@@ -157,7 +157,7 @@ class Gif:
         self.frames += 1
 
     def _numbered(self, picture: Picture) -> Any:
-        """The number of each pixel's colour, and the palette, (256, 4) as ARGB."""
+        """The number of each pixel's color, and the palette, (256, 4) as ARGB."""
         if len(self.seen) <= 256:
             rgb = picture.astype(np.int32)
             codes = rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
@@ -193,6 +193,6 @@ class Gif:
 def argb_of(image: Image.Image) -> NDArray[np.uint8]:
     """The palette of a picture, (256, 4) as alpha, red, green, blue."""
     argb = np.full((256, 4), 255, np.uint8)
-    colours = np.reshape(image.getpalette() or [], (-1, 3))
-    argb[: len(colours), 1:] = colours
+    colors = np.reshape(image.getpalette() or [], (-1, 3))
+    argb[: len(colors), 1:] = colors
     return argb

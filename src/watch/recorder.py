@@ -24,8 +24,8 @@ from watch.picture import Picture, glowing, scaled, size_of
 from watch.speaker import SAMPLE_RATE
 from watch.view_panel import HEIGHT, WIDTH, Panel
 
-FILM_HEIGHT = 840  # pixels, about: 210 lines four times. Films have one colour for 2x2 pixels
-VIEW_HEIGHT = 630  # with the agent's view beside it: colours glow there anyhow
+FILM_HEIGHT = 840  # pixels, about: 210 lines four times. Films have one color for 2x2 pixels
+VIEW_HEIGHT = 630  # with the agent's view beside it: colors glow there anyhow
 
 
 class FrameFolder:

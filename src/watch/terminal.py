@@ -1,4 +1,4 @@
-"""The game in a text terminal: two pixels a character, in colour."""
+"""The game in a text terminal: two pixels a character, in color."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ JOYSTICK = {"A": "up", "B": "down", "C": "right", "D": "left"}  # the last lette
 OPPOSITE = {"up": "down", "down": "up", "left": "right", "right": "left"}
 PANEL = 34  # columns
 SCREENS = (15, 7)  # columns and rows of each of the agent's screens
-SHADES = " .:-=+*#%@"  # from dark to bright, where NO_COLOR forbids colours
+SHADES = " .:-=+*#%@"  # from dark to bright, where NO_COLOR forbids colors
 BEGIN = "\x1b[?1049h\x1b[?25l\x1b[?7l"  # another screen, no cursor, no wrapping
 END = "\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l"
 
@@ -50,8 +50,8 @@ class Terminal:
             raise UserError("--display terminal needs a text terminal, and there is none here.")
         if environ.get("TERM", "dumb") == "dumb":
             raise UserError("--display terminal needs a terminal that can move its cursor.")
-        self.true_colour = environ.get("COLORTERM", "") in ("truecolor", "24bit")
-        self.coloured = not environ.get("NO_COLOR")
+        self.true_color = environ.get("COLORTERM", "") in ("truecolor", "24bit")
+        self.colored = not environ.get("NO_COLOR")
         self.fd = self.keyboard.fileno()
         self.before = termios.tcgetattr(self.fd)
         tty.setcbreak(self.fd)
@@ -98,9 +98,9 @@ class Terminal:
         if self.previous is not None and self.previous.shape == picture.shape:
             picture = np.maximum(self.previous, picture)
         self.previous = scene.picture
-        canvas = Canvas(columns, lines, coloured=self.coloured)
+        canvas = Canvas(columns, lines, colored=self.colored)
         draw_scene(canvas, scene, picture)
-        self._write(canvas.changes(self.canvas, self.true_colour))
+        self._write(canvas.changes(self.canvas, self.true_color))
         self.canvas = canvas
 
     def close(self) -> None:
@@ -114,21 +114,21 @@ class Terminal:
 
 
 class Canvas:
-    """Characters and their two colours, or characters alone if it is not `coloured`."""
+    """Characters and their two colors, or characters alone if it is not `colored`."""
 
-    def __init__(self, columns: int, lines: int, *, coloured: bool = True) -> None:
+    def __init__(self, columns: int, lines: int, *, colored: bool = True) -> None:
         """All black."""
         self.size = (columns, lines)
-        self.coloured = coloured
+        self.colored = colored
         self.characters = np.full((lines, columns), " ")
-        self.colours = np.zeros((lines, columns, 2, 3), np.uint8)  # of the character, behind it
+        self.colors = np.zeros((lines, columns, 2, 3), np.uint8)  # of the character, behind it
 
     def picture(
         self, picture: Picture, x: int, y: int, columns: int, lines: int, shape: tuple[int, int]
     ) -> None:
         """Draw `picture` with the proportions of `shape` into the middle of a box, two pixels a
-        character: the upper one is the character's colour, the lower one is behind it. Without
-        colours the character is one of SHADES."""
+        character: the upper one is the character's color, the lower one is behind it. Without
+        colors the character is one of SHADES."""
         if columns < 1 or lines < 1:
             return
         scale = min(columns / shape[0], 2 * lines / shape[1])
@@ -136,9 +136,9 @@ class Canvas:
         small = cv2.resize(picture, (width, 2 * height), interpolation=cv2.INTER_AREA)
         x, y = x + (columns - width) // 2, y + (lines - height) // 2
         halves = small.reshape(height, 2, width, 3).transpose(0, 2, 1, 3)
-        if self.coloured:
+        if self.colored:
             self.characters[y : y + height, x : x + width] = "▀"
-            self.colours[y : y + height, x : x + width] = halves
+            self.colors[y : y + height, x : x + width] = halves
         else:
             light = np.sqrt(halves.mean(axis=(2, 3)) / 256)  # as bright as they look
             shades = np.array(list(SHADES))[(light * len(SHADES)).astype(int)]
@@ -149,7 +149,7 @@ class Canvas:
         x: int,
         y: int,
         text: str,
-        colour: tuple[int, int, int],
+        color: tuple[int, int, int],
         behind: tuple[int, int, int] = (0, 0, 0),
     ) -> None:
         """Write `text` from (x, y) on; what does not fit is left out."""
@@ -157,48 +157,48 @@ class Canvas:
         text = text[: max(columns - x, 0)]
         if 0 <= y < lines and text:
             self.characters[y, x : x + len(text)] = list(text)
-            self.colours[y, x : x + len(text)] = (colour, behind)
+            self.colors[y, x : x + len(text)] = (color, behind)
 
-    def changes(self, before: Canvas, true_colour: bool) -> str:
+    def changes(self, before: Canvas, true_color: bool) -> str:
         """What to write to a terminal that shows `before`."""
-        colours = codes(self.colours, true_colour)
+        colors = codes(self.colors, true_color)
         differs = np.ones(self.characters.shape, bool)
         if before.size == self.size:
             differs = self.characters != before.characters
-            if self.coloured:
-                differs |= (colours != codes(before.colours, true_colour)).any(axis=2)
+            if self.colored:
+                differs |= (colors != codes(before.colors, true_color)).any(axis=2)
         out, position, pen = [], (-1, -1), None
         for y, x in np.argwhere(differs).tolist():
             if position != (y, x):
                 out.append(f"\x1b[{y + 1};{x + 1}H")
-            colour = (int(colours[y, x, 0]), int(colours[y, x, 1]))
-            if self.coloured and colour != pen:
-                out.append(_escape(colour, true_colour))
-                pen = colour
+            color = (int(colors[y, x, 0]), int(colors[y, x, 1]))
+            if self.colored and color != pen:
+                out.append(_escape(color, true_color))
+                pen = color
             out.append(str(self.characters[y, x]))
             position = (y, x + 1)
         return "".join(out)
 
 
-def codes(colours: NDArray[np.uint8], true_colour: bool) -> NDArray[np.int32]:
+def codes(colors: NDArray[np.uint8], true_color: bool) -> NDArray[np.int32]:
     """(..., 3) red, green, blue as one number: all 24 bits, or the nearest of xterm's 256."""
-    c = colours.astype(np.int32)
-    if true_colour:
+    c = colors.astype(np.int32)
+    if true_color:
         return c[..., 0] << 16 | c[..., 1] << 8 | c[..., 2]
     levels = np.array([0, 95, 135, 175, 215, 255])
     cube = np.abs(c[..., None] - levels).argmin(axis=-1)  # (..., 3)
-    grey = np.clip((c.mean(axis=-1) - 3) // 10, 0, 23).astype(np.int32)
+    gray = np.clip((c.mean(axis=-1) - 3) // 10, 0, 23).astype(np.int32)
     from_cube = np.abs(levels[cube] - c).sum(axis=-1)
-    from_grey = np.abs(8 + 10 * grey[..., None] - c).sum(axis=-1)
+    from_gray = np.abs(8 + 10 * gray[..., None] - c).sum(axis=-1)
     in_cube = 16 + 36 * cube[..., 0] + 6 * cube[..., 1] + cube[..., 2]
-    return np.asarray(np.where(from_grey < from_cube, 232 + grey, in_cube), np.int32)
+    return np.asarray(np.where(from_gray < from_cube, 232 + gray, in_cube), np.int32)
 
 
-def _escape(colour: tuple[int, int], true_colour: bool) -> str:
+def _escape(color: tuple[int, int], true_color: bool) -> str:
     parts = []
-    for ground, code in zip((38, 48), colour, strict=True):
+    for ground, code in zip((38, 48), color, strict=True):
         rgb = f"2;{code >> 16};{code >> 8 & 255};{code & 255}"
-        parts.append(f"{ground};{rgb if true_colour else f'5;{code}'}")
+        parts.append(f"{ground};{rgb if true_color else f'5;{code}'}")
     return f"\x1b[{';'.join(parts)}m"
 
 
@@ -233,15 +233,15 @@ def draw_mind(canvas: Canvas, view: AgentView, x: int, lines: int) -> None:
         low, high = np.min(view.history), np.max(view.history)
         for i, (name, q) in enumerate(zip(view.action_names, view.qvalues, strict=True)):
             length = round(float((q - low) / max(high - low, 1e-6)) * 10)
-            colour = AMBER if i == view.action else MUTED
-            canvas.text(x, row, f"{name:14.14}", colour)
+            color = AMBER if i == view.action else MUTED
+            canvas.text(x, row, f"{name:14.14}", color)
             canvas.text(
                 x + 14,
                 row,
-                ("█" if canvas.coloured else "#") * length,
+                ("█" if canvas.colored else "#") * length,
                 AMBER if i == view.action else BLUE,
             )
-            canvas.text(x + 25, row, f"{q:7.3f}", colour)
+            canvas.text(x + 25, row, f"{q:7.3f}", color)
             row += 1
         row += 1
     if view.state is None:

@@ -124,9 +124,9 @@ class Panel:
         width = (INNER - 8 * (len(state) - 1)) / len(state)
         size = min(self._px(width), self._px(92))
         for i, screen in enumerate(state):
-            grey = cv2.resize(screen, (size, size), interpolation=cv2.INTER_AREA)
+            gray = cv2.resize(screen, (size, size), interpolation=cv2.INTER_AREA)
             x, y = self._px(MARGIN + i * (width + 8)), self._px(144)
-            picture[y : y + size, x : x + size] = grey[..., None]
+            picture[y : y + size, x : x + size] = gray[..., None]
 
     def _qvalues(self, view: AgentView, y: float) -> float:
         """A bar an action, longer for a higher Q-value; returns where they end."""
@@ -141,13 +141,13 @@ class Panel:
         for i, name in enumerate(names):
             top = y + 10 + i * row
             middle, thickness = top + row / 2, row * 0.55
-            colour = AMBER if i == view.action else BLUE
+            color = AMBER if i == view.action else BLUE
             self._text(MARGIN, middle, name, size, TEXT if i == view.action else MUTED, "lm")
             bar = (128, middle - thickness / 2, 312, middle + thickness / 2)
             self._box(bar, TRACK, 3)
             if q is not None:
                 length = max(float((q[i] - low) / (high - low)) * 184, 5)
-                self._box((128, bar[1], 128 + length, bar[3]), colour, 3)
+                self._box((128, bar[1], 128 + length, bar[3]), color, 3)
                 value = TEXT if i == view.action else MUTED
                 self._text(WIDTH - MARGIN, middle, _number(float(q[i])), size, value, "rm")
         return y + 10 + len(names) * row
@@ -166,12 +166,12 @@ class Panel:
             - (len(q) - 1 - np.arange(len(q))) * (right - left - 2 * pad) / (HISTORY - 1)
         )
         lines = [(values, DIM, 1) for values in q.T] + [(q.max(axis=1), AMBER, 2)]
-        for values, colour, thickness in lines:
+        for values, color, thickness in lines:
             y = bottom - pad - (values - low) / (high - low) * (bottom - top - 2 * pad)
             points = np.stack([x, y], axis=1)
             fixed = np.round(points * 16).astype(np.int32)  # in sixteenths of a pixel
             width = max(self._px(thickness), 1)
-            cv2.polylines(picture, [fixed], False, colour, width, cv2.LINE_AA, shift=4)
+            cv2.polylines(picture, [fixed], False, color, width, cv2.LINE_AA, shift=4)
 
 
 def _explores(view: AgentView) -> bool:

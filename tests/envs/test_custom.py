@@ -133,7 +133,7 @@ def test_five_names_are_enough() -> None:
 
 
 @pytest.mark.parametrize("resize", ["bilinear", "area"])
-def test_screens_are_ales_grey_in_the_agents_size(resize: str) -> None:
+def test_screens_are_ales_gray_in_the_agents_size(resize: str) -> None:
     rng = np.random.default_rng(1)
     rgb = rng.integers(0, 256, (21, 16, 3), np.uint8)
     flags = {"bilinear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}

@@ -163,7 +163,7 @@ def test_others_are_rendered_once_a_step() -> None:
     assert environment.world.env.unwrapped.rendered == 1
 
 
-def test_frames_are_colour_and_as_fast_as_the_environment_says() -> None:
+def test_frames_are_color_and_as_fast_as_the_environment_says() -> None:
     environment = make_with(shape=(50, 40))
     frames: list[Frame] = []
     environment.frame_listeners.append(frames.append)

@@ -255,7 +255,7 @@ def test_an_update_is_inspected_as_autograd_sees_it(parts: int, sum_gradient: bo
     assert inspector.take() is None
 
 
-def test_filters_are_drawn_side_by_side_zero_grey_the_largest_black_or_white() -> None:
+def test_filters_are_drawn_side_by_side_zero_gray_the_largest_black_or_white() -> None:
     W = np.zeros((2 * 3 * 3, 9), np.float32)  # 9 filters of 3x3 over two screens
     W[0, 0], W[9 + 8, 0] = 2.0, -1.0  # the first: its first pixel of the older, last of the newer
     W[4, 8] = -5.0  # the ninth, which begins the second row

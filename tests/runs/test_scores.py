@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runs.human_scores import human_normalised
+from runs.human_scores import human_normalized
 from runs.scores import print_summary
 
 
@@ -17,7 +17,7 @@ def test_a_summary_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
         "  median                   2.00",
         "  minimum                  1.00",
         "  maximum                  6.00",
-        "  human-normalised          4.5 %",  # (3 - 1.7) / (30.5 - 1.7)
+        "  human-normalized          4.5 %",  # (3 - 1.7) / (30.5 - 1.7)
     ]
 
 
@@ -34,6 +34,6 @@ def test_no_game_and_no_human(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_random_player_has_0_and_a_human_100_percent() -> None:
-    assert human_normalised("pong", -20.7) == pytest.approx(0)
-    assert human_normalised("pong", 14.6) == pytest.approx(100)
-    assert human_normalised("tetris", 1) is None
+    assert human_normalized("pong", -20.7) == pytest.approx(0)
+    assert human_normalized("pong", 14.6) == pytest.approx(100)
+    assert human_normalized("tetris", 1) is None

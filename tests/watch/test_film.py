@@ -19,7 +19,7 @@ Array = NDArray[np.uint8]
 
 
 def flash_and_beep(film: Film, frames: int, at: tuple[int, ...]) -> list[Array]:
-    """A film that is grey and silent but in the frames `at`."""
+    """A film that is gray and silent but in the frames `at`."""
     pictures = []
     beep = np.where(np.arange(512) // 16 % 2, 188, 128).astype(np.uint8)
     for n in range(frames):
@@ -76,10 +76,10 @@ def test_sound_and_picture_are_together(tmp_path: Path, name: str) -> None:
         assert file.duration == 3_000_000  # a finished film is an ordinary one
 
 
-def test_colours_are_kept(tmp_path: Path) -> None:
+def test_colors_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "film.mov"
-    colours = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
-    picture = colours.repeat(16, 0).repeat(16, 1)
+    colors = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
+    picture = colors.repeat(16, 0).repeat(16, 1)
     film = make_film(path, size=SIZE, frames_per_second=60.0, sound=False)
     film.add(picture, None)
     film.close()
@@ -87,7 +87,7 @@ def test_colours_are_kept(tmp_path: Path) -> None:
         assert not file.streams.audio
         (frame,) = file.decode(video=0)
         decoded = frame.to_ndarray(format="rgb24")[8::16, 8::16].astype(int)
-    assert np.abs(decoded - colours).max() < 12
+    assert np.abs(decoded - colors).max() < 12
 
 
 def test_killed_recording_leaves_what_was_before(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ os.kill(os.getpid(), 9)
     assert heard(path)[1] == pytest.approx(flashes, abs=1 / 120)
 
 
-def test_gif_has_every_third_frame_and_all_colours(tmp_path: Path) -> None:
+def test_gif_has_every_third_frame_and_all_colors(tmp_path: Path) -> None:
     path = tmp_path / "film.gif"
     film = make_film(path, size=SIZE, frames_per_second=60.0, sound=True)
     pictures = flash_and_beep(film, 60, (2, 30))
@@ -123,12 +123,12 @@ def test_gif_has_every_third_frame_and_all_colours(tmp_path: Path) -> None:
         np.testing.assert_array_equal(picture, np.maximum(newest, before))
 
 
-def test_gif_of_many_colours_has_the_nearest(tmp_path: Path) -> None:
+def test_gif_of_many_colors_has_the_nearest(tmp_path: Path) -> None:
     path = tmp_path / "film.gif"
     film = make_film(path, size=SIZE, frames_per_second=20.0, sound=False)
-    grey = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+    gray = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
     ramp = np.arange(SIZE[0] * SIZE[1]).reshape(SIZE[1], SIZE[0], 1) * (1, 2, 3) // (24, 48, 72)
-    for picture in (grey, ramp.astype(np.uint8), ramp.astype(np.uint8)):
+    for picture in (gray, ramp.astype(np.uint8), ramp.astype(np.uint8)):
         film.add(picture, None)
     film.close()
     with av.open(str(path)) as file:

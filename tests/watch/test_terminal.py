@@ -179,12 +179,12 @@ def test_half_blocks_are_the_picture() -> None:
     assert (canvas.characters == "▀").all()
     canvas = Canvas(20, 12)
     canvas.picture(picture, 0, 0, 20, 12, (20, 20))
-    np.testing.assert_array_equal(canvas.colours[1:11, :, 0], picture[::2])
-    np.testing.assert_array_equal(canvas.colours[1:11, :, 1], picture[1::2])
+    np.testing.assert_array_equal(canvas.colors[1:11, :, 0], picture[::2])
+    np.testing.assert_array_equal(canvas.colors[1:11, :, 1], picture[1::2])
 
 
 @given(st.tuples(*[st.integers(0, 255)] * 3))
-def test_the_nearest_of_256_colours(rgb: tuple[int, int, int]) -> None:
+def test_the_nearest_of_256_colors(rgb: tuple[int, int, int]) -> None:
     levels = (0, 95, 135, 175, 215, 255)
     palette = [(r, g, b) for r in levels for g in levels for b in levels]
     palette += [(8 + 10 * n,) * 3 for n in range(24)]

@@ -26,8 +26,8 @@ def thinking(steps: int = 0, name: str = "breakout", **settings: Any) -> AgentVi
     return view
 
 
-def share(picture: NDArray[np.uint8], colour: tuple[int, int, int]) -> float:
-    return float((picture == colour).all(axis=2).mean())
+def share(picture: NDArray[np.uint8], color: tuple[int, int, int]) -> float:
+    return float((picture == color).all(axis=2).mean())
 
 
 def test_state_is_shown_pixel_by_pixel() -> None:
@@ -49,8 +49,8 @@ def test_bars_are_as_long_as_the_values_say() -> None:
     low, high = np.min(view.history), np.max(view.history)
     for i, q in enumerate(view.qvalues):
         line = picture[int(264 + 10 + 26 * (i + 0.5)), 128:313]
-        colour = AMBER if i == 2 else BLUE
-        length = (line == colour).all(axis=1).sum()
+        color = AMBER if i == 2 else BLUE
+        length = (line == color).all(axis=1).sum()
         assert length == pytest.approx((q - low) / (high - low) * 184, abs=2)
 
 
