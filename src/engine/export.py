@@ -1,0 +1,119 @@
+"""A network for other programs: its weights arranged as PyTorch's layers have them, or as ONNX."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from deepqnetwork import DeepQNetwork
+    from network import Network
+
+Array = NDArray[np.float32]
+# How an exported tensor is arranged: a convolution's is (filters, channels, height, width), a
+# vector's (outputs,); the others are as a snapshot has them: a linear layer's is (outputs, inputs).
+CONVOLUTION, VECTOR, SAME = "convolution", "vector", "same"
+OPSET = 20  # version of ONNX's operators
+
+
+def exported_tensors(network: DeepQNetwork) -> dict[str, tuple[str, Array]]:
+    """The arrangement and the values of each weight and running statistic, by name."""
+    from snapshot.torch_weights import tensors_of
+
+    network.wait()
+    layers, found = network.online.layers(), {}
+    for name, array in tensors_of(network.online).items():
+        prefix, _, part = name.rpartition(".")
+        layer, arrangement = layers.get(prefix), SAME
+        if layer and part == "weight" and layer.size:
+            shape = (layer.outputs, layer.inputs[0], layer.size, layer.size)
+            arrangement, array = CONVOLUTION, array.T.reshape(shape)
+        elif layer and part in ("bias", "beta", "gamma"):
+            arrangement, array = VECTOR, array[:, 0]
+        found[name] = (arrangement, np.ascontiguousarray(array))
+    return found
+
+
+def imported_tensor(arrangement: str, array: Array) -> Array:
+    """The inverse: a tensor as a snapshot has it. Raises ValueError if it cannot be one."""
+    if arrangement == CONVOLUTION and array.ndim == 4:
+        return np.ascontiguousarray(array.reshape(len(array), -1).T)
+    if arrangement == VECTOR and array.ndim == 1:
+        return array[:, None]
+    if arrangement != SAME:
+        raise ValueError(f"a {arrangement} of shape {array.shape}")
+    return array
+
+
+def described_layers(network: DeepQNetwork) -> list[dict[str, Any]]:
+    """The layers with weights in the order in which they compute."""
+    return [
+        {
+            "name": name,
+            "inputs": list(layer.inputs),
+            "outputs": layer.outputs,
+            "relu": layer.relu,
+        }
+        | (
+            {"size": layer.size, "stride": layer.stride, "padding": layer.padding}
+            if layer.size
+            else {}
+        )
+        for name, layer in network.online.layers().items()
+    ]
+
+
+def onnx_model(network: DeepQNetwork) -> Any:
+    """An ONNX model from `states` (N, history, height, width) uint8 to `q_values` (N, num_actions).
+
+    Needs onnxscript.
+    """
+    import torch
+    import torch.nn.functional as F
+    from torch import Tensor, nn
+
+    class Exported(nn.Module):
+        """The forward pass without what is there for speed alone."""
+
+        def __init__(self, network: Network) -> None:
+            super().__init__()
+            self.features, self.head = network.features, network.head
+            self.block, self.padding = network.block, network.padding
+
+        def forward(self, states: Tensor) -> Tensor:
+            x = F.pad(states.float() / 255, (self.padding,) * 4)
+            block, (channels, height, width) = self.block, x.shape[1:]
+            rows, columns = height // block, width // block
+            x = x[..., : rows * block, : columns * block]
+            x = x.reshape(-1, channels, rows, block, columns, block).permute(0, 1, 3, 5, 2, 4)
+            x = x.reshape(-1, channels * block**2, rows, columns)
+            q: Tensor = self.head.q_values(self.head(self.features(x)))
+            return q
+
+    network.wait()
+    network.online.renew_noise(None)
+    example = torch.zeros(2, *network.state_shape, dtype=torch.uint8, device=network.device)
+    exporter = logging.getLogger("torch.onnx")
+    level = exporter.level
+    exporter.setLevel(logging.ERROR)  # it lists packages of PyTorch's that it does not find
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # of packages, to their own developers
+            program = torch.onnx.export(
+                Exported(network.online).eval(),
+                (example,),
+                dynamo=True,
+                verbose=False,
+                opset_version=OPSET,
+                input_names=["states"],
+                output_names=["q_values"],
+                dynamic_shapes={"states": {0: torch.export.Dim("batch")}},
+            )
+    finally:
+        exporter.setLevel(level)
+    assert program
+    return program.model_proto

@@ -1,0 +1,66 @@
+"""What an agent needs beside its weights: an agent without its preprocessing is worthless."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api.agent import LoadedAgent
+from api.environment import PlayedEnvironment
+from config import Config
+from engine.export import described_layers
+from palette import ALE_LUMA, LUA_LUMA
+
+KEY = "simple_dqn"  # of the description in a file's metadata
+VERSION = 1
+PREPROCESSING = """environment frame_skip repeat_action_probability minimal_action_set
+    color_averaging frame_maximum resize screen_width screen_height history_length zero_history
+    random_starts max_episode_frames""".split()
+NETWORK = """network network_width dueling noisy distribution atoms value_min value_max
+    normalization batch_norm bias padding""".split()
+
+
+def describe(agent: LoadedAgent, environment: PlayedEnvironment) -> dict[str, Any]:
+    """The description of an exported agent, as JSON has it."""
+    config, snapshot = environment.config, agent.snapshot
+    network: Any = agent.network
+    return {
+        "version": VERSION,
+        "game": snapshot.info.get("game", config.game),
+        "actions": list(agent.action_names),
+        "epoch": snapshot.epoch,
+        "preprocessing": {name: getattr(config, name) for name in PREPROCESSING},
+        "in_words": in_words(config),
+        "network": {name: getattr(config, name) for name in NETWORK},
+        "layers": described_layers(network),
+        "info": snapshot.info,
+    }
+
+
+def in_words(config: Config) -> list[str]:
+    """The way from the game's frames to what the network gets, step by step."""
+    c = config
+    steps = []
+    red, green, blue = LUA_LUMA if c.frame_maximum and c.environment == "ale" else ALE_LUMA
+    if c.environment == "ale":
+        steps.append(f"An action is repeated for {c.frame_skip} frames.")
+        if c.frame_maximum:
+            steps.append("Of the last two frames the brighter value of each pixel's colors counts.")
+        elif c.color_averaging:
+            steps.append("The colors of the last two frames are averaged, as ALE does.")
+    else:
+        steps.append("The picture is what the environment observes or renders.")
+    steps += [
+        f"It becomes grey: {red} red + {green} green + {blue} blue.",
+        f"It is resized to {c.screen_width}x{c.screen_height} pixels, "
+        + ("each the average of its area." if c.resize == "area" else "by bilinear interpolation.")
+        + " In OpenCV that is "
+        + ("INTER_AREA." if c.resize == "area" else "INTER_LINEAR."),
+        f"A state is the last {c.history_length} such screens, oldest first, bytes from 0 to 255.",
+    ]
+    if c.zero_history:
+        steps.append("Before the first screen of a game, screens are black.")
+    steps.append("The network computes with these bytes divided by 255.")
+    if c.padding:
+        steps.append(f"Around each screen there are {c.padding} black pixels.")
+    steps.append("The agent takes the action with the largest Q-value.")
+    return steps

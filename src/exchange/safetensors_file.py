@@ -1,0 +1,85 @@
+"""An agent as a safetensors file: weights, and in the metadata what else there is to know."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from api.agent import LoadedAgent
+from api.environment import PlayedEnvironment
+from api.load import load
+from atomic import write_atomically
+from engine.export import exported_tensors, imported_tensor
+from errors import UserError, shown
+from exchange.description import KEY, describe
+from snapshot.format import MAX_EPOCH, Snapshot, write_snapshot
+from snapshot.safe_pickle import MAX_BYTES
+
+
+def write_safetensors(path: Path, agent: LoadedAgent, environment: PlayedEnvironment) -> None:
+    """Write an agent. Raises OSError."""
+    network: Any = agent.network
+    tensors = exported_tensors(network)
+    about = describe(agent, environment)
+    about["tensors"] = {name: arrangement for name, (arrangement, _) in tensors.items()}
+    metadata = {"format": "pt", KEY: json.dumps(about)}
+    arrays = {name: array for name, (_, array) in tensors.items()}
+    write_atomically(path, save(arrays, metadata))
+
+
+def read_safetensors(path: Path) -> Snapshot:
+    """The agent of a file that `write_safetensors` has written. Nothing in it is executed.
+
+    Raises UserError if it is another file, or damaged.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"it is larger than {MAX_BYTES >> 20} MB")
+        with safe_open(path, framework="numpy") as file:
+            about = json.loads((file.metadata() or {})[KEY])
+            arrangements, info, epoch = about["tensors"], about["info"], about["epoch"]
+            if not isinstance(info, dict) or type(epoch) is not int or not 0 <= epoch <= MAX_EPOCH:
+                raise ValueError("its description is of another form")
+            found = {}
+            for name in file.keys():  # noqa: SIM118 - it is no dict
+                array = file.get_tensor(name)
+                if array.dtype != np.float32:
+                    raise ValueError(f"its {name} is of type {array.dtype}, not float32")
+                found[name] = imported_tensor(arrangements[name], array)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except KeyError as missing:
+        raise UserError(
+            f"{path} has no {shown(missing.args[0])} that describes a Simple DQN agent: only what "
+            "./export.sh has written can be read back."
+        ) from None
+    except (ValueError, TypeError, AttributeError, RecursionError, SafetensorError) as reason:
+        raise UserError(
+            f"{path} cannot be used ({shown(str(reason), 200)}): give a file that ./export.sh has "
+            "written."
+        ) from None
+    return Snapshot([], epoch, info=info, tensors=found)
+
+
+def import_agent(source: Path, path: Path, **flags: Any) -> None:
+    """Write the agent of `source` as a snapshot, checked like one from anybody.
+
+    `flags` are those of `load`. Raises OSError; UserError if weights and description do not fit.
+    """
+    snapshot = read_safetensors(source)
+    with tempfile.TemporaryDirectory() as folder:
+        unchecked = Path(folder) / path.name
+        try:
+            write_snapshot(unchecked, snapshot)
+            agent, _ = load(unchecked, backend="cpu", **flags)
+        except (ValueError, RecursionError) as reason:
+            raise UserError(f"{source} cannot be used: {shown(str(reason), 200)}.") from None
+        except UserError as error:
+            raise UserError(str(error).replace(str(unchecked), str(source))) from None
+        agent.network.save_weights(path, epoch=snapshot.epoch, info=snapshot.info)

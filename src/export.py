@@ -1,0 +1,123 @@
+"""Agents for other programs: `./export.sh SNAPSHOT` writes exports/<snapshot>.safetensors.
+
+SNAPSHOT is a .pkl file, or the name of a game whose agent comes with the project. A .safetensors
+file that was written so becomes snapshots/<name>.pkl again. docs/export.md explains the files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from api.load import load
+from config import ROOT
+from errors import UserError
+
+FORMATS = ("safetensors", "onnx", "pkl")
+
+
+class Parser(argparse.ArgumentParser):
+    """Answers a wrong flag with one sentence, as for everything else that is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises UserError."""
+        raise UserError(f"{message}; see ./export.sh --help.")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = Parser(prog="export.sh", description=__doc__, allow_abbrev=False)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add("agent", metavar="SNAPSHOT|GAME|FILE.safetensors", help="what is exported, or read back")
+    add(
+        "--format",
+        choices=FORMATS,
+        help="safetensors: the weights (default); onnx: the network, for ONNX's runtimes, checked "
+        "against ours; pkl: a snapshot (default for a .safetensors file)",
+    )
+    add(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the file to write (default: exports/<snapshot>.<format>, snapshots/<name>.pkl)",
+    )
+    add("--overwrite", action="store_true", help="replace a file that is there (default: refuse)")
+    for flag in ("environment", "network"):
+        help = f"FILE.py:CLASS of an agent that was trained with {flag} code of your own"
+        add(f"--{flag}", metavar="FILE.py:CLASS", help=help)
+    return parser.parse_args(arguments)
+
+
+def export(options: argparse.Namespace) -> str:
+    """Write what is asked for, and say so."""
+    source = Path(options.agent)
+    back = source.suffix == ".safetensors"
+    kind = options.format or ("pkl" if back else "safetensors")
+    if back != (kind == "pkl"):
+        raise UserError(
+            "A .safetensors file becomes a .pkl file and a snapshot one of the others: leave "
+            "--format out, or give another file."
+        )
+    names = ("environment", "network")
+    flags: Any = {name: getattr(options, name) for name in names if getattr(options, name)}
+    if back:
+        from exchange.safetensors_file import import_agent
+
+        path = output(options, ROOT / "snapshots", source.stem, kind)
+        import_agent(source, path, **flags)
+        return f"Wrote {path}"
+    agent, environment = load(options.agent, backend="cpu", **flags)
+    path = output(options, ROOT / "exports", environment.config.load_weights.stem, kind)
+    if kind == "onnx":
+        from exchange.onnx_file import CHECKED_STATES, write_onnx
+
+        difference = write_onnx(path, agent, environment)
+        states = 2 * CHECKED_STATES
+        return f"Wrote {path}: its Q-values of {states} states differ by {difference:.1g} at most"
+    from exchange.safetensors_file import write_safetensors
+
+    write_safetensors(path, agent, environment)
+    return f"Wrote {path}"
+
+
+def output(options: argparse.Namespace, folder: Path, stem: str, kind: str) -> Path:
+    """The file to write, its folder made. Raises UserError if it is there already."""
+    path: Path = options.output or folder / f"{stem}.{kind}"
+    if path.suffix != f".{kind}":
+        raise UserError(f"--output {path} must end in .{kind}.")
+    if path.exists() and not options.overwrite:
+        raise UserError(f"{path} is there already: give another --output, or add --overwrite.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line; the exit code: 0, or 2 for what the user can put right."""
+    sys.path.append(str(ROOT))  # nvis/ lies beside src/
+    try:
+        print(export(parse(arguments)))
+    except UserError as error:
+        print(f"export: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(
+            f"export: {error.name} is not installed: call ./export.sh, which installs it, or "
+            ".venv/bin/pip install -r requirements-extras.txt",
+            file=sys.stderr,
+        )
+        return 2
+    except OSError as error:
+        print(f"export: cannot write {error.filename}: {error.strerror}.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nexport: stopped.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
