@@ -89,6 +89,16 @@ def test_a_task_begins_while_nobody_waits_for_it() -> None:
     assert workers.finish(running) == "done"
 
 
+def test_tasks_begin_in_the_order_in_which_they_were_started() -> None:
+    workers = Workers(1)
+    begun: list[int] = []
+    tasks = [workers.start(begun.append, n) for n in range(5)]
+    workers.finish(tasks[3])
+    assert begun == [0, 1, 2, 3]
+    workers.finish(tasks[4])
+    assert begun == [0, 1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_a_task_may_share_its_own_work(count: int) -> None:
     """The overlapped weight update does so, and other tasks come beside it."""
