@@ -1,4 +1,4 @@
-"""The world the agent lives in: what an environment must offer, and Atari 2600 games as one."""
+"""The environment: what the agent needs of it, and Atari 2600 games as environments."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ Screen = NDArray[np.uint8]  # (screen_height, screen_width), gray
 
 
 class Environment(Protocol):
-    """What the agent needs of a world. Actions are 0 .. len(action_names) - 1; 0 does nothing."""
+    """What the agent needs. Actions are 0 .. len(action_names) - 1; in Atari 0 does nothing."""
 
     @property
     def action_names(self) -> Sequence[str]:
-        """The actions' names, for people."""
+        """A name for each action, for people."""
 
     def set_mode(self, mode: str) -> None:
         """`train` or `test`: a lost life may end the episode in training only."""
 
     def restart(self) -> None:
-        """Begin a new game; after a lost life in training, continue the old one."""
+        """Begin a new game; if only a life was lost in training, continue the old one."""
 
     def act(self, action: int) -> float:
         """Do one step and return its reward."""
@@ -43,14 +43,14 @@ class Environment(Protocol):
         """Whether the episode is over."""
 
     def is_truncated(self) -> bool:
-        """Whether it is over only because a limit was reached, not by the rules of the game."""
+        """Whether the episode is over only because of a limit, not by the rules of the game."""
 
 
 class ALEEnvironment:
     """An Atari 2600 game in the Arcade Learning Environment.
 
-    A step repeats its action for `frame_skip` frames. The screen is made of the last two of them,
-    so the frames are emulated one by one and their palette indices kept.
+    A step repeats its action for `frame_skip` frames. The screen is computed from the last two of
+    them, so frames are emulated one by one and their palette indices are kept.
     """
 
     frames_per_second = 60.0
@@ -60,8 +60,8 @@ class ALEEnvironment:
     ) -> None:
         """Load `rom`. Raises UserError if ALE does not know it.
 
-        `random_seed` moves sticky actions only, which are made here: a saved state of ALE's leaves
-        out the action that its joystick sticks to.
+        `random_seed` is for sticky actions only. They are drawn here, because the state that ALE
+        saves does not contain the action that is being repeated.
         """
         assert settings.frame_skip is not None
         self.settings = settings
@@ -79,9 +79,9 @@ class ALEEnvironment:
         self.life_lost = False
         height, width = self.ale.getScreenDims()
         self.table = palette.table(settings, pal=height == PAL_HEIGHT)
-        self.unchanged: Any = np.ascontiguousarray(self.table.diagonal())  # a pixel the same twice
+        self.unchanged: Any = np.ascontiguousarray(self.table.diagonal())  # pixels equal in both
         self.newest = np.empty((height, width), np.uint8)  # palette indices of the last frame
-        self.previous = np.empty((height, width), np.uint8)  # and of the one before
+        self.previous = np.empty((height, width), np.uint8)  # the same of the frame before it
         self.restart()
 
     def set_mode(self, mode: str) -> None:
@@ -102,11 +102,11 @@ class ALEEnvironment:
         return self.press(self.actions[action], self.frame_skip)
 
     def skip_frames(self, count: int) -> None:
-        """Let `count` single frames pass without touching the joystick."""
+        """Play `count` single frames with the no-op action."""
         self.press(ale_py.Action.NOOP, count)
 
     def press(self, action: ale_py.Action, frames: int) -> float:
-        """Hold any legal action of the game for `frames` frames; the summed reward."""
+        """Hold any legal action for `frames` frames, fewer if the game ends; the summed reward."""
         lives = self.ale.lives()
         reward = 0
         sticky = self.settings.repeat_action_probability
@@ -125,7 +125,7 @@ class ALEEnvironment:
                     listener(Frame(self.frame_rgb(), audio))
             if stops and self.ale.lives() < lives:
                 break
-        # NB! The original's rule calls an extra life a lost one too; the Lua code's does not.
+        # NB! In the original any change counts, an extra life too; in the Lua code only a loss.
         fewer = self.ale.lives() < lives
         self.life_lost = fewer if self.settings.life_loss_ends_step else self.ale.lives() != lives
         return reward
@@ -141,7 +141,7 @@ class ALEEnvironment:
             (self.settings.screen_width, self.settings.screen_height),
             interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR,
         )
-        # Gray is a fraction with frame_maximum alone: Lua's conversion to bytes cut it off too.
+        # Grays have fractions with frame_maximum only; the Lua code truncated them to bytes, too.
         return screen.astype(np.uint8, copy=False)
 
     def is_terminal(self) -> bool:
@@ -157,7 +157,7 @@ class ALEEnvironment:
         return self.mode == "train" and self.settings.life_loss_terminal and self.life_lost
 
     def lives(self) -> int:
-        """Lives left; 0 in games that do not count any."""
+        """Lives left; 0 in games without lives."""
         return int(self.ale.lives())
 
     def frame_rgb(self) -> NDArray[np.uint8]:
@@ -165,7 +165,7 @@ class ALEEnvironment:
         return np.asarray(self.ale.getScreenRGB())
 
     def save_state(self) -> bytes:
-        """All that the game's future depends on, its random stream included."""
+        """Everything that the game's future depends on, including its random stream."""
         return save_emulator(self)
 
     def load_state(self, state: bytes) -> None:

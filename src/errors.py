@@ -1,4 +1,4 @@
-"""The exceptions that end a run with a sentence."""
+"""The exceptions that end a run with one sentence."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-LONGEST_SENTENCE = 2000  # characters of what is shown at once
+LONGEST_SENTENCE = 2000  # characters that are shown at once
 
 
 class UserError(Exception):
-    """Something the user can put right: one sentence that says what is wrong and what to do.
+    """A mistake that the user can correct: one sentence that says what is wrong and what to do.
 
     `main` prints it without a traceback and exits with code 2.
     """
 
 
 class Diverged(Exception):
-    """Training has come to numbers that are not finite: one sentence.
+    """Training has produced numbers that are not finite: one sentence.
 
-    `main` prints it with what to go on from, and exits with code 1.
+    `main` prints it with where to resume from, and exits with code 1.
     """
 
 
 class PartDied(Exception):
-    """A part of the program is gone, such as a process that played games: one sentence.
+    """A part of the program has died, such as a process that played games: one sentence.
 
     `main` prints it with how to resume, and exits with code 4.
     """
 
 
 def shown(value: object, limit: int = 60) -> str:
-    """A value that came from outside, for a sentence: in a line, harmless, cut to `limit`."""
+    """A value from outside, as it may stand in a sentence: one line, harmless, cut to `limit`."""
     if isinstance(value, int) and value.bit_length() > 128:
         return f"a number of {value.bit_length()} bits"
     short = reprlib.Repr()
@@ -46,14 +46,14 @@ def shown(value: object, limit: int = 60) -> str:
 
 
 def clean(text: str) -> str:
-    """Without characters that move a terminal's cursor or change its colors, and not too long."""
+    """`text` without characters that control a terminal, and cut to LONGEST_SENTENCE."""
     text = "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
     return text if len(text) <= LONGEST_SENTENCE else f"{text[:LONGEST_SENTENCE]} ..."
 
 
 @contextlib.contextmanager
 def shown_traceback(name: str) -> Iterator[None]:
-    """An error in code that is not ours: its own traceback, then UserError."""
+    """For calls of the user's code: an error in it prints its traceback and raises UserError."""
     try:
         yield
     except UserError:
@@ -65,7 +65,7 @@ def shown_traceback(name: str) -> Iterator[None]:
         if where is None and not isinstance(error, SyntaxError):  # which says where it is itself
             where = error.__traceback__
         traceback.print_exception(type(error), error, where)
-        raise UserError(f"{name} stopped with the error above: mend it and try again.") from None
+        raise UserError(f"{name} stopped with the error above: fix it and try again.") from None
 
 
 def _is_ours(file: str) -> bool:

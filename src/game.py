@@ -1,4 +1,4 @@
-"""One game being played: the environment, the state the agent sees, how an episode begins."""
+"""One game: its environment, the state that the agent sees, and how an episode begins."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from state_buffer import StateBuffer
 
 
 class Step(NamedTuple):
-    """What came of an action."""
+    """The result of an action."""
 
     reward: float
     screen: Screen  # after the action
     terminal: bool  # the episode ended by the rules of the game: nothing follows
     ended: bool  # the episode ended, by the rules or because it was cut short
-    opening: Sequence[Step] = ()  # the no-op steps with which the next episode began
+    opening: Sequence[Step] = ()  # if the episode ended, the no-op steps that begin the next one
 
 
 class Game:
-    """Plays an environment episode after episode.
+    """Plays one episode after another in an environment.
 
     An episode begins with history_length + 1 to random_starts + 1 no-op *steps*, which fill the
-    state. With `zero_history` (Lua code) it begins with 2 to random_starts + 1 no-op *frames*, the
-    last of which gives the first screen; the rest of its first state is black.
+    state. With `zero_history` (Lua code) it begins with 2 to random_starts + 1 no-op *frames*. The
+    last of them gives the first screen, and the rest of the first state is black.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Game:
         self.environment.set_mode(mode)
 
     def start(self) -> list[Step]:
-        """Begin an episode; the no-op steps that were made (`zero_history`: its first screen)."""
+        """Begin an episode and return its no-op steps (`zero_history`: only its first screen)."""
         self.environment.restart()
         if self.zero_history:
             self._skip_frames()
@@ -62,11 +62,11 @@ class Game:
         return opening
 
     def send(self, action: int) -> None:
-        """Begin a step; other games may be sent theirs before `receive` waits for its end."""
+        """Begin a step. Send to all games before `receive`, and they play at the same time."""
         self._action = action
 
     def receive(self) -> Step:
-        """The end of the step begun last; after the end of an episode the next one has begun."""
+        """Finish the step and return its result; if the episode is over, the next one has begun."""
         reward = self.environment.act(self._action)
         screen = self.environment.screen()
         ended = self.environment.is_terminal()
@@ -90,7 +90,7 @@ class Game:
                 self.environment.restart()
 
     def get_state(self) -> dict[str, Any]:
-        """All that the game depends on; `environment` is None if that cannot save its state."""
+        """The complete state; `environment` is None if the environment cannot save its own."""
         save = getattr(self.environment, "save_state", None)
         return {
             "stream": self.rng.bit_generator.state,

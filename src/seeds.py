@@ -1,4 +1,4 @@
-"""One seed, and a random stream of its own for each part of a run."""
+"""One seed, from which each part of a run gets its own random stream."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ STREAMS = ("weights", "environment", "starts", "exploration", "replay", "noise")
 
 
 def random_stream(seed: int, name: str, game: int = 0) -> np.random.Generator:
-    """The stream of one part of a run, of one of the games side by side where each has its own."""
+    """The stream of one part of a run; with several games, of that part of game number `game`."""
     key = (STREAMS.index(name), game)
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))

@@ -1,4 +1,4 @@
-"""The last screens, for acting. It has its own, so that testing leaves the replay memory alone."""
+"""The last screens, for acting; apart from the replay memory, so that testing does not change it."""
 
 from __future__ import annotations
 

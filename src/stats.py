@@ -1,4 +1,4 @@
-"""Statistics: the callback that keeps count and writes a CSV row a phase."""
+"""Statistics: the callback that counts, and writes a CSV row for each phase."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ COUNTED = ("rows", "phase", "num_steps", "scores", "running", "last_exploration_
 class Statistics(Callback):
     """Scores of the games that ended in a phase, the loss, and Q-values of fixed states.
 
-    A game's score is the sum of its rewards; where a lost life ends an episode it is the score of
-    that life. A game that had begun before the phase counts from its beginning.
+    A game's score is the sum of its rewards. Where a lost life ends an episode, it is the score of
+    that life. A game that began before the phase counts from its beginning.
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class Statistics(Callback):
         memory: ReplayMemory | None,
         csv_file: Path | None = None,
     ) -> None:
-        """Rows go to `csv_file`, after those of `rows` that a resumed run keeps."""
+        """Rows are written to `csv_file`, after those that a resumed run keeps."""
         self.agent = agent
         self.network = network
         self.memory = memory
         self.csv_file = csv_file
-        self.resumable = False  # whether an interrupted phase is continued, and has its row then
+        self.resumable = False  # whether an interrupted phase can be resumed and gets its row then
         self.rows: list[dict[str, Any]] = []
         self.unwritten = False  # whether the file lacks rows
         self.validation_states: NDArray[np.uint8] | None = None
@@ -62,9 +62,9 @@ class Statistics(Callback):
         self.reset()
 
     def continue_after(self, epoch: int) -> None:
-        """Keep the rows that an earlier run wrote up to `epoch`; set a file with later ones aside.
+        """Keep the rows that an earlier run wrote up to `epoch`.
 
-        Raises UserError if the file is not such a CSV.
+        A file with later rows is set aside. Raises UserError if it is not the CSV of a run.
         """
         if not self.csv_file or not self.csv_file.exists():
             return
@@ -81,20 +81,20 @@ class Statistics(Callback):
             seconds = kept[-1]["total_time"] if kept else 0.0
         except (OSError, ValueError, TypeError, csv.Error, UserError):
             raise UserError(
-                f"{self.csv_file} is not the CSV of an earlier run: move it away or give another "
-                "--csv_file."
+                f"{self.csv_file} is not the CSV of an earlier run: move it away, or choose "
+                "another --csv_file."
             ) from None
         if len(kept) < len(rows):
             aside = self.csv_file.with_name(f"{self.csv_file.name}.before_epoch_{epoch + 1}")
             while aside.exists():
                 aside = aside.with_name(f"{aside.name}_")
             self.csv_file.rename(aside)
-            logger.info("Rows after epoch %d are set aside in %s", epoch, aside)
+            logger.info("The rows with later epochs than %d are kept in %s", epoch, aside)
         self.rows = kept
         self.start_time -= seconds
 
     def reset(self) -> None:
-        """Forget the phase before."""
+        """Forget the previous phase."""
         self.num_steps = 0
         self.scores: list[float] = []  # of the games that ended
         self.running = [0.0] * len(self.agent.games)  # of those not ended yet
@@ -102,7 +102,7 @@ class Statistics(Callback):
         self.phase_start_time = time.monotonic()
 
     def on_phase_start(self, phase: Phase) -> None:
-        """Begin to count, or continue in the phase that a resumed run was in."""
+        """Count from 0, or continue with the phase that a resumed run was in."""
         if self.phase != (phase.name, phase.epoch):
             self.phase = (phase.name, phase.epoch)
             self.reset()
@@ -143,7 +143,7 @@ class Statistics(Callback):
         )
 
     def row(self, phase: str, epoch: int) -> dict[str, Any]:
-        """The phase so far, by column name. With no game ended, the score of those going on."""
+        """The phase so far, by column name; if no game has ended, scores of the unfinished ones."""
         scores = self.scores or [mean(self.running)]
         now = time.monotonic()
         phase_time = now - self.phase_start_time
@@ -169,7 +169,7 @@ class Statistics(Callback):
     def mean_q(self) -> float:
         """Mean over the validation states of the largest Q-value; 0 before there are any.
 
-        They are one minibatch, drawn when the random phase ends and kept for the whole run.
+        The validation states are one minibatch, drawn when the random phase ends and then kept.
         """
         if self.validation_states is None and self.memory:
             if self.memory.count <= self.memory.batch_size:
@@ -180,7 +180,7 @@ class Statistics(Callback):
         return float(self.network.predict(self.validation_states).max(axis=1).mean())
 
     def get_state(self) -> dict[str, Any]:
-        """What a resumed run counts on from, but for the validation states."""
+        """Everything counted so far, except the validation states."""
         now = time.monotonic()
         return {name: getattr(self, name) for name in COUNTED} | {
             "total_time": now - self.start_time,
@@ -188,7 +188,7 @@ class Statistics(Callback):
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Count on where `get_state` was called; rows written since then are taken back."""
+        """Continue counting from a saved state; rows written after it are removed from the CSV."""
         for name in COUNTED:
             setattr(self, name, state[name])
         name, epoch = state["phase"]
@@ -199,7 +199,7 @@ class Statistics(Callback):
         self.write()
 
     def write(self) -> None:
-        """Write all rows; if that fails the old file stays whole and the next row tries again."""
+        """Write all rows; if that fails, the old file stays and the next row tries again."""
         if not self.csv_file:
             return
         text = io.StringIO()
@@ -212,7 +212,7 @@ class Statistics(Callback):
             self.unwritten = False
         except OSError as error:
             logger.error(
-                "Cannot write %s (%s): the row is kept and written with the next one.",
+                "Cannot write %s (%s): its new row will be written together with the next one.",
                 self.csv_file,
                 error.strerror,
             )

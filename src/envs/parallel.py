@@ -45,13 +45,13 @@ class Playable(Protocol):
         """`train` or `test`."""
 
     def start(self) -> Sequence[Step]:
-        """Begin an episode; the no-op steps that were made."""
+        """Begin an episode and return its no-op steps."""
 
     def send(self, action: int) -> None:
         """Begin a step."""
 
     def receive(self) -> Step:
-        """The end of the step begun last; after the end of an episode the next one has begun."""
+        """Finish the step and return its result; if the episode is over, the next one has begun."""
 
     def get_state(self) -> dict[str, Any]:
         """All that the game depends on."""
