@@ -115,7 +115,7 @@ class EnvironmentSettings(StateSettings):
         high=1,
     )
     minimal_action_set: bool = flag(True, "only the actions that the game uses, not all 18")
-    color_averaging: bool = flag(True, "average the colours of the last two frames, as ALE does")
+    color_averaging: bool = flag(True, "average the colors of the last two frames, as ALE does")
     frame_maximum: bool = flag(
         False, "take the pixel-wise maximum of the last two frames instead (nature)"
     )
@@ -124,7 +124,7 @@ class EnvironmentSettings(StateSettings):
     )
     life_loss_terminal: bool = flag(True, "losing a life ends the episode in training")
     life_loss_ends_step: bool = flag(
-        False, "an action is not repeated after a life is lost (nature)"
+        False, "an action is not repeated after a life is lost in training (nature)"
     )
     max_episode_frames: int = flag(
         0, "frames after which a game is cut short; 0: never (papers: 18000 or 108000)", low=0
@@ -578,6 +578,8 @@ def read_preset(name: str) -> dict[str, Any]:
     try:
         if not path.is_file():
             path = Path(name)
+        if not path.is_file():
+            raise FileNotFoundError
         text = read_whole(path, PRESET_BYTES).decode()
         values = tomllib.loads(text)
     except FileNotFoundError:
