@@ -71,7 +71,7 @@ def export(options: argparse.Namespace) -> str:
         import_agent(source, path, **flags)
         return f"Wrote {path}"
     agent, environment = load(options.agent, backend="cpu", **flags)
-    path = output(options, ROOT / "exports", environment.config.load_weights.stem, kind)
+    path = output(options, ROOT / "exports", agent.path.stem, kind)
     if kind == "onnx":
         from exchange.onnx_file import CHECKED_STATES, write_onnx
 

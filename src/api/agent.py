@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +22,14 @@ class LoadedAgent:
         self,
         network: LearningNetwork,
         *,
+        path: Path,
         snapshot: Snapshot,
         action_names: Sequence[str],
         rng: np.random.Generator,
     ) -> None:
         """`rng` draws the actions of those who explore."""
         self.network = network
+        self.path = path  # of the snapshot
         self.snapshot = snapshot  # epoch, and `info`: game, flags, score ...
         self.action_names = tuple(action_names)
         self.rng = rng
@@ -43,7 +47,8 @@ class LoadedAgent:
 
     def q_values(self, state: State) -> NDArray[np.float32]:
         """What it expects of each action, (num_actions,): a discounted sum of clipped rewards."""
-        return self.network.predict(np.asarray(state)[None])[0]
+        q: NDArray[np.float32] = self.network.predict(np.asarray(state)[None])[0]
+        return q
 
     def saliency(self, state: State, action: int | None = None) -> NDArray[np.float32]:
         """Which pixels speak for an action (the one it would take, if none is given).
@@ -51,5 +56,6 @@ class LoadedAgent:
         (screen_height, screen_width), zero or more.
         """
         chosen = self.act(state) if action is None else action
-        found: NDArray[np.float32] = self.network.saliency(np.asarray(state), chosen)
+        network: Any = self.network  # PyTorch's
+        found: NDArray[np.float32] = network.saliency(np.asarray(state), chosen)
         return found

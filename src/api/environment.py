@@ -43,12 +43,12 @@ class PlayedEnvironment(Base):  # type: ignore[misc]
     def _make(self) -> None:
         self.game = make_game(self.config, self.rom, 0)
         self.game.set_mode("test")
-        self.world: Any = self.game.environment
-        self.action_names = tuple(self.world.action_names)
-        frames_per_step = self.world.frame_skip
+        world: Any = self.game.environment
+        self.world = world
+        self.action_names = tuple(world.action_names)
         self.metadata = {
             "render_modes": [self.render_mode],
-            "render_fps": self.world.frames_per_second / frames_per_step,
+            "render_fps": world.frames_per_second / world.frame_skip,
         }
         self.over = True  # nothing can be done before the first reset
         self.score = 0.0

@@ -33,7 +33,8 @@ def load(snapshot: str | Path, **flags: Any) -> tuple[LoadedAgent, PlayedEnviron
     loaded = network.load_weights(path)
     check_actions(path, loaded, names)
     rng = random_stream(config.random_seed, "exploration")
-    return LoadedAgent(network, snapshot=loaded, action_names=names, rng=rng), environment
+    agent = LoadedAgent(network, path=path, snapshot=loaded, action_names=names, rng=rng)
+    return agent, environment
 
 
 def _word(value: Any) -> str:

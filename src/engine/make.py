@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from snapshot.format import Snapshot
 from snapshot.layers import Layer
 
 if TYPE_CHECKING:
+    from deepqnetwork import DeepQNetwork
     from engine.inspection import Inspection
 
 Array = NDArray[Any]
@@ -93,11 +94,11 @@ def make_network(
 
 def inspect_updates(network: LearningNetwork | None) -> Callable[[], Inspection | None]:
     """What tells of the weight updates since its last call; of those on Neon it knows nothing."""
-    if network is None or type(network).__name__ != "DeepQNetwork":
+    if not hasattr(network, "inspector"):
         return lambda: None
     from engine.inspection import Inspector
 
-    return Inspector(network).take
+    return Inspector(cast("DeepQNetwork", network)).take
 
 
 def free_gpu_memory(settings: NetworkSettings) -> int:
