@@ -27,7 +27,7 @@ class Phase(NamedTuple):
 
 
 class Done(NamedTuple):
-    """A step that a game has made."""
+    """A step that was made in a game."""
 
     game: int  # number of the game
     action: int
@@ -36,26 +36,26 @@ class Done(NamedTuple):
 
 
 class Callback:
-    """Listens to the agent and changes nothing. Override what you want to hear."""
+    """Listens to the agent and changes nothing. Override the methods that you need."""
 
     def on_phase_start(self, phase: Phase) -> None:
         """A phase begins, or continues in a resumed run."""
 
     def on_action(self, game: int, action: int) -> None:
-        """An action has been chosen for the state in the game's buffer and is about to be done."""
+        """An action was chosen for the state in the game's buffer and will now be carried out."""
 
     def on_step(self, done: Done) -> None:
-        """A game has made a step."""
+        """A step was made in a game."""
 
     def on_round(self, step: int) -> None:
-        """Every game has made a step and the network has learned; `step` of the phase are done."""
+        """All games have made a step and the network has learned; `step` steps are done."""
 
     def on_phase_end(self, phase: Phase) -> None:
-        """The phase is over, or was stopped."""
+        """The phase has ended or was stopped."""
 
 
 class Agent:
-    """Acts in one game, or in several side by side, remembers, and lets the network learn."""
+    """Acts in one game or several, remembers the steps, and trains the network."""
 
     def __init__(
         self,
@@ -67,29 +67,29 @@ class Agent:
         num_actions: int,
         rng: np.random.Generator,
     ) -> None:
-        """Without `memory` nothing is remembered; without `network` the agent does nothing."""
+        """Without `memory` nothing is remembered; without `network` all actions are random."""
         self.settings = settings
         self.games = games
         self.memory = memory
         self.network = network
         self.num_actions = num_actions
         self.rng = rng
-        self.learning = False  # in a training phase
+        self.learning = False  # True in a training phase
         self.total_train_steps = 0
         self.phase_step = 0  # steps done in this phase, or in the one that was stopped
         self.callbacks: list[Callback] = []
-        self.qvalues: NDArray[np.float32] | None = None  # (num_actions,) of the last greedy action
+        self.qvalues: NDArray[np.float32] | None = None  # (num_actions,) of the first greedy game
         self.stopped = False
         self.interrupted = False  # whether a phase was left before its end
 
     def stop(self) -> None:
-        """End the phase after the step in progress."""
+        """End the phase after the current step."""
         self.stopped = True
 
     def exploration_rate(self) -> float:
-        """The training phase's rate: falls linearly with the training steps done.
+        """The rate in training, which falls linearly with the training steps done.
 
-        Noisy layers explore instead of it.
+        With noisy layers it is 0: they explore by themselves.
         """
         s = self.settings
         if s.noisy:
@@ -117,7 +117,7 @@ class Agent:
         return int(values.argmax())
 
     def step(self, games: Sequence[int], exploration_rate: float, remember: bool) -> list[Done]:
-        """A step in each of the games, remembered or not."""
+        """Make a step in each of the games, remembered or not."""
         actions = self.choose(games, exploration_rate)
         for i, action in zip(games, actions, strict=True):
             for callback in self.callbacks:
@@ -136,7 +136,7 @@ class Agent:
         return made
 
     def _remember_opening(self, game: int, opening: Sequence[Step]) -> None:
-        """An episode has begun: nothing before it belongs to its states."""
+        """A new episode has begun: its states contain no earlier screens."""
         assert self.memory
         self.memory.begin_episode(game, opening[-1].screen if opening else None)
         if self.settings.remember_all:
@@ -144,9 +144,9 @@ class Agent:
                 self.memory.add(game, 0, step.reward, step.screen, step.terminal)
 
     def play_random(self, steps: int, *, start: int = 0, exploration_rate: float = 1.0) -> None:
-        """The random phase: fill the replay memory with `steps` steps, nothing learned.
+        """The random phase: fill the replay memory with `steps` steps and learn nothing.
 
-        `start`, in every phase: the steps done before the run was interrupted.
+        `start`, in every phase, is the number of steps done before the run was interrupted.
         """
         self._set_mode("train")
         for step in self._rounds(start, steps):
@@ -157,8 +157,8 @@ class Agent:
 
     def train(self, steps: int, *, start: int = 0) -> None:
         """The training phase: act, remember, learn."""
-        # NB! Training continues in the game that testing left, as the original's did; the replay
-        # memory was told of the seam when testing began.
+        # NB! As in the original, training continues the game that testing was in. The replay memory
+        # knows since testing began that its next screen does not follow the last one.
         self._set_mode("train")
         self.learning = True
         for step in self._rounds(start, steps):
@@ -169,7 +169,7 @@ class Agent:
         self.learning = False
 
     def _learn(self, first: int) -> None:
-        """What is due with the steps of this round; `first` is its first one in the epoch."""
+        """What the steps of this round require; `first` is the first of them, in the epoch."""
         assert self.memory and self.network
         s = self.settings
         for step in range(first, first + len(self.games)):
@@ -185,7 +185,7 @@ class Agent:
                         self.memory.update(*learned)
 
     def test(self, steps: int, *, start: int = 0) -> None:
-        """The testing phase: play with little exploration, learn nothing."""
+        """The testing phase: play with little exploration and learn nothing."""
         remember = self.settings.remember_all
         self._set_mode("test")
         for step in self._rounds(start, steps):
@@ -195,7 +195,7 @@ class Agent:
             self._round_done(step)
 
     def play(self, num_games: int) -> None:
-        """Play `num_games` whole games, divided among the games side by side."""
+        """Play `num_games` whole games, divided among the environments."""
         self._set_mode("test")
         self.restart(range(len(self.games)), remember=False)
         left = [len(range(i, num_games, len(self.games))) for i in range(len(self.games))]

@@ -1,9 +1,9 @@
 """The deep Q-network: predictions, and weight updates from minibatches of transitions.
 
-One update: targets y from the target network, the outputs of the actions taken, their gradient, the
-optimizer. On a CPU the minibatch is divided into parts, each computed from screens to gradients by
-a thread of its own; the gradients are added in the order of the parts, so the number of threads
-changes nothing.
+One update computes targets y with the target network, the outputs of the actions taken, and their
+gradient, and then calls the optimizer. On a CPU the minibatch is divided into parts, each computed
+from screens to gradients by one thread. Gradients are added in the order of the parts, so that the
+number of threads changes no result.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from variants.networks import make_features
 from variants.optimizers import make_rule
 from variants.targets import make_target
 
-# Gradients of a float16 network are this much larger while they are float16, so that the small ones
-# do not vanish: a power of two, taken out again in the optimizer's float32.
+# float16 gradients are multiplied by this, so that small ones do not vanish, and the optimizer
+# divides by it in float32. It is a power of two, so nothing is rounded.
 FLOAT16_SCALE = 128.0
 
 
@@ -47,7 +47,7 @@ Array = NDArray[np.float32]
 
 
 class Gradients(NamedTuple):
-    """What a part says of the weights."""
+    """The result of one part of a minibatch."""
 
     gradients: tuple[Tensor, ...]  # of each parameter, summed over the part
     cost: Tensor  # summed over the part
@@ -55,23 +55,23 @@ class Gradients(NamedTuple):
 
 
 class DeepQNetwork:
-    """Learns Q(s, a) from minibatches of transitions, and predicts it."""
+    """Predicts Q(s, a), and learns it from minibatches of transitions."""
 
     def __init__(
         self, settings: NetworkSettings, *, num_actions: int, rng: np.random.Generator
     ) -> None:
         """A network with new weights drawn from `rng`.
 
-        Raises UserError where the device cannot compute in this datatype, OutOfMemory if a GPU has
-        no room.
+        Raises UserError if the device cannot compute in this datatype, and OutOfMemory if the GPU
+        has too little memory.
         """
         self.settings = s = settings
         self.num_actions = num_actions
         self.state_shape = (s.history_length, s.screen_height, s.screen_width)
         keep_freed_memory()
-        use_one_thread()  # NB! PyTorch's own; the workers are the threads.
+        use_one_thread()  # NB! PyTorch itself computes with one thread; `workers` are the threads.
         self.device = find_device(s.backend, s.device_id)
-        on_gpu = self.device.type == "cuda"  # which has threads of its own
+        on_gpu = self.device.type == "cuda"
         self.workers = Workers(1 if on_gpu else s.threads or cores(), use_one_thread)
         self.target_rule = make_target(s)
         self.random = torch.Generator()  # of noise and fractions, drawn on the CPU for any device
@@ -88,12 +88,12 @@ class DeepQNetwork:
         scale = 1 / self.gradient_scale / (1 if s.sum_gradient else s.batch_size)
         masters = list(self.online.masters.values())
         self.optimizer = Optimizer(make_rule(s, scale), masters, shares=self.workers.count)
-        # Costs add up on the device and are read once a phase, so that nothing waits for it.
+        # Costs are summed on the device and read once per phase, so that no update waits for them.
         self.cost_sum = torch.zeros((), dtype=torch.float64, device=self.device)
         self.cost_count = 0
         self.in_flight: Task[None] | None = None  # the weight update of the overlapped loop
-        self.learned: Learned | None = None  # of the last finished update, until it is asked for
-        self.inspector: Inspector | None = None  # sees the updates of a run that is watched
+        self.learned: Learned | None = None  # of the last finished update, until `train` returns it
+        self.inspector: Inspector | None = None  # sees each update of a run that is watched
         self.targets: Callable[[Batch], Tensor] = self._targets
         self.gradients: Callable[[Batch, Tensor], Gradients] = self._gradients
         self.change: Callable[[list[Gradients]], Tensor] = self._change
@@ -111,8 +111,8 @@ class DeepQNetwork:
     def predict(self, states: NDArray[np.uint8], training: bool = False) -> NDArray[np.float32]:
         """Q-values (N, num_actions) float32 of states (N, history, height, width) uint8.
 
-        With `training` they are those to act by in training: in the overlapped loop the target
-        network's, which no weight update in flight changes.
+        With `training` they are for acting in training. In the overlapped loop they then come from
+        the target network, which the weight update in flight does not change.
         """
         if states.shape[1:] != self.state_shape or states.dtype != np.uint8:
             raise ValueError(
@@ -129,9 +129,9 @@ class DeepQNetwork:
             return q.to("cpu", torch.float32).numpy()
 
     def returns(self, state: NDArray[np.uint8]) -> tuple[Array, Array] | None:
-        """Which returns each action may have and how probable each is, if the network says so.
+        """The distribution of each action's return: (returns, probabilities), if there is one.
 
-        Both (num_actions, n) float32, for one state (history, height, width).
+        Both are (num_actions, n) float32; `state` is (history, height, width).
         """
         self.wait()
         self.online.renew_noise(None)
@@ -144,19 +144,20 @@ class DeepQNetwork:
             return values, probabilities
 
     def saliency(self, state: NDArray[np.uint8], action: int) -> Array:
-        """Which pixels of a state speak for an action: see engine/saliency.py."""
+        """How much each pixel of a state increases an action's Q-value: see engine/saliency.py."""
         self.wait()
         self.online.renew_noise(None)
         return guided_saliency(self.online, torch.from_numpy(state[None]).to(self.device), action)
 
     def train(self, minibatch: Minibatch) -> Learned | None:
-        """One weight update. Returns what the last finished one has learned.
+        """One weight update. Returns the TD errors of the last finished one.
 
         In the overlapped loop (Daley and Amato 2021, "Human-Level Control without Server-Grade
-        Hardware") that is the update before: this one only begins here, and the agent plays on.
-        Its targets are computed before the one in flight has ended, if they do without the weights
-        that it changes. Minibatches are drawn at the same steps and learned from in the same order
-        as in the plain loop; only the acting differs, by the policy of up to target_steps ago.
+        Hardware") that is the previous update: this one is only started here, and the agent
+        continues to play. Its targets are computed while the previous update is in flight, unless
+        they need the weights that it changes. Minibatches are drawn at the same steps and in the
+        same order as in the plain loop. Only the actions differ: the agent acts with the target
+        network, which is up to target_steps old.
         """
         batches = self._divide(minibatch)
         self.target.renew_noise(self.random)
@@ -176,7 +177,7 @@ class DeepQNetwork:
         return learned
 
     def wait(self) -> None:
-        """Return when no weight update is in flight; its errors are raised here."""
+        """Wait for the weight update in flight, and raise the error if it had one."""
         if self.in_flight:
             task, self.in_flight = self.in_flight, None
             self.workers.finish(task)
@@ -186,7 +187,7 @@ class DeepQNetwork:
         self._finish(self.workers.map(lambda pair: self.gradients(*pair), pairs), indices)
 
     def _divide(self, minibatch: Minibatch) -> list[Batch]:
-        """The parts of a minibatch. NB! On a GPU these copies wait for what it does."""
+        """The parts of a minibatch. NB! On a GPU these copies wait until it is idle."""
         screens = torch.as_tensor(minibatch.screens).to(self.device)
         if self.settings.overlap:  # NB! The replay memory's next sample overwrites this one's.
             screens = screens.clone()
@@ -207,11 +208,11 @@ class DeepQNetwork:
 
     @torch.no_grad()
     def _targets(self, batch: Batch) -> Tensor:
-        """What the outputs of the actions taken should have been."""
+        """The targets y of the actions taken."""
         return self.target_rule.compute(self.online, self.target, batch)
 
     def _gradients(self, batch: Batch, y: Tensor) -> Gradients:
-        """What brings the outputs of the actions taken nearer to their targets."""
+        """The gradients that move the outputs of the actions taken towards the targets `y`."""
         outputs = self.online(batch.states, training=True, taus=batch.taus)
         outputs = taken(outputs, batch.actions)
         with torch.no_grad():
@@ -222,7 +223,7 @@ class DeepQNetwork:
         return Gradients(gradients, error.cost.sum(), error.size)
 
     def _change(self, parts: list[Gradients]) -> Tensor:
-        """Change the weights by the gradients of all parts; the sizes of the TD errors (batch,)."""
+        """Change the weights with the gradients of all parts; the absolute TD errors (batch,)."""
         gradients = [part.gradients for part in parts]
         shares = range(len(self.optimizer.shares))
         self.workers.map(lambda share: self.optimizer.step(share, gradients), shares)
@@ -248,7 +249,7 @@ class DeepQNetwork:
             self.target.copy_from(self.online)
 
     def reset_last_layers(self) -> None:
-        """New weights for the layers after the features, without memory of their updates.
+        """New weights for the layers after the features; the optimizer forgets the old ones.
 
         (Nikishin et al. 2022, "The Primacy Bias in Deep Reinforcement Learning", arXiv:2205.07802)
         """
@@ -267,7 +268,7 @@ class DeepQNetwork:
         return self.optimizer.updates
 
     def read_cost(self) -> float:
-        """Mean cost of the weight updates since this was last called; 0 if there were none."""
+        """The mean cost of the weight updates since the last call; 0 if there were none."""
         self.wait()
         cost = float(self.cost_sum) / max(self.cost_count, 1)
         self.cost_sum.zero_()
@@ -275,16 +276,16 @@ class DeepQNetwork:
         return cost
 
     def save_weights(self, path: Path, *, epoch: int = 0, info: dict[str, Any]) -> None:
-        """Write a snapshot, atomically. Raises OSError if that fails; an old file stays whole."""
+        """Write a snapshot atomically. Raises OSError if that fails; an old file stays intact."""
         self.wait()
         write_snapshot(
             path, to_snapshot(self.online, self.optimizer, self.state_shape, epoch, info)
         )
 
     def load_weights(self, path: Path) -> Snapshot:
-        """Read a snapshot into network, target network and optimizer, and return it.
+        """Load a snapshot into network, target network and optimizer, and return it.
 
-        Optimizer states of another rule are left out. Raises UserError if it does not fit.
+        Optimizer states of a different rule are ignored. Raises UserError if it does not fit.
         """
         self.wait()
         snapshot = read_snapshot(path)
@@ -294,12 +295,12 @@ class DeepQNetwork:
         return snapshot
 
     def layers(self) -> list[Layer]:
-        """The network as a snapshot has it: weights, no optimizer states."""
+        """The layers as a snapshot has them: weights without optimizer states."""
         self.wait()
         return layers_of(self.online)
 
     def get_state(self) -> dict[str, NDArray[Any]]:
-        """All that training depends on, as arrays by name, copied from it."""
+        """Everything that training depends on, as copied arrays by name."""
         self.wait()
         return read_state(self)
 

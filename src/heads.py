@@ -1,8 +1,7 @@
-"""What comes after the features: outputs, their Q-values, and how far they are from a target.
+"""Heads: what comes after the features, and how outputs become Q-values, targets and errors.
 
-A head is a module from features (N, F) to outputs (N, num_actions, ...), which knows three things
-more. The one here gives a number for each action; heads that give a distribution of returns are in
-variants/.
+A head is a module that turns features (N, F) into outputs (N, num_actions, ...). The one here
+outputs one number for each action. Heads that output a distribution of returns are in variants/.
 """
 
 from __future__ import annotations
@@ -21,21 +20,21 @@ class Error(NamedTuple):
 
     gradient: Tensor  # of the loss, by these outputs: (batch, ...)
     cost: Tensor  # (batch,) the loss itself
-    size: Tensor  # (batch,) how surprising the transition was: prioritized replay's |delta|
+    size: Tensor  # (batch,) |delta|, by which prioritized replay draws
 
 
 class Returns(NamedTuple):
-    """The distribution of each action's return: which values it may have, how probable each is."""
+    """The distribution of each action's return: possible values and their probabilities."""
 
     values: Tensor  # (N, num_actions, n)
     probabilities: Tensor  # likewise
 
 
 class Head(Protocol):
-    """From features to outputs, from outputs to Q-values and targets, from both to a gradient."""
+    """Computes outputs from features, Q-values and targets from outputs, and the error."""
 
-    draws: int  # random fractions `taus` that each state's outputs depend on; 0: none
-    in_order: bool  # whether its layers follow one another, each a Layer
+    draws: int  # the number of random fractions `taus` that the outputs of a state need; may be 0
+    in_order: bool  # whether it is a plain sequence of Layers
 
     def __call__(self, features: Tensor, taus: Tensor | None = None) -> Tensor:
         """Outputs (N, num_actions, ...) of features (N, channels, height, width) or (N, F)."""
@@ -47,21 +46,21 @@ class Head(Protocol):
         """The distribution of each action's return, if the outputs describe one."""
 
     def backup(self, returns: Tensor, discounts: Tensor, outputs: Tensor) -> Tensor:
-        """Bellman's equation: R + gamma^n Z, (batch, ...), of the outputs Z of one action each."""
+        """The target R + gamma^n Z, (batch, ...), for outputs Z (batch, ...) of one action each."""
 
     def error(self, outputs: Tensor, y: Tensor, taus: Tensor | None = None) -> Error:
-        """How far the outputs of the actions taken (batch, ...) are from the targets `y`."""
+        """The error of the outputs of the actions taken, (batch, ...), given the targets `y`."""
 
 
 def equally_likely(values: Tensor) -> Returns:
-    """Returns of which none is more probable than another."""
+    """Returns that all have the same probability."""
     return Returns(values, torch.full_like(values, 1 / values.shape[-1]))
 
 
 class Stream(nn.Module):
-    """A hidden layer, and `size` numbers for each action."""
+    """A hidden layer and an output layer of `size` numbers for each action."""
 
-    in_order = True  # the layers follow one another, as Neon's files have them
+    in_order = True  # a plain sequence of layers, as in Neon's files
 
     def __init__(
         self,
@@ -93,7 +92,7 @@ class QHead(nn.Module):
     draws = 0
 
     def __init__(self, settings: NetworkSettings, stream: nn.Module) -> None:
-        """`stream` gives one number for each action."""
+        """`stream` outputs one number for each action, (N, num_actions, 1)."""
         super().__init__()
         self.clip_error = 0.0 if settings.loss == "mse" else settings.clip_error
         self.stream = stream
@@ -105,18 +104,18 @@ class QHead(nn.Module):
         return q.squeeze(2)
 
     def q_values(self, outputs: Tensor) -> Tensor:
-        """The outputs themselves."""
+        """The outputs are the Q-values."""
         return outputs
 
     def returns(self, outputs: Tensor) -> None:
-        """The expected return alone is known."""
+        """None: only the expected return is known."""
 
     def backup(self, returns: Tensor, discounts: Tensor, outputs: Tensor) -> Tensor:
         """y = R + gamma^n Q, (batch,)."""
         return returns + discounts * outputs
 
     def error(self, outputs: Tensor, y: Tensor, taus: Tensor | None = None) -> Error:
-        """The TD error Q - y, clipped where it is a gradient; the cost is that of the whole."""
+        """The TD error Q - y. The gradient is clipped, the cost is not."""
         delta = outputs - y
         gradient = delta
         if self.clip_error:

@@ -40,7 +40,7 @@ logger = logging.getLogger("simple_dqn")
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the command line says; the exit code is one of runs/exit_codes.py."""
+    """Do what the command line says. Returns an exit code, see runs/exit_codes.py."""
     sys.path.append(str(ROOT))  # nvis/ lies beside src/
     verb = arguments[0] if arguments and arguments[0] in VERBS else "run"
     with exit_code(verb) as ending:
@@ -76,7 +76,7 @@ def run(task: Task, ending: Ending) -> None:
 
 
 def construct(task: Task, storage: str | None) -> Run:
-    """The five parts, connected; without a replay `storage` nothing is remembered."""
+    """Construct and connect the five parts. Without a replay `storage` nothing is remembered."""
     config, seed = task.config, task.config.random_seed
     assert seed is not None
     games = make_games(config, task.rom)
@@ -106,7 +106,7 @@ def construct(task: Task, storage: str | None) -> Run:
 
 
 def run_phases(parts: Run, todo: Sequence[Planned]) -> None:
-    """All phases to come, and what the verb tells of them."""
+    """Run all phases of the plan, and print what the verb adds: a profile or a summary."""
     task = parts.task
     if task.verb.startswith("profile"):
         profile(parts, lambda: play_and_learn(parts, todo))
@@ -117,7 +117,7 @@ def run_phases(parts: Run, todo: Sequence[Planned]) -> None:
 
 
 def play_and_learn(parts: Run, todo: Sequence[Planned]) -> None:
-    """The phases: a snapshot after each epoch of training, a checkpoint after each phase."""
+    """Run the phases; save a snapshot after each training phase, a checkpoint after each phase."""
     checkpointer = parts.checkpointer
     write_description(parts)
     for n, (phase, start) in enumerate(todo):
@@ -133,7 +133,7 @@ def play_and_learn(parts: Run, todo: Sequence[Planned]) -> None:
 
 
 def run_phase(parts: Run, phase: Phase, start: int = 0) -> None:
-    """Run a phase of which `start` steps are done, and tell the callbacks."""
+    """Run a phase, `start` steps of which are already done, and notify the callbacks."""
     agent, config = parts.agent, parts.task.config
     if phase.counted:
         epoch = f"Epoch {phase.epoch}: " if phase.epoch else ""

@@ -21,10 +21,10 @@ SPECTRAL_STEPS = 15  # of power iteration with new weights; then one after each 
 class Features(Protocol):
     """The layers of a network before its head; a module."""
 
-    block: int  # the screens come in blocks of so many pixels (4 or 1)
+    block: int  # its input has the screens in blocks of this many pixels (4 or 1)
     hidden: int  # units of the head's hidden layer
-    in_order: bool  # whether its layers follow one another, each a Layer
-    image: tuple[int, ...]  # (channels, height, width) or (features,) of what it gives
+    in_order: bool  # whether it is a plain sequence of Layers
+    image: tuple[int, ...]  # its output's shape: (channels, height, width) or (features,)
 
     def __call__(self, x: Tensor) -> Tensor:
         """(N, *image) of (N, channels * block * block, height / block, width / block), 0 to 1."""
@@ -32,14 +32,14 @@ class Features(Protocol):
 
 @runtime_checkable
 class Noisy(Protocol):
-    """A layer that explores by noise in its weights."""
+    """A layer that explores with noise in its weights."""
 
     def draw_noise(self, generator: torch.Generator | None) -> None:
-        """New noise; none at all without a generator."""
+        """Draw new noise; without a generator, no noise."""
 
 
 def filters(count: int, width: float) -> int:
-    """How many filters there are instead of `count` in a network `width` times as wide."""
+    """The number of filters, `count` in the paper, in a network `width` times as wide."""
     return max(1, round(count * width))
 
 
@@ -51,7 +51,7 @@ class NatureFeatures(nn.Module):
     in_order = True
 
     def __init__(self, settings: NetworkSettings) -> None:
-        """For states of the settings' shape."""
+        """Layers for states of the shape that the settings say."""
         super().__init__()
         s, width = settings, settings.network_width
         state = (s.history_length, s.screen_height, s.screen_width)
@@ -75,10 +75,10 @@ class NatureFeatures(nn.Module):
 
 
 class Network(nn.Module):
-    """Q(s, .) of a batch of states: features, and a head that makes outputs of them.
+    """Q(s, .) of a batch of states: features, and a head that turns them into outputs.
 
-    Weights live twice: `masters` are what the optimizer changes and a snapshot keeps; the modules'
-    parameters are what the forward pass reads. In float32 and float64 they are the same tensors; in
+    There are two sets of weights. The optimizer changes `masters`, which a snapshot keeps; the
+    forward pass reads the modules' parameters. In float32 and float64 both are the same tensors. In
     16 bits the parameters are copies, except those of the last layer and of normalization.
     """
 
@@ -88,7 +88,7 @@ class Network(nn.Module):
     def __init__(
         self, features: Features, head: Head, padding: int, device: torch.device, dtype: torch.dtype
     ) -> None:
-        """Computes in `dtype`. All weights zero: see `initialize`."""
+        """A network that computes in `dtype`, with weights of zero until `initialize`."""
         super().__init__()
         self.features = features
         self.head = head
@@ -100,7 +100,7 @@ class Network(nn.Module):
         self.masters = {name: p.detach() for name, p in self.named_parameters()}
         self.spectral = [pair for pair in self.layers().items() if pair[1].spectral]
         self.noisy = [layer for layer in self.modules() if isinstance(layer, Noisy)]
-        # Whether what it computes of a state in training depends on the rest of the minibatch.
+        # Whether in training a state's outputs depend on the rest of the minibatch.
         self.needs_whole_minibatch = any(
             getattr(module, "normalized", isinstance(module, _BatchNorm))
             for module in self.modules()
@@ -114,10 +114,10 @@ class Network(nn.Module):
     def forward(
         self, states: Tensor, *, training: bool = False, taus: Tensor | None = None
     ) -> Tensor:
-        """The head's outputs of states (N, history, height, width) uint8.
+        """The head's outputs for states (N, history, height, width) uint8.
 
-        `training` normalizes by the batch and moves running statistics. `taus` (N, head.draws): for
-        a head that asks for them.
+        With `training`, batch normalization uses the batch and updates its running statistics.
+        `taus` (N, head.draws) are for heads that need random fractions.
         """
         if self.training != training:
             self.train(training)
@@ -125,7 +125,7 @@ class Network(nn.Module):
         return outputs
 
     def input(self, states: Tensor) -> Tensor:
-        """What the features see of states, (N, C, H, W) from 0 to 1."""
+        """The input of the features, (N, C, H, W) from 0 to 1."""
         return to_input(states, self.block, self.padding, self.dtype)
 
     def q_values(self, states: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ class Network(nn.Module):
         return self.head.q_values(self(states))
 
     def evaluate(self, states: Tensor, taus: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The outputs of states at `taus`, and their Q-values, which do not depend on these."""
+        """The outputs of states at `taus`, and the Q-values, which do not depend on `taus`."""
         if self.training:
             self.eval()
         features = self.features(self.input(states))
@@ -145,9 +145,9 @@ class Network(nn.Module):
         return {name: module for name, module in self.named_modules() if isinstance(module, Layer)}
 
     def initialize(self, init: str, rng: np.random.Generator, part: str = "") -> None:
-        """Draw new weights from `rng` by the rule `init`; of the layers in `part` alone, if given.
+        """Draw new weights from `rng` by the rule `init`, for all layers or only those in `part`.
 
-        Layers of a class of one's own keep the weights that they were made with.
+        Layers of other classes keep the weights that their constructors gave them.
         """
         for prefix, layer in self.layers().items():
             for name, _ in layer.named_parameters(recurse=False):
@@ -160,29 +160,29 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Bring the parameters up to date with the masters."""
+        """Copy the masters to the parameters."""
         for name, parameter in self.named_parameters():
             if parameter.data_ptr() != self.masters[name].data_ptr():
                 parameter.copy_(self.masters[name])
 
     def follow_spectrum(self) -> None:
-        """What spectral normalization measures follows the weights by a step."""
+        """One step of power iteration for spectral normalization."""
         for prefix, layer in self.spectral:
             layer.follow_spectrum(self.masters[f"{prefix}.weight"])
 
     def statistics(self) -> dict[str, Tensor]:
-        """What normalization has measured, by name: the buffers that a snapshot keeps."""
+        """The running statistics of normalization layers by name, which a snapshot keeps."""
         kept = self.state_dict(keep_vars=True)
         return {name: tensor for name, tensor in kept.items() if name not in self.masters}
 
     def renew_noise(self, generator: torch.Generator | None) -> None:
-        """New noise in the layers that have some; none at all without a generator."""
+        """Draw new noise in noisy layers; without a generator, no noise."""
         for layer in self.noisy:
             layer.draw_noise(generator)
 
     @torch.no_grad()
     def copy_from(self, other: Network) -> None:
-        """Take over another network's weights and running statistics."""
+        """Copy another network's weights and running statistics."""
         for name, master in self.masters.items():
             master.copy_(other.masters[name])
         for mine, theirs in zip(self.buffers(), other.buffers(), strict=True):

@@ -1,8 +1,8 @@
-"""The update rules as the papers' code has them, in place.
+"""Update rules, as in the papers' code, and the optimizer that applies one.
 
-A rule sees the gradient *summed* over the minibatch; `scale` turns the sum into what the rule is
-meant to see (1 / batch_size for a mean), as Neon's optimizers do. It works element by element, so
-several threads can each update a share of the parameters.
+A rule is given the gradient *summed* over the minibatch and multiplies it by `scale` (1 /
+batch_size for the mean), as Neon's optimizers do. It works element by element, so that several
+threads can each update a share of the parameters.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from engine import compiled
 
 
 class Rule(Protocol):
-    """How a gradient changes a parameter. States are tensors of its shape, zero at first."""
+    """How a gradient changes a parameter. States are tensors of its shape that start at zero."""
 
-    num_states: int
-    varies: bool  # whether `begin` changes what `step` does: no CUDA graph can hold that
+    num_states: int  # states for each parameter
+    varies: bool  # whether `begin` changes what `step` does, which a CUDA graph cannot capture
 
     def begin(self, updates: int) -> None:
         """Weight update number `updates` (from 1) begins."""
@@ -37,7 +37,7 @@ class RMSProp:
     varies = False
 
     def __init__(self, settings: NetworkSettings, scale: float, epsilon: float = 1e-6) -> None:
-        """`scale` turns the summed gradient into g."""
+        """g is the summed gradient times `scale`."""
         self.decay, self.epsilon = settings.decay_rate, epsilon
         self.rest = (1 - settings.decay_rate) * scale**2
         self.rate = settings.learning_rate * scale
@@ -59,7 +59,7 @@ class Optimizer:
     """A rule, the parameters that it changes, and its states."""
 
     def __init__(self, rule: Rule, parameters: Sequence[Tensor], shares: int = 1) -> None:
-        """`shares`: into how many parts of about equal size the parameters are divided."""
+        """The parameters are divided into `shares` parts of about equal size."""
         self.rule = rule
         self.states = [[torch.zeros_like(w) for _ in range(rule.num_states)] for w in parameters]
         self.updates = 0  # weight updates done
@@ -79,7 +79,7 @@ class Optimizer:
         self.rule.begin(self.updates)
 
     def forget(self) -> None:
-        """Begin again, without memory of earlier updates."""
+        """Reset all states, as if there had been no updates."""
         self.updates = 0
         for states in self.states:
             for state in states:
@@ -87,9 +87,9 @@ class Optimizer:
 
     @torch.no_grad()
     def step(self, share: int, gradients: Sequence[Sequence[Tensor]]) -> None:
-        """Update a share by the sum of the `gradients` of the minibatch's parts, in their order.
+        """Update a share of the parameters by the sum, in order, of the `gradients` of all parts.
 
-        Each is a list of a gradient for each parameter, which may be of lower precision than it.
+        Each is a list with a gradient for each parameter, perhaps in lower precision.
         """
         for row in self.shares[share]:
             n, part, (w, *states) = self.rows[row]

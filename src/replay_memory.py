@@ -1,4 +1,4 @@
-"""The replay memory: every screen kept once, and minibatches of transitions made of them."""
+"""The replay memory: it keeps every screen once and makes minibatches of transitions from them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from config import ReplaySettings
 from errors import UserError
 
-MAX_DRAWS = 1000  # of a whole minibatch of indices, before sampling gives up
+MAX_DRAWS = 1000  # attempts to fill a minibatch with valid transitions
 
 Screen = NDArray[np.uint8]  # (height, width)
 Index = NDArray[np.int64]  # (n,) slots
 
 
 class Minibatch(NamedTuple):
-    """Transitions (s_t, a_t, R_t, s_t+n); the two states share screens, each of which exists once.
+    """Transitions (s_t, a_t, R_t, s_t+n). The two states share screens, stored only once.
 
-    R_t = r_t + gamma r_t+1 + ... + gamma^(n-1) r_t+n-1, each reward clipped; no reward counts, and
-    the discount is 0, after the end of the episode.
+    R_t = r_t + gamma r_t+1 + ... + gamma^(n-1) r_t+n-1, each reward clipped. If the episode ends in
+    these n steps, later rewards do not count and the discount is 0.
     """
 
     screens: Any  # (batch, history + n, height, width) uint8: an array, or a tensor on the GPU
@@ -29,17 +29,17 @@ class Minibatch(NamedTuple):
     returns: NDArray[np.float32]  # (batch,) R_t
     discounts: NDArray[np.float64]  # (batch,) gamma^n, the weight of s_t+n; 0 if it is terminal
     indices: Index  # (batch,) slots t
-    weights: NDArray[np.float32]  # (batch,) importance of each transition in the gradient
+    weights: NDArray[np.float32]  # (batch,) factors of each transition's gradient
     history: int  # screens in a state
 
     @property
     def states(self) -> NDArray[np.uint8]:
-        """The states acted in, (batch, history, height, width) uint8."""
+        """s_t, (batch, history, height, width) uint8."""
         return _array(self.screens[:, : self.history])
 
     @property
     def next_states(self) -> NDArray[np.uint8]:
-        """The states n steps later, (batch, history, height, width) uint8."""
+        """s_t+n, (batch, history, height, width) uint8."""
         return _array(self.screens[:, -self.history :])
 
 
@@ -48,20 +48,20 @@ def _array(screens: Any) -> NDArray[np.uint8]:
 
 
 class ScreenStore(Protocol):
-    """Where screens are kept, by slot; the slots of a game are written one after the other."""
+    """Keeps screens by slot. The slots of a game are written in order."""
 
     def write(self, slot: int, screen: Screen) -> None:
-        """Keep `screen` in `slot`."""
+        """Keep `screen` in `slot`, in place of an older one."""
 
     def windows(self, ends: Index, out: NDArray[np.uint8]) -> Any:
-        """The screens up to each of the slots `ends`, (batch, n, height, width) as `out` is.
+        """The n screens up to each of the slots `ends`, (batch, n, height, width) like `out`.
 
-        They are `out`, or a tensor on the GPU.
+        Returns `out` filled with them, or a tensor on the GPU.
         """
 
 
 class Sampler(Protocol):
-    """Which transitions make a minibatch."""
+    """Decides which transitions are drawn for a minibatch."""
 
     def draw(self, memory: ReplayMemory) -> tuple[Index, NDArray[np.float32]]:
         """The slots (batch,) of valid transitions and their importance weights (batch,)."""
@@ -70,10 +70,10 @@ class Sampler(Protocol):
         """A step has been written into `slot`."""
 
     def update(self, index: Index, errors: NDArray[np.float32]) -> None:
-        """The sizes (n,) of the TD errors of transitions that were drawn."""
+        """Learn the absolute TD errors (n,) of transitions that were drawn."""
 
     def get_state(self) -> dict[str, Any]:
-        """Everything that later draws depend on: plain values and arrays by name."""
+        """Everything that later draws depend on, as plain values and arrays by name."""
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from a saved state."""
@@ -117,18 +117,18 @@ class Uniform:
 class ReplayMemory:
     """A ring of slots for each game; slot t holds a_t, r_t, terminal_t and the screen *after* a_t.
 
-    Slots are counted through all games: slot t of game g has the number g * slots + t.
+    Slots are numbered across all games: slot t of game g is number g * slots + t.
 
     A transition t of n steps needs the window of screens t - history .. t + n - 1. It is valid if
-    the write position does not cut the window, no episode begins in the window of s_t, and none
-    begins in the n steps except after a terminal one.
+    the write position is not inside the window, no episode begins inside the state s_t, and none
+    begins within the n steps unless a terminal step came before.
 
-    With `zero_history` (DeepMind's Lua code) the first screen of an episode has a slot of its own,
-    which is no transition, and screens of a state before it are black instead.
+    With `zero_history` (DeepMind's Lua code) the first screen of an episode has a slot of its own
+    that is not a transition, and the screens of a state before it are black.
     """
 
     def __init__(self, settings: ReplaySettings, *, screens: ScreenStore, sampler: Sampler) -> None:
-        """An empty memory that keeps its screens in `screens`."""
+        """An empty memory that keeps its screens in `screens` and draws with `sampler`."""
         self.settings = settings
         self.screens = screens
         self.sampler = sampler
@@ -140,10 +140,10 @@ class ReplayMemory:
         self.actions = np.zeros(shape, np.uint8)
         self.rewards = np.zeros(shape, np.float32)
         self.terminals = np.zeros(shape, np.bool_)
-        self.begins = np.zeros(shape, np.bool_)  # the screen does not follow the one before
-        self.added = np.zeros(settings.num_envs, np.int64)  # steps so far, forgotten ones included
-        self.beginning = np.ones(settings.num_envs, np.bool_)  # whether the next slot begins one
-        # The minibatch's one block of screens, used again by every sample.
+        self.begins = np.zeros(shape, np.bool_)  # the screen does not follow the previous one
+        self.added = np.zeros(settings.num_envs, np.int64)  # steps so far, overwritten ones too
+        self.beginning = np.ones(settings.num_envs, np.bool_)  # the next slot begins an episode
+        # The block of screens of a minibatch; every sample reuses it.
         size = (self.history + self.n, settings.screen_height, settings.screen_width)
         self.block = np.empty((self.batch_size, *size), np.uint8)
 
@@ -153,7 +153,7 @@ class ReplayMemory:
         return int(np.minimum(self.added, self.slots).sum())
 
     def begin_episode(self, game: int, screen: Screen | None = None) -> None:
-        """What `game` adds next does not follow from what it added last.
+        """The screen that `game` adds next does not follow its last one.
 
         With `zero_history`, `screen` is the first screen of the new episode.
         """
@@ -162,7 +162,7 @@ class ReplayMemory:
             self.add(game, 0, 0.0, screen, terminal=False)
 
     def add(self, game: int, action: int, reward: float, screen: Screen, terminal: bool) -> None:
-        """Remember a step: the action, its reward, the screen after it, whether it was the end."""
+        """Remember a step: action, reward, the screen after it, whether it ended the episode."""
         t = int(self.added[game]) % self.slots
         self.actions[game, t] = action
         self.rewards[game, t] = reward
@@ -184,7 +184,7 @@ class ReplayMemory:
         return Minibatch(screens, actions, returns, discounts, index, weights, self.history)
 
     def update(self, index: Index, errors: NDArray[np.float32]) -> None:
-        """Tell the sampler how wrong the network was about transitions of a minibatch."""
+        """Pass the absolute TD errors of drawn transitions to the sampler."""
         self.sampler.update(index, errors)
 
     def _returns(self, index: Index) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
@@ -198,19 +198,19 @@ class ReplayMemory:
         return returns.astype(np.float32), s.discount_rate**self.n * alive[:, -1]
 
     def candidates(self) -> tuple[Index, Index]:
-        """The first slot of each game that may be a transition, and how many there are from it."""
+        """For each game, the first slot that may be a transition, and how many follow from it."""
         filled = np.minimum(self.added, self.slots)
         counts = np.maximum(filled - self.history - (self.n - 1), 0)
         if not counts.any():
             raise UserError(
                 f"The replay memory holds {self.count} steps of {len(self.added)} games, but a "
-                f"transition needs {self.history + self.n} of one game: give more --random_steps "
+                f"transition needs {self.history + self.n} of one game: take more --random_steps "
                 "or fewer --num_envs."
             )
         return np.arange(len(counts)) * self.slots + self.history, counts
 
     def draw_valid(self, propose: Callable[[int], Index]) -> Index:
-        """`batch_size` valid slots of those that `propose`, given a number of slots, draws."""
+        """`batch_size` valid slots; `propose` draws as many candidates as it is asked for."""
         chosen = np.empty(0, np.int64)
         for _ in range(MAX_DRAWS):
             drawn = propose(self.batch_size)
@@ -218,8 +218,8 @@ class ReplayMemory:
             if len(chosen) >= self.batch_size:
                 return chosen[: self.batch_size]
         raise UserError(
-            f"No {self.history + self.n} screens in a row without the end of an episode: the "
-            "episodes are too short for this --history_length."
+            f"The replay memory has no {self.history + self.n} screens in a row from one episode: "
+            "take a smaller --history_length or --n_step."
         )
 
     def valid(self, index: Index) -> NDArray[np.bool_]:
@@ -238,7 +238,7 @@ class ReplayMemory:
         return ~(cut | broken)
 
     def _blacken(self, block: Any, index: Index) -> None:
-        """Make the screens of earlier episodes black in the minibatch's `block`."""
+        """Blacken the screens of earlier episodes in the minibatch's `block`."""
         window = self.begins.ravel()[index[:, None] + np.arange(1 - self.history, 1)]
         for screens, begins in zip(block, window, strict=True):
             if begins.any():

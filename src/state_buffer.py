@@ -1,4 +1,4 @@
-"""The last screens, for acting; apart from the replay memory, so that testing does not change it."""
+"""The last screens, for acting. The replay memory is separate: testing must not change it."""
 
 from __future__ import annotations
 

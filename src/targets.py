@@ -1,7 +1,8 @@
-"""What the outputs of an action should have been: pure functions of two networks and a minibatch.
+"""Targets: what the outputs of the actions taken should be.
 
-`reads_online` says whether a target depends on the weights that are being learned: then the
-overlapped loop finishes the weight update in flight before it computes the next targets.
+A target is a pure function of two networks and a minibatch. `reads_online` says whether it depends
+on the weights that are being learned. If so, the overlapped loop finishes the weight update in
+flight before it computes the next targets.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ class Batch(NamedTuple):
     returns: Tensor  # (batch,) R_t of replay_memory.py
     discounts: Tensor  # (batch,) gamma^n, or 0 after the end of an episode
     next_states: Tensor
-    weights: Tensor  # (batch,) importance of each transition in the gradient
+    weights: Tensor  # (batch,) factors of each transition's gradient
     taus: Tensor | None = None  # (batch, head.draws) random fractions from 0 to 1, for the states
-    next_taus: Tensor | None = None  # and for the next states
+    next_taus: Tensor | None = None  # the same for the next states
 
 
 class Target(NamedTuple):
@@ -43,8 +44,8 @@ def q_learning(online: Network, target: Network, batch: Batch) -> Tensor:
 def double_q_learning(online: Network, target: Network, batch: Batch) -> Tensor:
     """y = R_t + gamma^n Q_target(s_t+n, argmax_a Q(s_t+n, a))   (van Hasselt et al. 2016, eq. 4).
 
-    The network chooses the action and the target network values it, so that an action is not
-    chosen for the very errors that overvalue it.
+    The network chooses the action and the target network evaluates it, so that the errors that
+    make an action look best do not also raise its value.
     """
     best = online.q_values(batch.next_states).argmax(dim=1)
     outputs = target(batch.next_states, taus=batch.next_taus)

@@ -346,7 +346,7 @@ def test_too_few_steps_and_too_short_episodes_are_refused(
     for game in range(games):
         for n in range(20):
             memory.add(game, 0, 0.0, screen(n), n % 2 == 0)
-    with pytest.raises(UserError, match="too short"):
+    with pytest.raises(UserError, match="screens in a row from one episode"):
         memory.sample()
 
 
