@@ -18,7 +18,7 @@ from sweeps.drive import Failures, drive
 from sweeps.estimate import print_estimate
 from sweeps.node import Job, is_locked
 from sweeps.outcome import draw_results, write_results
-from sweeps.plan import Sweep, begin, is_finished, read
+from sweeps.plan import Sweep, begin, is_finished, read, results_path
 from sweeps.pool import open_pool
 from sweeps.watch import Display, Watch, table
 
@@ -99,8 +99,7 @@ def _job(command: Command, name: str) -> Job:
 def _sum_up(command: Command, failures: Failures) -> int:
     found = write_results(command.sweep, command.last_tests)
     picture = draw_results(command.sweep, found, command.last_tests)
-    results = ROOT / "results" / f"{command.sweep.name}.csv"
-    _say(f"Wrote {results}{f' and {picture}' if picture else ''}")
+    _say(f"Wrote {results_path(command.sweep.name)}{f' and {picture}' if picture else ''}")
     for name, why in failures.items():
         _say(f"{name} failed: {why}")
     count = len(command.sweep.runs)
@@ -113,7 +112,7 @@ def detach(command: Command, arguments: Sequence[str]) -> int:
     name = command.sweep.name
     _refuse_second(name)
     begin(command.sweep)
-    log = ROOT / "results" / f"{name}.log"
+    log = results_path(name).with_suffix(".log")
     words = [word for word in arguments if word != "--detach"]
     with log.open("ab") as file:
         process = subprocess.Popen(

@@ -8,11 +8,10 @@ import logging
 from pathlib import Path
 
 from atomic import write_atomically
-from config import ROOT
 from errors import UserError
 from plots.comparison import scores_of
 from plots.csv_files import Results, read_results
-from sweeps.plan import Run, Sweep, is_finished
+from sweeps.plan import Run, Sweep, is_finished, results_path
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ def write_results(sweep: Sweep, last_tests: int) -> list[Results]:
         writer.writerow(row)
         if row["last"] != "":
             found.append(results)
-    path = ROOT / "results" / f"{sweep.name}.csv"
+    path = results_path(sweep.name)
     try:
         write_atomically(path, text.getvalue().encode())
     except OSError as error:
@@ -82,7 +81,7 @@ def draw_results(sweep: Sweep, found: list[Results], last_tests: int) -> Path | 
 
     if not found:
         return None
-    path = ROOT / "results" / f"{sweep.name}.png"
+    path = results_path(sweep.name).with_suffix(".png")
     try:
         figure = draw_comparison(found, last_tests=last_tests, width=16, height=9)
         save_figure(figure, path, dpi=80)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from atomic import read_whole, write_atomically
-from config import ROOT
 from errors import UserError, shown
 from runs.checkpoint_files import numbers
 from runs.paths import earlier_snapshots, run_paths
@@ -86,9 +85,14 @@ class Sweep:
         ]
 
 
+def results_path(name: str) -> Path:
+    """Where the results of a sweep are summed up."""
+    return run_paths(name)["csv_file"]
+
+
 def description_path(name: str) -> Path:
     """Where a sweep is described."""
-    return ROOT / "results" / f"{name}.json"
+    return results_path(name).with_suffix(".json")
 
 
 def begin(sweep: Sweep) -> None:
@@ -107,7 +111,7 @@ def begin(sweep: Sweep) -> None:
                 f"{found} is of an earlier run, not of this sweep: give the sweep another --name, "
                 "or move that file away."
             )
-    results = ROOT / "results" / f"{sweep.name}.csv"
+    results = results_path(sweep.name)
     if not earlier and results.exists():
         raise UserError(f"{results} is there already: give the sweep another --name.")
     about = {

@@ -181,14 +181,18 @@ def _check_nodes(ray: ModuleType, alive: Sequence[dict[str, Any]]) -> None:
             there = NodeAffinitySchedulingStrategy(each["NodeID"], soft=False)
             remote = ray.remote(look_around).options(num_cpus=0, scheduling_strategy=there)
             found.append(remote.remote(str(probe), command, str(Path.cwd())))
-        seen = ray.get(found, timeout=CHECK_SECONDS)
+        ready, late = ray.wait(found, num_returns=len(found), timeout=CHECK_SECONDS)
+        seen = []
+        for reference in ready:
+            with contextlib.suppress(ray.exceptions.RayError):  # a node that has just died
+                seen.append(ray.get(reference))
+        if late or not seen:
+            raise UserError(
+                f"{len(late) or 'All'} of the cluster's {len(alive)} nodes do nothing: look at "
+                "them with ray status."
+            )
     except OSError as error:
         raise UserError(f"Cannot write {probe}: {error.strerror}.") from None
-    except ray.exceptions.RayError as error:
-        raise UserError(
-            f"A node of the cluster does not do what it is asked to ({type(error).__name__}): look "
-            "at it with ray status."
-        ) from None
     finally:
         probe.unlink(missing_ok=True)
     ours = versions()

@@ -1,0 +1,157 @@
+"""How far runs are, read off their files as the runs write them."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sweep
+from runs import progress
+from sweeps.command import read_command
+from sweeps.node import MARK
+from sweeps.plan import Run, Sweep, begin
+from sweeps.watch import PROGRESS, Display, Watch, summary, table
+
+FLAGS = "--epochs 3 --random_steps 100 --train_steps 200 --test_steps 50 --name x"
+
+
+@pytest.fixture
+def two(home: Path) -> Sweep:
+    found = read_command(["pong", "--seeds", "2", *FLAGS.split()]).sweep
+    (home / "results").mkdir()
+    (home / "snapshots").mkdir()
+    return found
+
+
+def row(run: Run, epoch: int, phase: str, score: float = 0.0, pace: float = 10.0) -> None:
+    if not run.csv_file.exists():
+        run.csv_file.write_text("epoch,phase,average_reward,steps_per_second\n")
+    with run.csv_file.open("a") as file:
+        file.write(f"{epoch},{phase},{score},{pace}\n")
+
+
+def say(run: Run, *lines: str | dict[str, Any]) -> None:
+    with run.log.open("a") as file:
+        for line in lines:
+            file.write(f"{line if isinstance(line, str) else MARK + json.dumps(line)}\n")
+
+
+BEGUN = {"words": ["train"], "node": "n1", "process": 1, "begun": 1.0}
+
+
+def test_the_states_of_runs(two: Sweep, home: Path) -> None:
+    first = two.runs[0]
+    row(first, 0, "random")
+    row(first, 1, "train", pace=20)
+    row(first, 1, "test", 7.5, pace=50)
+    say(first, BEGUN, "  train 2: step 120 of 200, 40 steps/s, score 3.00 (1 games)")
+    one, other = Watch(two).states()
+    assert (one.status, one.node, one.epoch, one.phase) == ("running", "n1", 2, "train")
+    assert (one.tests, one.score, one.pace) == (1, 7.5, 40)
+    assert one.steps_left == 80 + 50 + 200 + 50
+    assert one.seconds_left == 80 / 40 + 50 / 50 + 200 / 40 + 50 / 50
+    assert (other.status, other.epoch, other.score) == ("waiting", 0, None)
+    assert other.seconds_left is None
+
+
+def test_what_ended_is_waiting_failed_or_done(two: Sweep, home: Path) -> None:
+    first, second = two.runs
+    watch = Watch(two)
+    say(first, BEGUN, {"ended": 2.0, "code": -9})
+    assert [state.status for state in watch.states()] == ["waiting"] * 2
+    assert [state.status for state in watch.states([second.name])] == ["waiting", "failed"]
+    for phase, epoch, _ in first.phases:
+        row(first, epoch, phase)
+    (home / "snapshots" / f"{first.name}_3.pkl").touch()
+    assert [state.status for state in watch.states()] == ["done", "waiting"]
+
+
+def test_without_a_driver_nothing_is_running(two: Sweep) -> None:
+    say(two.runs[0], BEGUN)
+    assert Watch(two).states()[0].status == "running"
+    assert Watch(two, at_work=False).states()[0].status == "waiting"
+
+
+def test_half_written_files_are_no_trouble(two: Sweep) -> None:
+    first, second = two.runs
+    first.csv_file.write_text("epoch,pha")
+    first.log.write_text(f"{MARK}{{\n{MARK}[1]\n  train")
+    second.csv_file.write_text("epoch,phase,average_reward\n0,random,1\n1,trai")
+    second.log.write_bytes(b"\xff\x00\n")
+    assert [state.epoch for state in Watch(two).states()] == [0, 1]
+
+
+def test_the_lines_of_a_run_in_a_log_are_understood() -> None:
+    form = "  %s: step %d%s, %.0f steps/s"
+    assert f'"{form}' in Path(progress.__file__).read_text()
+    for label, expected in {"train 12": ("train", "12"), "random": ("random", None)}.items():
+        match = PROGRESS.match(form.__mod__((label, 30, " of 50", 41.6)))
+        assert match
+        assert match.groups() == (*expected, "30", "42")
+
+
+def test_the_summary_counts_and_estimates(two: Sweep) -> None:
+    waiting = Watch(two).states()
+    assert summary(waiting, 2) == "2 runs: 2 waiting."
+    running = replace(waiting[0], status="running", seconds_left=7200.0, steps_left=100)
+    later = replace(waiting[1], steps_left=300)
+    # The second one takes three times as long: 6 h after the first one, or beside it.
+    assert summary([running, later], 1).endswith("1 running, 1 waiting. About 8 h 0 min left.")
+    assert summary([running, later], 2).endswith("About 6 h 0 min left.")
+
+
+def test_the_table_is_cut_to_what_matters(two: Sweep) -> None:
+    states = Watch(two).states()
+    lines = table([states[0], replace(states[1], status="running", node="n7")], 1, most=1)
+    assert len(lines) == 4
+    assert "n7" in lines[1]
+    assert lines[2] == "... and 1 more"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_is_drawn_over(two: Sweep) -> None:
+    terminal = Terminal()
+    display = Display(Watch(two), 1, terminal)
+    display.look()
+    display.look()
+    assert terminal.getvalue().count("\033[4F\033[J") == 1  # header, two runs, summary
+
+
+def test_a_log_has_a_line_for_each_thing_that_happens(two: Sweep) -> None:
+    log = io.StringIO()
+    display = Display(Watch(two), 1, log)
+    display.look()
+    before = log.getvalue()
+    display.look()
+    assert log.getvalue() == before
+    say(two.runs[0], BEGUN)
+    display.look()
+    row(two.runs[0], 1, "test", 4.0)
+    display.look()
+    lines = log.getvalue()[len(before) :].splitlines()
+    assert [line.split(" ", 2)[2] for line in lines] == [
+        "pong_x_seed1: running on n1",
+        "pong_x_seed1: test 1, 4.00",
+    ]
+    assert "\033" not in log.getvalue()
+
+
+def test_status_shows_the_table_of_a_sweep(two: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
+    begin(two)
+    row(two.runs[1], 1, "test", 4.0)
+    assert sweep.main(["status", "x"]) == 0
+    out = capsys.readouterr().out
+    assert "pong_x_seed2" in out
+    assert "4.00" in out
+    assert "No process is at work on it" in out
+    logging.getLogger().setLevel(logging.WARNING)
