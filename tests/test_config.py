@@ -21,7 +21,8 @@ from config import (
     trained_with,
 )
 from errors import UserError
-from runs.flags import Parser
+from runs.catalog import VERBS
+from runs.flags import Parser, help_parser
 
 # Names and defaults of the ancestor's flags.
 ANCESTOR = dict(
@@ -99,7 +100,7 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
 
 
 def parse(line: str) -> tuple[list[str], dict[str, Any]]:
-    return Parser("./train.sh", "", {}).parse(line.split())
+    return Parser(VERBS["train"]).parse(line.split(" "))
 
 
 def test_defaults_are_the_ancestors() -> None:
@@ -204,14 +205,29 @@ def test_flags_may_stand_anywhere_and_with_an_equals_sign() -> None:
         ("--epochs three", "--epochs takes a whole number, not 'three'"),
         ("--epochs 1.5", "--epochs takes a whole number, not '1.5'"),
         ("--epochs 1.5e0", "--epochs takes a whole number"),
-        ("--epochs 1e999", "--epochs takes a whole number"),
+        ("--epochs 1e999", "--epochs must be at most 1e+06, not a number of 3319 bits"),
+        ("--epochs 1_000", "--epochs takes a whole number, not '1_000'"),
+        ("--epochs ٣", "--epochs takes a whole number, not '٣'"),
+        ("--learning_rate ²", "--learning_rate takes a number"),
+        ("--batch_size 1e9", "--batch_size must be at most 16384"),
+        ("--threads 2147483648", "--threads must be at most 1024"),
+        ("--max_episode_frames 2147483648", "--max_episode_frames must be at most 1e+09"),
+        ("--clip_error 1e99", "--clip_error must be at most 1e+09"),
+        ("--random_starts 9223372036854775808", "--random_starts must be at most 10000"),
+        ("--play_games 1e99", "--play_games must be at most 1e+06"),
+        ("--csv_file a\x00b", "--csv_file has characters that cannot be shown: 'a\\x00b'"),
+        (f"--csv_file {'a' * 60_000}", "--csv_file takes at most 4000 characters, not 60000"),
+        (f"--csv_file {'a' * 300}", "--csv_file has a name of more than 200 bytes"),
+        ("--csv_file /", "--csv_file takes a path that ends in a name, not '/'"),
+        ("--checkpoint_path ..", "--checkpoint_path takes a path that ends in a name"),
         ("--epochs -1", "--epochs must be at least 0, not -1"),
         ("--learning_rate much", "--learning_rate takes a number, not 'much'"),
-        ("--learning_rate nan", "--learning_rate must be a finite number"),
-        ("--learning_rate inf", "--learning_rate must be a finite number"),
+        ("--learning_rate nan", "--learning_rate takes a number, not 'nan'"),
+        ("--learning_rate inf", "--learning_rate takes a number, not 'inf'"),
+        ("--learning_rate 1e999", "--learning_rate must be a finite number"),
         ("--learning_rate -1", "--learning_rate must be at least 0"),
         ("--batch_norm maybe", "--batch_norm takes true or false, not 'maybe'"),
-        ("--optimizer sgd", "--optimizer is one of rmsprop, adam, adadelta, centered_rmsprop, not"),
+        ("--optimizer sgd", "--optimizer is one of rmsprop, adam, adam_corrected, adadelta, centered"),
         ("--datatype float8", "--datatype is one of float16"),
         ("--log_level LOUD", "--log_level is one of"),
         ("--discount_rate 1.01", "--discount_rate must be at most 1"),
@@ -300,11 +316,12 @@ def test_an_unknown_preset_names_those_there_are(name: str) -> None:
         read_preset(name)
 
 
-def test_help_tells_every_flag_with_its_default() -> None:
-    text = " ".join(Parser("./test.sh", "", {"epochs": 1}).format_help().split())
+def test_help_explains_every_flag_with_its_default() -> None:
+    parser = help_parser(VERBS["test"], everything=True)
+    text = " ".join(parser.format_help().split())
     for name in FIELDS.keys() - {"game"}:
         assert f"--{name} " in text
-    assert "epoch to end with [1]" in text
+    assert "epoch with which the run ends [1]" in text
     assert "discount" in text
     assert "[0.99]" in text
 

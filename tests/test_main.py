@@ -13,14 +13,15 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import atomic
 import deepqnetwork
-import stats
+import runs.files
 from agent import Agent
 from deepqnetwork import DeepQNetwork
 from main import main
@@ -103,7 +104,8 @@ def test_train_writes_rows_snapshots_and_what_the_run_was(
     assert (about["command"], about["seed"]) == ("train", 0)
     assert about["rom_md5"] == "f34f08e5eb96e500e851a80be3277a56"
     assert (about["flags"]["epochs"], about["flags"]["game"]) == (2, "roms/breakout.rom")
-    assert {"python", "torch", "numpy", "ale-py", "commit"} <= about["versions"].keys()
+    assert {"python", "torch", "numpy", "ale-py"} <= about["versions"].keys()
+    assert isinstance(about["commit"], str)
     info = read_snapshot(home / "snapshots/breakout_mine_2.pkl").info
     assert (info["game"], info["total_train_steps"], info["weight_updates"]) == ("breakout", 80, 20)
     assert info["actions"] == ["NOOP", "FIRE", "RIGHT", "LEFT"]
@@ -143,7 +145,7 @@ def test_an_earlier_run_is_never_overwritten_silently(
         capsys,
         f"train pong {TINY}",
         "results/pong.csv",
-        "go on with ./resume.sh",
+        "resume it with ./resume.sh",
         "give this run a label (./train.sh pong LABEL)",
         "--overwrite",
     )
@@ -168,7 +170,7 @@ def test_test_writes_what_it_is_asked_for_and_nothing_else(
     run("test snapshots/pong_1.pkl --test_steps 30 --backend cpu")
     assert files(home) == before
     assert "Loaded snapshots/pong_1.pkl, epoch 1" in log.text
-    assert "0 games, average score" in log.text
+    assert "no game ended, score so far" in log.text
     run("test snapshots/pong_1.pkl --test_steps 30 --backend cpu --csv_file mine/test.csv")
     assert files(home) - before == {"mine/test.csv", "mine/test.json"}
     (row,) = rows(home / "mine/test.csv")
@@ -214,7 +216,7 @@ def test_or_from_a_snapshot_with_a_new_replay_memory(
     monkeypatch.setattr(Agent, "play_random", refill)
     run("resume snapshots/pong_1.pkl --epochs 2 --train_steps 20 --exploration_decay_steps 80")
     assert rates == [pytest.approx(0.55)]  # where half of the decay is done
-    assert "Refilling the replay memory: 40 steps of the loaded policy" in log.text
+    assert "Filling the replay memory with 40 steps of the loaded policy" in log.text
     found = rows(home / "results/pong.csv")
     assert [row["epoch"] for row in found] == ["0", "1", "1", "2", "2"]
     totals = ("total_train_steps", "weight_updates", "replay_memory_count")
@@ -239,24 +241,70 @@ def test_profiles_show_the_costs_apart(
     assert not files(home)
 
 
-def test_training_goes_on_over_a_full_disk(
+def full_disk(monkeypatch: pytest.MonkeyPatch, is_full: Callable[[Path], bool]) -> None:
+    """No file can be written for which `is_full` says so."""
+    write_new = atomic.write_new
+
+    def fail(path: Path, content: Iterable[bytes | memoryview]) -> None:
+        if is_full(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_new(path, content)
+
+    monkeypatch.setattr(atomic, "write_new", fail)
+
+
+def test_training_continues_over_a_full_disk_and_says_what_is_not_saved(
     home: Path, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = snapshot.write_atomically
-
-    def full(path: Path, data: bytes) -> None:
-        if path.name == "pong_1.pkl" or (path.suffix == ".csv" and b"2,test" in data):
-            raise OSError(errno.ENOSPC, "No space left on device")
-        whole(path, data)
-
-    monkeypatch.setattr(snapshot, "write_atomically", full)
-    monkeypatch.setattr(stats, "write_atomically", full)
-    train("pong", "--epochs 2")
+    full_disk(monkeypatch, lambda path: "pong_1.pkl" in path.name)
+    train("pong", "--epochs 2 --random_seed 1", expect=3)
     assert "Cannot write" in log.text
-    assert "going on without it" in log.text
-    assert (home / "snapshots").is_dir()
+    assert "it is tried again later" in log.text
+    assert f"Not saved: {home / 'snapshots/pong_1.pkl'}." in log.text
     assert files(home / "snapshots") == {"pong_2.pkl"}
-    assert [row["epoch"] for row in rows(home / "results/pong.csv")] == ["0", "1", "1", "2"]
+    assert len(rows(home / "results/pong.csv")) == 5
+
+
+def test_what_found_no_room_is_written_as_soon_as_there_is(
+    home: Path, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train("pong whole", "--epochs 2 --random_seed 1")
+    fails = {"pong_parts_1.pkl": 1, "pong_parts_2.pkl": 1, "pong_parts.json": 1}
+
+    def is_full(path: Path) -> bool:
+        name = next((name for name in fails if name in path.name), None)
+        if name and fails[name]:
+            fails[name] -= 1
+            return True
+        # Rows of the end, which no later row brings along.
+        return path.name.startswith(".pong_parts.csv") and any(fails.values())
+
+    full_disk(monkeypatch, is_full)
+    train("pong parts", "--epochs 2 --random_seed 1")
+    assert not any(fails.values())
+    assert untimed(home / "results/pong_parts.csv") == untimed(home / "results/pong_whole.csv")
+    for epoch in (1, 2):
+        one, other = (f"snapshots/pong_{label}_{epoch}.pkl" for label in ("whole", "parts"))
+        assert weights(home / one) == weights(home / other)
+    assert (home / "results/pong_parts.json").exists()
+    assert "after all" in log.text
+
+
+def test_a_snapshots_bytes_do_not_depend_on_git(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs.files, "commit", lambda: "abc")
+    train("pong")
+    kept = (home / "snapshots/pong_1.pkl").read_bytes()
+    monkeypatch.setattr(runs.files, "commit", lambda: "abc+")
+    for folder in ("snapshots", "results", "checkpoints"):
+        shutil.rmtree(home / folder)
+    train("pong")
+    assert (home / "snapshots/pong_1.pkl").read_bytes() == kept
+    assert json.loads((home / "results/pong.json").read_text())["commit"] == "abc+"
+    monkeypatch.setattr(runs.files, "commit", lambda: "def")
+    run("resume pong --epochs 2")
+    assert json.loads((home / "results/pong.json").read_text())["commit"] == "abc+"
 
 
 @pytest.mark.parametrize(
@@ -267,13 +315,14 @@ def test_training_goes_on_over_a_full_disk(
         ("pong --epoch 3", "Did you mean --epochs"),
         ("pong --replay_size 4", "does not fit into --replay_size 4"),
         ("pong --screen_width 35", "too small"),
-        ("pong --replay_size 1e12", "are free: --replay_size"),
-        ("pong --replay_storage array --replay_size 1e10", "are free: --replay_s"),
-        ("pong --csv_file file/run.csv", "Cannot write into file"),
+        ("pong --replay_size 1e12", "--replay_size must be at most 1e+08"),
+        ("pong --replay_storage array --replay_size 1e8", "are free: --replay_s"),
+        ("pong --batch_size 16384 --screen_width 256 --screen_height 256", "are free: take a"),
+        ("pong --csv_file file/run.csv", "Cannot write file/run.csv: Not a directory"),
         ("pong --save_weights_prefix file/pong", "Cannot write into file"),
         ("pong --stochastic_round true", "--stochastic_round is a feature of Neon"),
         ("pong --backend gpu --device_id 99", "There is no GPU 99"),
-        ("pong --preset nosuch", "There is no preset nosuch"),
+        ("pong --preset nosuch", "There is no preset 'nosuch'"),
         ("pong --load_weights none.pkl", "There is no snapshot none.pkl"),
     ],
 )
@@ -333,7 +382,7 @@ def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit:
         main(["test", "--help"])
     assert exit.value.code == 0
-    assert "./test.sh SNAPSHOT [flags]" in capsys.readouterr().out
+    assert "./test.sh SNAPSHOT|GAME [flags]" in capsys.readouterr().out
 
 
 @pytest.fixture
@@ -368,7 +417,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(clone: Path) -> None:
     told += process.communicate(timeout=60)[1]
     assert process.returncode == 130
     assert "Stopping after this step; Ctrl-C again stops at once." in told
-    assert "./resume.sh pong goes on from epoch 1, train, step " in told
+    assert "./resume.sh pong resumes from epoch 1, train, step " in told
     assert "Traceback" not in told
     assert [row["phase"] for row in rows(clone / "results/pong.csv")] == ["random"]
     assert not [name for name in files(clone) if name.endswith(".tmp")]
@@ -387,7 +436,7 @@ def test_ctrl_c_without_checkpoints_saves_the_row_and_a_snapshot(
     train("pong", "--checkpoint_minutes 0 --epochs 3", expect=130)
     assert [row["steps"] for row in rows(home / "results/pong.csv")] == ["40", "17"]
     path = home / "snapshots/pong_1.pkl"
-    assert f"./resume.sh {path} goes on from that snapshot" in log.text
+    assert f"./resume.sh {path} resumes from that snapshot" in log.text
     assert read_snapshot(path).info["total_train_steps"] == 17
 
 
@@ -413,9 +462,99 @@ def test_a_disk_with_room_for_the_csv_alone(clone: Path) -> None:
 
     process = start(clone, f"train pong {TINY}", preexec_fn=limited)
     told = process.communicate(timeout=60)[1]
-    assert process.returncode == 0
+    assert process.returncode == 3
+    assert "Not saved: " in told
     assert "Cannot write" in told
     assert "Traceback" not in told
     assert len(rows(clone / "results/pong.csv")) == 3
     assert not files(clone / "snapshots")
     assert not [name for name in files(clone) if name.endswith(".tmp")]
+
+
+def test_a_refused_run_leaves_nothing_behind(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "results").mkdir()
+    (home / "results/pong.csv").write_text("mine")
+    before = {path.relative_to(home) for path in home.rglob("*")}
+    for line in (
+        "train pong",
+        "train pong other --screen_width 20",
+        "train pong third --padding 9",
+    ):
+        refused(capsys, f"{line} --replay_size 1000 --backend cpu")
+        found = {path.relative_to(home) for path in home.rglob("*")}
+        assert not [path for path in found - before if path.parts[0] == "checkpoints"], line
+        assert not [path for path in found if path.is_file() and path not in before], line
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_again(
+    home: Path, capsys: pytest.CaptureFixture[str], log: pytest.LogCaptureFixture
+) -> None:
+    train("pong whole")
+    train("pong", "--random_seed 1")
+    shutil.rmtree(home / "checkpoints/pong")
+    (home / "snapshots/pong_1.pkl").unlink()
+    path = home / "results/pong.csv"
+    every = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(every[:4]))  # with a row of training something would be lost
+    refused(capsys, f"train pong {TINY}", "An earlier run has written")
+    path.write_text("".join(every[:2]))
+    train("pong", "--random_seed 1")
+    assert "was stopped before its first checkpoint: it begins again" in log.text
+    assert untimed(path) == untimed(home / "results/pong_whole.csv")
+
+
+def test_a_network_whose_snapshots_could_not_be_read_again_is_refused_before_training(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "train pong --screen_width 256 --screen_height 250 --replay_size 1000 --backend cpu"
+    refused(capsys, line, "Snapshots of this network would have", "can be read again")
+    assert not files(home)
+
+
+def test_nothing_is_written_through_links(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = home / "notes.txt"
+    folder = home / "elsewhere"
+    folder.mkdir()
+    for link, to in (
+        ("results/pong.csv", target),
+        ("results/pong.json", target),
+        ("checkpoints/pong.lock", target),
+        ("checkpoints/pong", folder),
+        ("snapshots/deep", folder),
+    ):
+        target.write_text("mine")
+        path = home / link
+        path.parent.mkdir(exist_ok=True)
+        path.symlink_to(to)
+        words = " --save_weights_prefix snapshots/deep/pong" if "deep" in link else ""
+        run(f"train pong {TINY} --overwrite{words}", expect=2)
+        said = capsys.readouterr().err
+        assert "symbolic link" in said or "Cannot lock" in said, link
+        assert target.read_text() == "mine"
+        assert not list(folder.iterdir())
+        path.unlink()
+
+
+def test_a_link_in_place_of_a_checkpoints_file_is_replaced_and_not_followed(home: Path) -> None:
+    target = home / "notes.txt"
+    target.write_text("mine")
+    folder = home / "checkpoints/pong"
+    folder.mkdir(parents=True)
+    for name in ("000001.npz", "000001.screens", f".000001.json.{os.getpid()}.tmp"):
+        (folder / name).symlink_to(target)
+    train("pong")
+    assert target.read_text() == "mine"
+    assert not [path for path in folder.iterdir() if path.is_symlink()]
+    run("resume pong --epochs 2")
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "pipe"])
+def test_a_device_or_a_pipe_is_not_replaced(
+    home: Path, capsys: pytest.CaptureFixture[str], path: str
+) -> None:
+    os.mkfifo(home / "pipe")
+    refused(capsys, f"train pong {TINY} --csv_file {path}", "is no regular file")
+    assert Path("/dev/null").is_char_device()
+    assert (home / "pipe").is_fifo()

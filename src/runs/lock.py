@@ -25,6 +25,7 @@ def locked(folder: Path | None) -> Iterator[None]:
         yield
         return
     path = folder.with_name(f"{folder.name}.lock")
+    is_first = not path.parent.exists()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = _take(path, folder)
@@ -37,6 +38,9 @@ def locked(folder: Path | None) -> Iterator[None]:
             folder.rmdir()  # only if it is empty
         if not folder.exists():
             path.unlink(missing_ok=True)
+        if is_first:
+            with contextlib.suppress(OSError):
+                path.parent.rmdir()
         os.close(lock)
 
 

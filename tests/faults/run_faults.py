@@ -29,8 +29,9 @@ if __name__ == "__main__":
 from runs.checkpoint_files import newest, numbers  # noqa: E402
 from tests.faults.sandbox import GAME, Sandbox  # noqa: E402
 
-STOPPED = 130
 REFUSED = 2
+NOT_SAVED = 3
+STOPPED = 130
 
 
 @dataclass
@@ -150,7 +151,7 @@ class Faults:
                 continue
             outcome.wrong += sandbox.clean_end(code, sandbox.said(), (STOPPED,))
             said = sandbox.said()
-            if f"./resume.sh {GAME} goes on from" not in said and "stopped." not in said:
+            if f"./resume.sh {GAME} resumes from" not in said and "stopped." not in said:
                 outcome.wrong.append(f"{number.name}: it does not say how to go on")
             outcome.wrong += sandbox.check_saved(self.reference)
         self.finish(outcome)
@@ -187,7 +188,7 @@ class Faults:
             known = sandbox.newest()
             code, said = sandbox.run(*sandbox.go_on(), preexec_fn=limit_files(limit))
             outcome.tried += said.count("Cannot write")
-            outcome.wrong += sandbox.clean_end(code, said, (0,))
+            outcome.wrong += sandbox.clean_end(code, said, (NOT_SAVED,))
             outcome.wrong += sandbox.check_saved(self.reference)
             if "Cannot write a checkpoint" not in said:
                 outcome.wrong.append(f"{limit} bytes: it does not say that it cannot write")
@@ -237,7 +238,7 @@ class Faults:
                 path.symlink_to(disk / path.name)
             code, said = sandbox.run(*sandbox.begin())
             outcome.tried += said.count("Cannot write")
-            outcome.wrong += sandbox.clean_end(code, said, (0,))
+            outcome.wrong += sandbox.clean_end(code, said, (0, NOT_SAVED))
             outcome.wrong += sandbox.check_saved(self.reference)
             if not outcome.tried:
                 outcome.wrong.append("the disk never was full")

@@ -33,7 +33,7 @@ def check_preset(path: Path) -> None:
 def check_csv(path: Path) -> None:
     stats = Statistics(SimpleNamespace(games=[0]), None, None, path)  # type: ignore[arg-type]
     try:
-        stats.go_on(3)
+        stats.continue_after(3)
         stats.write()
     except UserError as error:
         assert one_sentence(error), error  # noqa: PT017
