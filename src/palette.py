@@ -1,4 +1,4 @@
-"""How two frames of the Atari 2600 become one gray screen, as tables over pairs of palette indices.
+"""Turns two frames of the Atari 2600 into one gray screen, by tables over pairs of palette indices.
 
 An emulated frame is (210, 160) uint8 palette indices: 128 colors at even indices, the same
 colors in gray at the odd ones. Color averaging, the pixel-wise maximum and the gray conversion
@@ -57,7 +57,7 @@ def colors(*, pal: bool) -> NDArray[np.uint8]:
 
 
 def table(settings: EnvironmentSettings, *, pal: bool) -> NDArray[Any]:
-    """The table of a game as the settings want it: (256 new, 256 old)."""
+    """The table that the settings ask for: (256 new, 256 old)."""
     if settings.frame_maximum:
         return maximum_table(pal=pal)
     return average_table(pal=pal) if settings.color_averaging else plain_table(pal=pal)
@@ -73,8 +73,8 @@ def plain_table(*, pal: bool = False) -> NDArray[np.uint8]:
 def average_table(*, pal: bool = False) -> NDArray[np.uint8]:
     """ALE's color averaging, then gray: (256 new, 256 old) uint8.
 
-    Each channel is the brighter value weighted with 77 %; the result is taken back to the nearest
-    palette color (L1 distance, its channels cut to multiples of 4, the lowest index wins a tie).
+    Each channel is 77 % of the brighter and 23 % of the darker value. The result, its channels cut
+    to multiples of 4, is replaced by the nearest palette color (L1 distance, lowest index first).
     """
     palette = colors(pal=pal).astype(np.int32)  # (128, 3)
     new, old = palette[:, None], palette[None]
@@ -87,7 +87,7 @@ def average_table(*, pal: bool = False) -> NDArray[np.uint8]:
 
 @cache
 def maximum_table(*, pal: bool = False) -> NDArray[np.float32]:
-    """Luma of the maximum of two frames in RGB, as the Lua code has it: (256 new, 256 old)."""
+    """Luma of the RGB maximum of two frames, as in the Lua code: (256 new, 256 old) float32."""
     palette = colors(pal=pal)
     brightest = np.maximum(palette[:, None], palette[None])
     return _by_index((brightest @ LUA_LUMA).astype(np.float32))

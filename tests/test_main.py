@@ -90,7 +90,7 @@ def test_train_writes_rows_snapshots_and_what_the_run_was(
     home: Path, log: pytest.LogCaptureFixture
 ) -> None:
     train("roms/breakout.rom mine", "--epochs 2 --random_seed 0")
-    assert "taking the ROM of breakout that comes with ALE" in log.text
+    assert "using the ROM of breakout that comes with ALE" in log.text
     names = {"results/breakout_mine.csv", "results/breakout_mine.json"}
     names |= {"snapshots/breakout_mine_1.pkl", "snapshots/breakout_mine_2.pkl"}
     assert {name for name in files(home) if not name.startswith("checkpoints/")} == names

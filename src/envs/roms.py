@@ -1,4 +1,4 @@
-"""Which ROM a game's name or file stands for. ale-py ships the ROMs of all games it knows."""
+"""Finds the ROM of a game by its name or file. ale-py includes the ROMs of all games it knows."""
 
 from __future__ import annotations
 
@@ -17,59 +17,59 @@ from errors import UserError
 
 logger = logging.getLogger(__name__)
 
-# Games for several players at once, which a single agent cannot load.
+# Games that need several players at once, which ALE cannot load for a single agent.
 MULTIPLAYER = {"combat", "joust", "maze_craze", "warlords"}
 ROM_BYTES = 1 << 20  # the largest ROMs have 64 kB
 ENDINGS = (".bin", ".rom", ".a26")
 
 
 def known_games() -> list[str]:
-    """Names of the games whose ROMs come with ale-py and that one player can play."""
+    """The names of all games that come with ale-py and that one player can play."""
     return sorted(set(ale_py.roms.get_all_rom_ids()) - MULTIPLAYER)
 
 
 def game_name(game: str) -> str:
-    """The name of a game as file names have it: roms/Breakout.bin and Breakout are breakout."""
+    """A game's name as used in file names: breakout, for roms/Breakout.bin and for Breakout."""
     stem = re.sub(r"\.(bin|rom|a26)$", "", Path(game).name, flags=re.IGNORECASE)
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", stem).lower()
 
 
 def file_name(game: str) -> str:
-    """A game that is not ALE's, as file names have it: ALE/Pong-v5 is ALE_Pong-v5."""
+    """The name of a game that is not ALE's, as used in file names: ALE_Pong-v5 for ALE/Pong-v5."""
     return re.sub(r"[^\w.-]+", "_", game)
 
 
 def find_rom(game: str) -> Path:
-    """The ROM file of a game, which may be given as a file or by its name.
+    """The ROM file of a game that is given as a file or by name.
 
-    Raises UserError, with near names, if there is none that ALE can play.
+    Raises UserError, which lists similar names, if there is none that ALE can play.
     """
     path, name = Path(game), game_name(game)
     if path.is_file():
         rom_md5(path)
         if not ale_py.ALEInterface.isSupportedROM(str(path)):
             raise UserError(
-                f"ALE does not know the ROM {path} (md5 {rom_md5(path)}): only the games it has "
-                f"rules for can be played{_near(name)}"
+                f"ALE does not know the ROM {path} (md5 {rom_md5(path)}): give one of a game that "
+                f"ALE supports{_near(name)}"
             )
         return path
     if name in known_games():
         if len(path.parts) > 1 or path.suffix:
-            logger.info(
-                "There is no file %s; taking the ROM of %s that comes with ALE.", game, name
-            )
+            logger.info("There is no file %s; using the ROM of %s that comes with ALE.", game, name)
         found = ale_py.roms.get_rom_path(name)
         assert found
         return found
     if name in MULTIPLAYER:
-        raise UserError(f"{name} is a game for several players, which ALE cannot load for one.")
+        raise UserError(
+            f"{name} needs several players, and ALE cannot load it for one: take another game."
+        )
     gym = re.fullmatch(r"[\w./:-]+-v[0-9]+", game)
-    hint = ". If it is one of Gymnasium's, add --environment gym." if gym else _near(name)
+    hint = ". If it is an id of Gymnasium, add --environment gym." if gym else _near(name)
     raise UserError(f"There is no ROM file {game} and no game of that name{hint}")
 
 
 def rom_of_game(game: str) -> Path:
-    """The ROM of the game that a file says it is of: the user's own in roms/, else ALE's.
+    """The ROM for a game that a snapshot or checkpoint names: the user's in roms/, or ALE's.
 
     Raises UserError if there is none.
     """
@@ -87,7 +87,7 @@ def _near(name: str) -> str:
 
 
 def rom_md5(rom: Path) -> str:
-    """The md5 sum of a ROM file, by which ALE knows the game. Raises UserError."""
+    """The md5 sum of a ROM file, by which ALE recognizes games. Raises UserError."""
     try:
         content = read_whole(rom, ROM_BYTES)
     except OSError as error:

@@ -1,9 +1,9 @@
-"""What of a file from somebody else may run here: nothing, unless the user has said so.
+"""Trust: code that a snapshot or checkpoint names runs only if the user has agreed to it.
 
 A snapshot or a checkpoint may say which class of which file it was trained with. That file is
-executed only if the command line names it, or if the user agrees at a terminal, once for that class
-of that very file. What was agreed to is kept in .trusted/ of the clone, beside a key that signs the
-clone's own checkpoints: who can write there can write the program itself.
+executed only if the command line names it, or if the user agrees at a terminal, once for each class
+and content of a file. The folder .trusted/ of the clone keeps these agreements, and a key that
+signs the clone's own checkpoints. Whoever can write there can also change the program itself.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from config import CODE, ROOT
 from errors import UserError, shown
 from runs.schema import is_plain
 
-CODE_BYTES = 1 << 24  # of a file of code
+CODE_BYTES = 1 << 24  # the largest file of code
 FOLDER = ROOT / ".trusted"
 STORE = "agreed.json"  # the hashes of what was agreed to
 KEY = "key"
 
 
 def trusted_code(path: Path, flag: str, value: str) -> str:
-    """The value of --`flag` with which snapshot or checkpoint `path` was trained.
+    """The `value` of --`flag` that snapshot or checkpoint `path` was trained with, as a full path.
 
     Raises UserError if it names code that the user has not agreed to.
     """
@@ -38,7 +38,7 @@ def trusted_code(path: Path, flag: str, value: str) -> str:
         return value
     file, _, name = value.rpartition(":")
     if not file.endswith(".py") or not name.isidentifier() or not is_plain(value):
-        raise UserError(f"{path} was trained with --{flag} {shown(value)}, which is no such value.")
+        raise UserError(f"{path} was trained with --{flag} {shown(value)}, which is not valid.")
     source = (ROOT / file).resolve()  # or `file` itself if it is a full path
     found = f"{source}:{name}"
     try:
@@ -46,21 +46,21 @@ def trusted_code(path: Path, flag: str, value: str) -> str:
     except OSError as error:
         raise UserError(
             f"{path} was trained with --{flag} {value}, which cannot be read ({error.strerror}): "
-            f"say where it is with --{flag} FILE.py:{name}"
+            f"give its place with --{flag} FILE.py:{name}"
         ) from None
     if digest in _agreed():
         return found
     if not agrees(f"{path} asks to run the class {name} of the file {source}. Run it?"):
         raise UserError(
-            f"{path} was trained with the code of a file, which runs only if you say so: if you "
-            f"trust it, add --{flag} {found}"
+            f"{path} was trained with code from a file, which runs only if you agree: if you trust "
+            f"it, add --{flag} {found}"
         )
     remember_code(found)
     return found
 
 
 def remember_code(value: str) -> None:
-    """The user has named `value`, of `code_name`, on the command line or agreed to it."""
+    """Remember that the user named `value` on the command line or agreed to it."""
     file, colon, name = value.rpartition(":")
     if not colon:
         return
@@ -68,11 +68,11 @@ def remember_code(value: str) -> None:
         agreed = _agreed() | {_digest(ROOT / file, name)}
         _write(STORE, json.dumps(sorted(agreed)).encode())
     except OSError:
-        return  # then it is asked again
+        return  # then the user is asked again
 
 
 def agrees(question: str) -> bool:
-    """Whether somebody at a terminal says yes."""
+    """Ask the user, if there is a terminal; whether the answer is yes."""
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
@@ -80,7 +80,7 @@ def agrees(question: str) -> bool:
 
 
 def sign(digest: str) -> str:
-    """The clone's signature of a checkpoint's hash; "" where it cannot keep a key."""
+    """The clone's signature of a checkpoint's hash; "" if it cannot store a key."""
     key = _key()
     return hmac.new(key, digest.encode(), hashlib.sha256).hexdigest() if key else ""
 
@@ -96,9 +96,9 @@ def is_ours(digest: str, signature: object) -> bool:
 
 
 def trusted_game(path: Path, game: Any) -> str:
-    """The game of snapshot `path`, not one of ALE's. Raises UserError if it is none or foreign."""
+    """The `game` of snapshot `path` if it is a harmless name outside ALE. Raises UserError."""
     if not isinstance(game, str) or not re.fullmatch(r"(\w+:)?[\w./-]{0,200}\w", game, re.ASCII):
-        raise UserError(f"{path} says that it plays {shown(game)}, which no environment is called.")
+        raise UserError(f"{path} plays {shown(game)}, which is not the name of an environment.")
     package, colon, _ = game.partition(":")
     if colon and not any(_needs_gymnasium(name) for name in _distributions(package)):
         raise UserError(
@@ -135,7 +135,7 @@ def _write(name: str, data: bytes) -> None:
 
 
 def _digest(file: Path, name: str) -> str:
-    """Of a class of a file: the same class elsewhere, or another one in it, is another digest."""
+    """A hash of a file's path, its content and the name of a class in it."""
     content = hashlib.sha256(read_whole(file, CODE_BYTES)).hexdigest()
     return hashlib.sha256(f"{file.resolve()}\n{name}\n{content}".encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""Neon itself, found and imported, and the backend that it computes on."""
+"""Finds and imports Neon, and makes the backend that it computes on."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from errors import UserError
 
 logger = logging.getLogger(__name__)
 
-HOW_TO = "docs/neon.md says how to get it going from its sources."
+HOW_TO = "docs/neon.md explains how to install it."
 MODULES = ("backends", "initializers", "layers", "models", "optimizers", "transforms")
 OLDEST = (1, 9)  # before it, Adam's bias correction counted epochs instead of weight updates
 
 
 def import_neon() -> Any:
-    """Neon's package with its MODULES. Raises UserError if there is none that can be used."""
+    """The package neon with its MODULES. Raises UserError if it is missing or cannot be used."""
     _give_back_names()
-    logging.getLogger("neon").setLevel(logging.CRITICAL)  # it reports all it can do without
+    logging.getLogger("neon").setLevel(logging.CRITICAL)  # it warns of every optional package
     try:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")  # about a language that has changed since
+            warnings.simplefilter("ignore")  # its code is old: Python has many warnings about it
             neon = importlib.import_module("neon")
             version = tuple(int(n) for n in neon.__version__.split("+")[0].split(".")[:2])
             if version < OLDEST:
@@ -40,14 +40,16 @@ def import_neon() -> Any:
         missing = "Neon" if error.name == "neon" else f"Neon's Python package {error.name}"
         raise UserError(f"--engine neon needs {missing}, which is missing: {HOW_TO}") from error
     except (AttributeError, ImportError, ValueError, SystemExit) as error:
-        raise UserError(f"The package neon found here is not a whole Neon 2.6: {HOW_TO}") from error
+        raise UserError(
+            f"The package neon found here is not a complete Neon 2.6: {HOW_TO}"
+        ) from error
     return neon
 
 
 def _give_back_names() -> None:
-    """Give Neon back the names it uses that Python 3.11 and numpy 1.24 have dropped.
+    """Define the names that Neon uses and that Python 3.11 and NumPy 1.24 have removed.
 
-    Done only when this engine is chosen.
+    This is done only when this engine is chosen.
     """
     parts = namedtuple("parts", ("args", "varargs", "keywords", "defaults"))
     vars(inspect).setdefault("getargspec", lambda f: parts(*inspect.getfullargspec(f)[:4]))
@@ -56,9 +58,9 @@ def _give_back_names() -> None:
 
 
 def new_backend(settings: NetworkSettings, neon: Any, *, seed: int) -> Any:
-    """What Neon computes on from now on; `auto` is the GPU where Neon can use one.
+    """The backend that Neon uses from now on; `auto` is the GPU if Neon can use one.
 
-    Raises UserError if this machine, or Neon, cannot do it.
+    Raises UserError if this machine or Neon does not have it.
     """
     s = settings
     gpus = importlib.import_module("neon.backends.util.check_gpu").get_device_count()
@@ -87,7 +89,7 @@ def new_backend(settings: NetworkSettings, neon: Any, *, seed: int) -> Any:
                 stochastic_round=s.stochastic_round,
                 device_id=s.device_id,
             )
-    except Exception as error:  # PyCUDA's have no kind in common
+    except Exception as error:  # PyCUDA's exceptions have no common class
         raise UserError(
-            f"Neon's {kind} backend does not start here ({error}): take --backend cpu."
+            f"Neon's {kind} backend does not start on this machine ({error}): take --backend cpu."
         ) from error

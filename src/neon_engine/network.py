@@ -1,6 +1,6 @@
-"""The network on Neon, the engine of 2015, through its own `Model.fprop` and `Model.bprop`.
+"""The network computed by Neon, the engine of 2015, with its own `Model.fprop` and `Model.bprop`.
 
-Neon is not on the package index: see docs/neon.md. Its arrays have the minibatch last, (features,
+docs/neon.md explains how to install Neon. The last axis of its arrays is the minibatch, (features,
 N). Nothing here imports torch.
 """
 
@@ -20,33 +20,33 @@ from snapshot.compatibility import check_fit
 from snapshot.format import Snapshot, read_snapshot, write_snapshot
 from snapshot.layers import Layer, from_neon
 
-PARAMETERS = ("W", "beta", "gamma", "gmean", "gvar")  # of all kinds of layers
+PARAMETERS = ("W", "beta", "gamma", "gmean", "gvar")  # that layers of any kind may have
 OPTIMIZERS = {"rmsprop": "RMSProp", "adam": "Adam", "adadelta": "Adadelta"}
 STATES = {"rmsprop": 1, "adam": 2, "adadelta": 3}  # arrays kept beside a parameter
 
 
 class NeonNetwork:
-    """What DeepQNetwork is, computed by Neon; one at a time: Neon has one backend a process."""
+    """DeepQNetwork on Neon. There can be one at a time: Neon has one backend per process."""
 
     def __init__(
         self, settings: NetworkSettings, *, num_actions: int, rng: np.random.Generator
     ) -> None:
-        """A network with new weights drawn by Neon, which is seeded from `rng`.
+        """A network with new weights, drawn by Neon with a seed from `rng`.
 
-        Raises UserError if Neon is missing or cannot do what the settings ask.
+        Raises UserError if Neon is missing or does not have what the settings ask for.
         """
         s = settings
         drawn = s.init in ("uniform", "gaussian")
         if s.bias or s.padding or s.sum_gradient or not drawn or s.optimizer not in OPTIMIZERS:
             raise UserError(
-                "On Neon there is the original's network only (no biases or padding, a mean "
+                "Neon computes the original network only (no biases, no padding, a mean "
                 f"gradient, --optimizer {', '.join(OPTIMIZERS)}): take --preset simple_dqn or "
                 "--engine torch."
             )
         if (s.datatype, s.optimizer) == ("float16", "adam"):
             raise UserError(
-                "Adam's 1e-8 is zero in Neon's float16, so that the first update would lose all "
-                "weights: take --optimizer rmsprop or --datatype float32."
+                "Adam's epsilon of 1e-8 is zero in Neon's float16 and would destroy the weights: "
+                "take --optimizer rmsprop or --datatype float32."
             )
         self.num_actions = num_actions
         self.state_shape = (s.history_length, s.screen_height, s.screen_width)
@@ -56,8 +56,8 @@ class NeonNetwork:
         self.cost = neon.layers.GeneralizedCost(costfunc=neon.transforms.SumSquared())
         self.model = self._new_model(s.batch_size, cost=self.cost)
         self.target_model = self._new_model(s.batch_size) if s.target_steps else self.model
-        # Neon fixes the batch size when it makes a model, and acting on one state in a model of the
-        # minibatch's size takes five times as long; its GPU kernels want whole batches, though.
+        # The batch size of a Neon model is fixed, and acting on one state with a model of the
+        # minibatch's size takes five times as long. Neon's GPU kernels need whole batches, though.
         self.acting_size = 1 if type(self.be).__name__ == "NervanaCPU" else s.batch_size
         self.acting_model = self._new_model(self.acting_size, weights_of=self.model)
         self.input, self.acting_input = (
@@ -107,7 +107,7 @@ class NeonNetwork:
         q_t = self.model.fprop(self.input, inference=False)  # (num_actions, B)
         discounts = minibatch.discounts.astype(np.float32)
         y = minibatch.returns + discounts * q_tp1.max(axis=0)
-        targets = q_t.get()  # no error but that of the actions taken
+        targets = q_t.get()  # the errors of all other actions are zero
         targets[minibatch.actions, np.arange(self.batch_size)] = y
         self.targets.set(targets)
         errors = self.cost.get_errors(q_t, self.targets)
@@ -120,30 +120,30 @@ class NeonNetwork:
         self.train_iterations += 1
 
     def update_target_network(self) -> None:
-        """The target network becomes a copy of the network."""
+        """Copy the network to the target network."""
         if self.target_model is not self.model:
             description = self.model.get_description(get_weights=True)
             self.target_model.deserialize(description, load_states=False)
 
     def reset_last_layers(self) -> None:
-        """Not to be had; config.py refuses the flag."""
+        """Not available on Neon; config.py refuses the flag."""
         raise UserError("--reset_steps needs --engine torch.")
 
     def read_cost(self) -> float:
-        """Mean cost of the weight updates since this was last called; 0 if there were none."""
+        """The mean cost of the weight updates since the last call; 0 if there were none."""
         cost = self.cost_sum / max(self.cost_count, 1)
         self.cost_sum, self.cost_count = 0.0, 0
         return cost
 
     def save_weights(self, path: Path, *, epoch: int = 0, info: dict[str, Any]) -> None:
-        """Write a snapshot, atomically. Raises OSError if that fails; an old file stays whole."""
+        """Write a snapshot atomically. Raises OSError if that fails; an old file stays intact."""
         layers = self._layers(keep_states=self.train_iterations > 0)
         write_snapshot(path, Snapshot(layers, epoch, info, train_input_shape=self.state_shape))
 
     def load_weights(self, path: Path) -> Snapshot:
-        """Read a snapshot into network, target network and optimizer, and return it.
+        """Load a snapshot into network, target network and optimizer, and return it.
 
-        Optimizer states of another rule are left out. Raises UserError if it does not fit.
+        Optimizer states of a different rule are ignored. Raises UserError if it does not fit.
         """
         snapshot = read_snapshot(path)
         given = [layer for layer in snapshot.layers if layer.params]
@@ -159,16 +159,16 @@ class NeonNetwork:
         return snapshot
 
     def layers(self) -> list[Layer]:
-        """The network as a snapshot has it: weights, no optimizer states."""
+        """The layers as a snapshot has them: weights without optimizer states."""
         return self._layers(keep_states=False)
 
     def get_state(self) -> dict[str, NDArray[Any]]:
-        """All that training depends on, as arrays by name."""
+        """Everything that training depends on, as arrays by name."""
         counts = np.array([self.train_iterations, self.cost_count, self.cost_sum], np.float64)
         return {name: tensor.get() for name, tensor in self._tensors().items()} | {"counts": counts}
 
     def set_state(self, state: dict[str, NDArray[Any]]) -> None:
-        """Continue where `get_state` was called. Raises ValueError if the network differs."""
+        """Continue from a saved state. Raises ValueError if it is not one of this network."""
         tensors = self._tensors()
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
         if {k: v.shape for k, v in state.items() if k != "counts"} != shapes:
@@ -195,7 +195,7 @@ class NeonNetwork:
         ]
         model = neon.models.Model(layers)
         for n, layer in enumerate(model.layers.layers):
-            layer.parallelism = "Disabled"  # or Neon would share the minibatch out to several GPUs
+            layer.parallelism = "Disabled"  # otherwise Neon divides minibatches among several GPUs
             for name in (*PARAMETERS, "allparams") if weights_of else ():
                 if hasattr(layer, name):
                     setattr(layer, name, getattr(weights_of.layers.layers[n], name))
@@ -206,7 +206,7 @@ class NeonNetwork:
 
     def _new_input(self, size: int) -> Any:
         tensor = self.be.empty((*self.state_shape, size))
-        tensor.lshape = tensor.shape  # where convolutions look for it
+        tensor.lshape = tensor.shape  # convolutions read the shape from here
         return tensor
 
     def _set_input(self, tensor: Any, states: NDArray[np.uint8]) -> None:
@@ -215,7 +215,7 @@ class NeonNetwork:
 
     def _set_updates(self, updates: int) -> None:
         self.train_iterations = updates
-        if hasattr(self.optimizer, "t"):  # Adam's own count, for its bias correction
+        if hasattr(self.optimizer, "t"):  # Adam counts updates for its bias correction
             self.optimizer.t = updates
 
     def _layers(self, keep_states: bool) -> list[Layer]:
@@ -236,7 +236,7 @@ class NeonNetwork:
 
 
 def _float32(value: Any) -> Any:
-    """The same dicts and lists with all arrays in float32, as in a snapshot."""
+    """A copy of nested dicts and lists with all arrays in float32, as a snapshot has them."""
     if isinstance(value, dict):
         return {key: _float32(part) for key, part in value.items()}
     if isinstance(value, list):

@@ -455,7 +455,7 @@ def test_a_snapshot_names_only_packages_for_gymnasium(tmp_path: Path) -> None:
     for game in ("catch", "ALE/Breakout-v5"):
         assert trusted_game(snapshot, game) == game
     for nonsense in (None, 3, "", "a b", "os.system:x", "a:b:c", "-"):
-        with pytest.raises(UserError, match="no environment is called"):
+        with pytest.raises(UserError, match="not the name of an environment"):
             trusted_game(snapshot, nonsense)
     for game in ("antigravity:x", "pytest:x"):
         with pytest.raises(UserError, match=r"no package .* for Gymnasium"):

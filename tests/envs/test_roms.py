@@ -37,7 +37,7 @@ def test_a_known_game_needs_no_file(game: str, caplog: pytest.LogCaptureFixture)
     rom = find_rom(game)
     assert rom == ale_py.roms.get_rom_path("breakout")
     assert rom_md5(rom) == BREAKOUT_MD5
-    told = f"There is no file {game}; taking the ROM of breakout that comes with ALE."
+    told = f"There is no file {game}; using the ROM of breakout that comes with ALE."
     assert caplog.messages == ([] if game.lower() == "breakout" else [told])
 
 
@@ -54,7 +54,7 @@ def test_a_file_wins_over_the_game_of_its_name(tmp_path: Path) -> None:
         ("qbrt", "; did you mean qbert or breakout?"),
         (
             "CartPole-v1",
-            "no game of that name. If it is one of Gymnasium's, add --environment gym.",
+            "no game of that name. If it is an id of Gymnasium, add --environment gym.",
         ),
         ("roms/spaceinvader.bin", "did you mean space_invaders"),
         ("zzzz", "no ROM file zzzz and no game of that name."),

@@ -96,10 +96,10 @@ def test_a_missing_neon_is_named_with_the_page_that_helps(monkeypatch: pytest.Mo
     [
         ("__version__ = '1.8.2'", "Neon 1.8.2 is too old, take 2.6.0: docs/neon.md"),
         ("import a_package_it_wants", "Neon's Python package a_package_it_wants"),
-        ("__version__ = '2.6.0'", "not a whole Neon 2.6|Neon's Python package"),
-        ("'another package of that name'", "not a whole Neon 2.6"),
-        ("print('not built'); import sys; sys.exit(1)", "not a whole Neon 2.6"),
-        ("__version__ = 'latest'", "not a whole Neon 2.6"),
+        ("__version__ = '2.6.0'", "not a complete Neon 2.6|Neon's Python package"),
+        ("'another package of that name'", "not a complete Neon 2.6"),
+        ("print('not built'); import sys; sys.exit(1)", "not a complete Neon 2.6"),
+        ("__version__ = 'latest'", "not a complete Neon 2.6"),
     ],
 )
 def test_a_neon_that_cannot_be_used_is_refused(
@@ -129,12 +129,12 @@ def test_a_neon_that_cannot_be_used_is_refused(
     ],
 )
 def test_what_neon_cannot_compute_is_refused(flags: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match="On Neon there is the original's network only"):
+    with pytest.raises(UserError, match="Neon computes the original network only"):
         make(**flags)
 
 
 def test_adam_in_float16_is_refused() -> None:
-    with pytest.raises(UserError, match=r"Adam's 1e-8 is zero in Neon's float16"):
+    with pytest.raises(UserError, match=r"Adam's epsilon of 1e-8 is zero in Neon's float16"):
         make(datatype="float16", optimizer="adam")
 
 
@@ -339,7 +339,9 @@ def test_what_neon_cannot_do_on_this_machine_is_refused(monkeypatch: pytest.Monk
     with pytest.raises(UserError, match="no float64: take one of --datatype float16, float32"):
         make(datatype="float64")  # the GPU is what `auto` takes
     if find_spec("pycuda") is None:
-        with pytest.raises(UserError, match=r"does not start here .*: take --backend cpu"):
+        with pytest.raises(
+            UserError, match=r"does not start on this machine .*: take --backend cpu"
+        ):
             make()
 
 
