@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The one gate: format, lint, types, shell scripts, tests. Arguments go to pytest: ./check.sh -k replay
 source "$(dirname "$(readlink -f "$0")")/src/setup.sh" || exit
-ensure requirements.txt requirements-dev.txt requirements-gym.txt requirements-sweep.txt
+ensure requirements.txt requirements-{dev,extras,gym,sweep}.txt
 cd "$root" # the tools take their settings from pyproject.toml here
 
 run() {

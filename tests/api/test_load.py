@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -209,6 +210,18 @@ print(environment.step(agent.act(state))[0].shape, hasattr(environment, "action_
     words = [sys.executable, "-W", "error", "-c", script]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("(4, 36, 36) False\n", "")
+
+
+def test_the_program_in_the_docs_plays_a_game(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, _ = saved(tmp_path)
+    text = (ROOT / "docs/python.md").read_text()
+    (code,) = re.findall(r"```python\n(import sys.*?)```", text, re.DOTALL)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    call = f'load({str(path)!r}, backend="cpu", max_episode_frames=200)'
+    exec(code.replace('load("snapshots/breakout_200.pkl")', call), {})
+    assert float(capsys.readouterr().out) >= 0
 
 
 def test_what_is_wrong_is_a_sentence(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import logging
+import re
 import struct
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
+from agent import Phase
 from config import Config
 from deepqnetwork import DeepQNetwork
 from engine.inspection import Inspector
@@ -28,8 +30,9 @@ from runs.json_log import JsonLines
 from runs.tensorboard import Events, filters_picture
 from snapshot.format import read_snapshot
 from snapshot.layers import convolution
-from stats import COLUMNS
+from stats import COLUMNS, Statistics
 from targets import taken
+from tests.toys import Clock, make_agent
 
 TINY = """--screen_width 36 --screen_height 36 --batch_size 4 --replay_size 500 --random_starts 6
     --random_steps 40 --train_steps 40 --test_steps 30 --epochs 1 --backend cpu --threads 1
@@ -206,6 +209,25 @@ def test_json_has_no_nan_and_a_reader_that_leaves_does_not_stop_the_run() -> Non
     JsonLines(text).event("row", meanq=float("nan"), meancost=float("inf"), epoch=1)
     line = json.loads(text.getvalue())
     assert (line["meanq"], line["meancost"], line["epoch"]) == (None, None, 1)
+
+
+def test_the_callback_in_the_docs_says_when_a_record_is_broken(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = (Path(__file__).parent.parent.parent / "docs/monitoring.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    known: dict[str, Any] = {}
+    exec(code, known)
+    agent, _ = make_agent(Clock(ends=[8, 12]))  # each step is worth its time
+    stats = Statistics(agent, None, None)
+    agent.callbacks += [stats, known["Record"](stats)]
+    stats.on_phase_start(Phase("play", 0, 0))
+    agent.play(2)
+    scores = stats.scores
+    best = [score for n, score in enumerate(scores) if score > max(scores[:n], default=-1)]
+    said = [f"{score:g} points after 0 training steps" for score in best]
+    assert capsys.readouterr().out.splitlines() == said
+    assert len(scores) == 2
 
 
 @pytest.mark.parametrize("parts", [1, 3])
