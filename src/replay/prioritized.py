@@ -109,7 +109,7 @@ class Prioritized:
         kept = (self.tree.priorities[index] > 0) & np.isfinite(errors)
         sizes = errors[kept].astype(np.float64) + EPSILON
         priorities = np.power(sizes, self.settings.priority_exponent, dtype=np.float64)
-        self.largest = max(self.largest, *priorities.tolist())
+        self.largest = float(priorities.max(initial=self.largest))
         self.tree.set(index[kept], priorities)
 
     def _enter(self, memory: ReplayMemory) -> None:
