@@ -20,7 +20,7 @@ class Error(NamedTuple):
 
     gradient: Tensor  # of the loss, by these outputs: (batch, ...)
     cost: Tensor  # (batch,) the loss itself
-    size: Tensor  # (batch,) |delta|, by which prioritized replay draws
+    size: Tensor  # (batch,) |delta|, or a distribution's loss: the priority for prioritized replay
 
 
 class Returns(NamedTuple):

@@ -1,8 +1,8 @@
-"""Loops that pass over memory once where PyTorch's operations do so several times.
+"""Compiled loops that read memory once where PyTorch's operations read it several times.
 
-Numba compiles them for the processor at hand when they are first called, in half a second. They do
-what optimizers.py and layer.py say in PyTorch, to the last bit but one (tests/engine), on a CPU in
-float32; without Numba those forms serve, and an update takes a tenth longer.
+Numba compiles them for this processor on their first call, which takes half a second. They compute
+the same as optimizers.py and layer.py do in PyTorch, except for the last bit (tests/engine), on a
+CPU in float32. Without Numba the PyTorch code is used, and an update takes a tenth longer.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def centered_rmsprop(
     rate: np.float32,
     epsilon: np.float32,
 ) -> None:
-    """DeepMind's: m = decay m + mean_rest g besides, and the root is of s - m^2 + epsilon."""
+    """DeepMind's: also m = decay m + mean_rest g, and the root is of s - m^2 + epsilon."""
     for i in range(w.size):
         m[i] = decay * m[i] + mean_rest * g[i]
         s[i] = decay * s[i] + rest * g[i] * g[i]
@@ -74,7 +74,7 @@ def adam(
         w[i] -= rate * m[i] / (np.sqrt(v[i]) + epsilon)
 
 
-# A pixel as the network sees it, 0 to 1, by its value. NumPy has no bfloat16: its bits.
+# The network's input, 0 to 1, for each value of a pixel. NumPy has no bfloat16, so its bits.
 PIXELS = {
     torch.float32: (torch.arange(256) / 255).numpy(),
     torch.bfloat16: (torch.arange(256).to(torch.bfloat16) / 255).view(torch.int16).numpy(),
@@ -97,19 +97,19 @@ def blocks(screens: NDArray[np.uint8], pixels: NDArray[Any], out: NDArray[Any]) 
 
 @cache
 def compiled(rule: Loop) -> Loop | None:
-    """The rule as machine code, compiled when first called; None without Numba."""
+    """The loop as machine code, compiled on its first call; None without Numba."""
     try:
         import numba
     except ImportError as error:
         logger.warning("Weight updates are a tenth slower than with Numba: %s.", error)
         return None
-    # Fused multiply-add is allowed; Python's lock is let go, so that a game can go on meanwhile.
+    # Fused multiply-add is allowed. Python's lock is released, so that games run meanwhile.
     loop: Loop = numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})(rule)
     return loop
 
 
 def run(rule: Loop, tensors: list[Tensor], *constants: float) -> bool:
-    """Call a rule with dense float32 tensors of one layout; False if it cannot be done."""
+    """Call a loop with dense float32 tensors of one layout; False if that is impossible."""
     first = tensors[0]
     dense = first.is_contiguous() or first.is_contiguous(memory_format=torch.channels_last)
     fit = dense and all(
@@ -125,7 +125,7 @@ def run(rule: Loop, tensors: list[Tensor], *constants: float) -> bool:
 
 
 def to_blocks(screens: Tensor, dtype: torch.dtype) -> Tensor | None:
-    """Screens (N, C, H, W) uint8 to blocks (N, H/4, W/4, C * 16) from 0 to 1; None if it cannot."""
+    """Screens (N, C, H, W) uint8 to blocks (N, H/4, W/4, C * 16), 0 to 1; None if impossible."""
     fit = screens.device.type == "cpu" and dtype in PIXELS
     loop = compiled(blocks) if fit else None
     if not loop:

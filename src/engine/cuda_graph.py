@@ -1,4 +1,4 @@
-"""A weight update as one CUDA graph: a hundred small kernels started with a single call."""
+"""A weight update as a CUDA graph: one call starts its hundred small kernels."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
-WARM_UP = 3  # updates done one by one first, in which libraries choose and make what they need
+WARM_UP = 3  # calls before capturing, in which libraries allocate and choose their kernels
 
 
 class Captured:
-    """Calls `function` with tensors of always the same shapes; from the fourth call on as a graph.
+    """Calls `function`, from the fourth call on as a graph.
 
-    Arguments and result are tensors or None, or tuples and lists of these. The function must read
-    nothing else that changes between calls and write only in place; the next call overwrites its
-    result.
+    Arguments and result are None, tensors whose shapes never change, or tuples and lists of these.
+    The function must not read anything else that changes between calls, and must write in place
+    only. Each call overwrites the result of the previous one.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        """Nothing captured yet."""
+        """The graph is captured later."""
         self.function = function
         self.calls = 0
         self.inputs: Any = ()
@@ -41,7 +41,7 @@ class Captured:
             return self.output
         if self.calls > WARM_UP:
             return self.function(*inputs)
-        stream = torch.cuda.Stream()  # capturing wants what came before on another stream
+        stream = torch.cuda.Stream()  # calls before capturing must use another stream
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             output = self.function(*inputs)
@@ -49,21 +49,23 @@ class Captured:
         return output
 
     def _capture(self, inputs: Any) -> None:
-        """Record the kernels of a call, which does not run them."""
+        """Record the kernels of a call without running them."""
         self.inputs = _clone(inputs)
         graph = torch.cuda.CUDAGraph()
         try:
-            # Other threads may continue with work of their own: the overlapped loop's agent.
+            # Other threads may use the GPU meanwhile: the agent in the overlapped loop.
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self.output = self.function(*self.inputs)
         except RuntimeError as error:
-            logger.warning("This GPU cannot capture a weight update (%s): a bit slower.", error)
+            logger.warning(
+                "This GPU cannot capture weight updates (%s): they are a little slower.", error
+            )
             return
         self.graph = graph
 
 
 def _clone(value: Any) -> Any:
-    """The same tuples and lists of copies of the tensors."""
+    """The same tuples and lists with copies of the tensors."""
     if isinstance(value, Tensor):
         return value.clone()
     if value is None:
@@ -75,7 +77,7 @@ def _clone(value: Any) -> Any:
 
 
 def _copy(mine: Any, given: Any) -> None:
-    """Copy the tensors of `given` into those of `mine`, which has the same tuples and lists."""
+    """Copy the tensors of `given` into those of `mine`, which has the same structure."""
     if isinstance(mine, Tensor):
         mine.copy_(given, non_blocking=True)
         return

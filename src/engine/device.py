@@ -12,7 +12,7 @@ import torch
 from engine.hardware import has_bfloat16
 from errors import UserError
 
-# A network that is made again, on the CPU instead of a full GPU, says nothing twice.
+# When a GPU is full, the network is made again on the CPU; warnings must not be repeated.
 warn_once = cache(logging.getLogger(__name__).warning)
 
 DATATYPES = {
@@ -25,7 +25,7 @@ OutOfMemory = torch.OutOfMemoryError  # of a GPU
 
 
 def find_device(backend: str, device_id: int) -> torch.device:
-    """The device of a --backend: `auto` is the GPU where there is one."""
+    """The device for a --backend: `auto` is the GPU if there is one."""
     gpus = torch.cuda.device_count()
     if backend == "cpu" or (backend == "auto" and not gpus):
         return torch.device("cpu")
@@ -44,14 +44,14 @@ def free_memory(backend: str, device_id: int) -> int:
 
 
 def use_one_thread() -> None:
-    """Have the calling thread compute by itself, and take denormal numbers for zero."""
+    """Make PyTorch use the calling thread only, and treat denormal numbers as zero."""
     torch.set_num_threads(1)
-    torch.get_num_threads()  # settles it: a thread's first use would take what was set last
+    torch.get_num_threads()  # applies it now: otherwise the thread's first operation would
     torch.set_flush_denormal(True)
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep what tensors give back: fresh pages cost a third of an eager weight update."""
+    """Make glibc keep freed memory: getting new pages takes a third of an eager weight update."""
     if sys.platform == "linux":
         trim_threshold, mmap_threshold = -1, -3  # mallopt's parameters, malloc.h
         libc = ctypes.CDLL(None)
@@ -61,7 +61,7 @@ def keep_freed_memory() -> None:
 
 
 def warn_of_slow_datatype(device: torch.device, datatype: str) -> None:
-    """Say so if a CPU computes slowly in it."""
+    """Warn if `device` is a CPU that is slow in this datatype."""
     if device.type != "cpu":
         return
     if datatype == "float16":

@@ -1,4 +1,4 @@
-"""What a run computes on: its free memory and its processor's abilities."""
+"""The machine: its free memory, its cores and its instructions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import psutil
 
 
 def free_memory() -> int:
-    """Bytes that can still be taken, within the limit of the container if there is one."""
+    """Bytes that can still be allocated, within the container's limit if there is one."""
     free = int(psutil.virtual_memory().available)
     try:
         group = Path("/sys/fs/cgroup")
@@ -21,7 +21,7 @@ def free_memory() -> int:
 
 
 def has_bfloat16() -> bool:
-    """Whether the processor has instructions for bfloat16; True where that cannot be told."""
+    """Whether the processor has instructions for bfloat16; True if that is unknown."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:

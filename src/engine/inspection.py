@@ -1,4 +1,4 @@
-"""What weight updates are like, for those who watch a run. Looking changes nothing."""
+"""Measures weight updates for callbacks that report on a run. Measuring changes nothing."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 class Inspection(NamedTuple):
-    """Of the weight updates since the last one."""
+    """Measurements of the weight updates since the last inspection."""
 
     loss: float  # mean of all of them
-    td_errors: NDArray[np.float32]  # (batch,) sizes, of the first of them
-    gradient_norm: float  # of the gradient that the optimizer got in that one
+    td_errors: NDArray[np.float32]  # (batch,) absolute TD errors of the first of them
+    gradient_norm: float  # of the gradient in the same update
 
 
 class Inspector:
-    """Looks at the weight updates of a network from now on."""
+    """Measures the weight updates of a network from now on."""
 
     def __init__(self, network: DeepQNetwork) -> None:
-        """A network has one inspector at a time."""
+        """Attach to `network`, which has one inspector at a time."""
         self.network = network
         s = network.settings
         self.unit = 1 / network.gradient_scale / (1 if s.sum_gradient else s.batch_size)
@@ -36,7 +36,7 @@ class Inspector:
 
     @torch.no_grad()
     def see(self, parts: Sequence[Gradients]) -> None:
-        """A weight update is about to be made; in the overlapped loop another thread says so."""
+        """A weight update will be made; in the overlapped loop another thread calls this."""
         # NB! New tensors: a captured update overwrites its own.
         self.cost = self.cost + sum(part.cost for part in parts)
         if not self.updates:
@@ -47,7 +47,7 @@ class Inspector:
         self.updates += 1
 
     def take(self) -> Inspection | None:
-        """What was seen since this was last called; None if there were no weight updates."""
+        """The measurements since the last call; None if there were no weight updates."""
         self.network.wait()
         if not self.updates:
             return None

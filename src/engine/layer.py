@@ -1,10 +1,10 @@
-"""A layer with weights, and how these are arranged.
+"""A layer with weights, and how the weights are arranged.
 
-Two arrangements make a layer fast and change no result. The first layer's 8x8 filters with stride 4
-are 2x2 filters with stride 1 over blocks of 4x4 pixels, the block's 16 pixels as channels.
-Activations keep their channels last in memory, the order that convolution kernels like best; the
-columns of a linear layer are ordered to match. `pack` and `unpack` translate to and from the
-arrangement of a snapshot.
+Two arrangements make layers fast and change no result. The 8x8 filters of the first layer with
+stride 4 are computed as 2x2 filters with stride 1 over blocks of 4x4 pixels, with a block's 16
+pixels as channels. Activations have their channels last in memory, which is the fastest order for
+convolution kernels, and the columns of a linear layer are ordered to match. `pack` and `unpack`
+convert from and to the arrangement of a snapshot.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ Array = NDArray[np.floating]
 def to_input(states: Tensor, block: int, padding: int, dtype: torch.dtype) -> Tensor:
     """(N, C, H, W) uint8 screens to (N, C*b*b, H/b, W/b) from 0 to 1, channels last in memory.
 
-    A block's pixels lie side by side. What is left over below and to the right of the blocks is
-    what a stride of b would never reach.
+    The pixels of a block are adjacent in memory. Rows and columns that do not fill a block are cut
+    off; a stride of b would not reach them either.
     """
     if padding:
         states = F.pad(states, (padding,) * 4)
@@ -78,12 +78,12 @@ class Layer(nn.Module):
         spectral: bool = False,
         constant: float | None = None,
     ) -> None:
-        """All weights zero. `inputs` are (channels, height, width) or (features,).
+        """A layer with weights of zero. `inputs` is (channels, height, width) or (features,).
 
         `size` is the height and width of a convolution's filters; 0 makes a linear layer. `block`:
-        the screens come in blocks of so many pixels, with `padding` around them already. `exact`:
-        never computed in 16 bits. `spectral`: the one that spectral normalization is for.
-        `constant`: what new weights are, if they are not drawn.
+        the input has the screens in blocks of this many pixels, with `padding` already around them.
+        `exact`: never computed in 16 bits. `spectral`: the layer that spectral normalization
+        applies to. `constant`: the value of new weights, if they are not drawn.
         """
         super().__init__()
         self.inputs, self.outputs, self.relu = tuple(inputs), outputs, relu
@@ -115,13 +115,13 @@ class Layer(nn.Module):
             self.register_buffer("right", torch.zeros(self.fan_in))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Of (N, channels, height, width) or (N, features)."""
+        """The outputs for (N, channels, height, width) or (N, features)."""
         bias = getattr(self, "bias", None)
         weight: Tensor = self.weight
         if self.spectral:
             weight = weight / (self.left.to(weight.dtype) @ weight @ self.right.to(weight.dtype))
         if self.size:
-            # The padding and the stride of a layer over blocks are in the blocks already.
+            # A layer over blocks has its padding and its stride in the blocks already.
             padding = self.padding if self.block == 1 else 0
             x = F.conv2d(x, weight, bias, self.stride // self.block, padding)
         else:
@@ -133,7 +133,7 @@ class Layer(nn.Module):
         return x.relu_() if self.relu else x
 
     def _normalize_layer(self, x: Tensor) -> Tensor:
-        """Layer normalization over the channels, as Gallici et al. 2024 (arXiv:2407.04811)."""
+        """Layer normalization over the channels, as in Gallici et al. 2024 (arXiv:2407.04811)."""
         y = x.permute(0, 2, 3, 1) if x.dim() == 4 else x
         y = F.layer_norm(y.to(self.gamma.dtype), (self.outputs,), self.gamma, self.beta)
         return (y.permute(0, 3, 1, 2) if x.dim() == 4 else y).to(x.dtype)
@@ -159,10 +159,10 @@ class Layer(nn.Module):
         return y.to(x.dtype)
 
     def draw(self, name: str, init: str, rng: np.random.Generator) -> Array:
-        """New values of a parameter, as a snapshot has them, by the rule `init`.
+        """New values of a parameter by the rule `init`, arranged as in a snapshot.
 
         `uniform`: +-sqrt(3 / fan_in), Neon's Xavier. `gaussian`: standard deviation 0.01. `torch`:
-        +-1 / sqrt(fan_in), biases too, as Lua Torch had it. Gamma is 1, beta and other biases 0.
+        +-1 / sqrt(fan_in), also for biases, as in Lua Torch. Gamma is 1, beta and other biases 0.
         """
         if self.constant is not None:
             return np.full(self.shape(name), self.constant)
@@ -180,7 +180,7 @@ class Layer(nn.Module):
         return (self.fan_in, self.outputs) if self.size else (self.outputs, self.fan_in)
 
     def pack(self, name: str, values: Array) -> Tensor:
-        """From a snapshot's arrangement to the one that computes: a tensor, always a copy."""
+        """Convert from a snapshot's arrangement to the layer's; the tensor is always a copy."""
         w = torch.tensor(np.asarray(values))
         if name != "weight":
             return w.reshape(-1)
@@ -193,7 +193,7 @@ class Layer(nn.Module):
         return w.contiguous()
 
     def unpack(self, name: str, tensor: Tensor) -> NDArray[np.float32]:
-        """The inverse of `pack`, float32; all but weights as columns (n, 1)."""
+        """The inverse of `pack`, float32; all parameters except weights are columns (n, 1)."""
         w = tensor.detach().to("cpu", torch.float32)
         if name != "weight":
             w = w.reshape(-1, 1)

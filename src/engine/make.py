@@ -1,4 +1,4 @@
-"""The engines that can compute the network, each imported only when it is asked for."""
+"""Makes the network on the engine that the flags name, and imports only that engine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Array = NDArray[Any]
 
 
 class LearningNetwork(Protocol):
-    """What a run needs of a network, whatever computes it; see deepqnetwork.py."""
+    """What a run needs of a network on any engine; see deepqnetwork.py."""
 
     @property
     def train_iterations(self) -> int:
@@ -34,7 +34,7 @@ class LearningNetwork(Protocol):
         """Q-values (N, num_actions) of states (N, history, height, width)."""
 
     def train(self, minibatch: Minibatch) -> tuple[Array, Array] | None:
-        """One weight update; transitions and the sizes of their errors, once these are known."""
+        """One weight update; returns transitions and their absolute TD errors, if known."""
 
     def update_target_network(self) -> None:
         """Copy the network to the target network."""
@@ -43,19 +43,19 @@ class LearningNetwork(Protocol):
         """New weights for the layers after the features."""
 
     def read_cost(self) -> float:
-        """Mean cost of the weight updates since this was last called."""
+        """The mean cost of the weight updates since the last call."""
 
     def save_weights(self, path: Path, *, epoch: int = 0, info: dict[str, Any]) -> None:
         """Write a snapshot. Raises OSError."""
 
     def load_weights(self, path: Path) -> Snapshot:
-        """Take over a snapshot. Raises UserError."""
+        """Load a snapshot. Raises UserError."""
 
     def layers(self) -> list[Layer]:
-        """The network as a snapshot has it."""
+        """The layers as a snapshot has them."""
 
     def get_state(self) -> dict[str, Array]:
-        """All that training depends on."""
+        """Everything that training depends on."""
 
     def set_state(self, state: dict[str, Array]) -> None:
         """Continue from a saved state. Raises ValueError."""
@@ -64,7 +64,7 @@ class LearningNetwork(Protocol):
 def make_network(
     settings: NetworkSettings, num_actions: int, rng: np.random.Generator
 ) -> LearningNetwork:
-    """A DeepQNetwork, or the same on Neon; its weights are drawn from `rng`."""
+    """A DeepQNetwork or a NeonNetwork, with new weights drawn from `rng`."""
     if settings.engine == "neon":
         from neon_engine.network import NeonNetwork
 
@@ -74,7 +74,7 @@ def make_network(
         from engine.device import OutOfMemory, warn_of_slow_datatype, warn_once
     except ModuleNotFoundError as error:
         raise UserError(
-            f"{error.name} is not installed: start one of the scripts, which installs it, or take "
+            f"{error.name} is not installed: run one of the scripts, which installs it, or take "
             "--engine neon."
         ) from error
     try:
@@ -82,10 +82,10 @@ def make_network(
     except OutOfMemory as error:
         if settings.backend != "auto":
             raise UserError(
-                "The GPU has no memory left for the network: end other programs that use it, or "
+                "The GPU has too little free memory for the network: end other programs on it, or "
                 "take --backend cpu."
             ) from error
-        warn_once("The GPU has no memory left: the network is computed on the CPU.")
+        warn_once("The GPU has too little free memory: the network is computed on the CPU.")
         settings = replace(settings, backend="cpu")
         network = DeepQNetwork(settings, num_actions=num_actions, rng=rng)
     warn_of_slow_datatype(network.device, settings.datatype)
@@ -93,7 +93,7 @@ def make_network(
 
 
 def inspect_updates(network: LearningNetwork | None) -> Callable[[], Inspection | None]:
-    """What tells of the weight updates since its last call; of those on Neon it knows nothing."""
+    """A function that returns measurements of the updates since its last call; None on Neon."""
     if not hasattr(network, "inspector"):
         return lambda: None
     from engine.inspection import Inspector
@@ -102,7 +102,7 @@ def inspect_updates(network: LearningNetwork | None) -> Callable[[], Inspection 
 
 
 def free_gpu_memory(settings: NetworkSettings) -> int:
-    """Bytes free on the GPU that PyTorch would compute on; 0 if it is the CPU."""
+    """Bytes free on the GPU that PyTorch would use; 0 if it would use the CPU."""
     if settings.engine != "torch" or settings.backend == "cpu":
         return 0
     from engine.device import free_memory

@@ -1,4 +1,4 @@
-"""Which pixels speak for an action: guided backpropagation through any network of PyTorch's."""
+"""Which pixels increase an action's Q-value: guided backpropagation for any PyTorch network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RELUS = {F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
 
 
 class _GuidedReLU(torch.autograd.Function):
-    """Passes down only what excites, and only through what was excited."""
+    """Passes back only positive gradients, and only through units that were active."""
 
     @staticmethod
     def forward(context: Any, x: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ class _GuidedReLU(torch.autograd.Function):
 
 
 class _Guided(TorchFunctionMode):
-    """Whatever calls a ReLU calls the guided one."""
+    """Replaces every ReLU by the guided one."""
 
     def __torch_function__(
         self,
@@ -48,10 +48,10 @@ class _Guided(TorchFunctionMode):
 
 
 def guided_saliency(network: Network, states: Tensor, action: int) -> NDArray[np.float32]:
-    """states (1, history, height, width) uint8 -> (height, width), zero or more: a pixel's weight.
+    """states (1, history, height, width) uint8 -> saliency (height, width), zero or more.
 
-    The same numbers as nvis/saliency.py, which computes them without PyTorch for networks whose
-    layers follow one another (Springenberg et al. 2014, arXiv:1412.6806).
+    Equals nvis/saliency.py, which computes it without PyTorch for networks that are a plain
+    sequence of layers (Springenberg et al. 2014, arXiv:1412.6806).
     """
     network.eval()
     with torch.enable_grad(), _Guided():

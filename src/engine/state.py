@@ -1,4 +1,4 @@
-"""All that training depends on in a DeepQNetwork, as arrays by name: for checkpoints."""
+"""Everything that training depends on in a DeepQNetwork, as arrays by name, for checkpoints."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ State = dict[str, NDArray[Any]]
 
 
 class Learned(NamedTuple):
-    """What a finished weight update says of its transitions, for prioritized replay."""
+    """The TD errors of a finished weight update, for prioritized replay."""
 
     indices: NDArray[np.int64]  # (batch,) slots of the replay memory
-    errors: NDArray[np.float32]  # (batch,) sizes of their TD errors
+    errors: NDArray[np.float32]  # (batch,) absolute TD errors
 
 
 def read_state(network: DeepQNetwork) -> State:
-    """Copies of its weights, its optimizer's states, its counts and what it has yet to report."""
+    """Copies of weights, optimizer states, counts, and TD errors that were not returned yet."""
     state = {name: tensor.cpu().numpy().copy() for name, tensor in _tensors(network).items()}
     state["random"] = network.random.get_state().numpy().copy()
     state["counts"] = np.array([network.optimizer.updates, network.cost_count], np.int64)
@@ -33,7 +33,7 @@ def read_state(network: DeepQNetwork) -> State:
 
 
 def write_state(network: DeepQNetwork, state: State) -> None:
-    """Take over a state that was read. Raises ValueError if it is not one of this network."""
+    """Restore a state that was read. Raises ValueError if it is not one of this network."""
     tensors = _tensors(network)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     extra = {"random", "counts", "learned.indices", "learned.errors"}

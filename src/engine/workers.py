@@ -1,8 +1,8 @@
-"""Threads that share the work of a weight update with the thread that asks for it.
+"""Threads that share the work of a weight update with the thread that requests it.
 
-PyTorch's own threads meet at each of an update's hundred operations, and where another program
-wants a core they wait for one another most of the time. These work for themselves for milliseconds
-and meet once or twice an update; whoever waits for a result helps to compute it.
+PyTorch's own threads synchronize at each of an update's hundred operations. If another program
+needs a core, they wait for one another most of the time. These threads work independently for
+milliseconds and synchronize once or twice per update. A thread that waits for a result helps.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
-LAST_SECONDS = 10.0  # for which the tasks in progress are waited for at the end
+LAST_SECONDS = 10.0  # how long the end of the process waits for tasks in progress
 
 
 class Task(Generic[R]):
-    """A call that some thread makes."""
+    """A function call that any of the threads makes."""
 
     def __init__(self, function: Callable[..., R], *arguments: Any) -> None:
         """Nothing done yet."""
@@ -29,14 +29,14 @@ class Task(Generic[R]):
         self.error: BaseException | None = None
 
     def run(self) -> None:
-        """Make the call; its error is kept for whoever asks for the result."""
+        """Make the call, and keep its error for `result`."""
         try:
             self.value = self.function(*self.arguments)
         except BaseException as error:
             self.error = error
 
     def result(self) -> R:
-        """What the call returned. Raises what it raised."""
+        """What the call returned. Raises the error that it raised."""
         if self.error:
             raise self.error
         value: R = self.value
@@ -44,7 +44,7 @@ class Task(Generic[R]):
 
 
 class _Queue:
-    """Tasks not begun yet; threads wait here for one."""
+    """Tasks that have not begun; threads wait here for one."""
 
     def __init__(self) -> None:
         self.tasks: deque[Task[Any]] = deque()
@@ -64,14 +64,14 @@ class _Queue:
             with self.changed:
                 task.done = True
                 self.changed.notify_all()
-            del task  # while this thread waits, it keeps nobody's network
+            del task  # a waiting thread must not keep a network alive
 
 
 class Workers:
-    """`count` threads that do tasks: the one that waits for results, and others beside it."""
+    """`count` threads that do tasks, one of which is the thread that waits for results."""
 
     def __init__(self, count: int, prepare: Callable[[], Any] = lambda: None) -> None:
-        """Each of the others calls `prepare` first. They end when this object is dropped."""
+        """The other threads call `prepare` first. They end when this object is deleted."""
         self.count = count
         self.queue = _Queue()
         threads = [
@@ -85,7 +85,7 @@ class Workers:
         weakref.finalize(self, _close, self.queue, threads)
 
     def start(self, function: Callable[..., R], *arguments: Any) -> Task[R]:
-        """Have `function` called by the next thread that is free."""
+        """Let the next free thread call `function`."""
         task = Task(function, *arguments)
         with self.queue.changed:
             self.queue.tasks.append(task)
@@ -93,12 +93,12 @@ class Workers:
         return task
 
     def finish(self, task: Task[R]) -> R:
-        """The result of a task, helping with whatever is to be done until it is there."""
+        """Wait for the result of a task, and do other tasks meanwhile."""
         self.queue.work(until=lambda: task.done)
         return task.result()
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        """`function` of each of the items, in their order, computed by all threads."""
+        """`function` of each item, in order, computed by all threads."""
         items = list(items)
         if self.count == 1 or len(items) == 1:
             return [function(item) for item in items]

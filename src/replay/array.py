@@ -1,4 +1,4 @@
-"""Screens as they are: height x width bytes each."""
+"""Screens in an array, uncompressed: height x width bytes each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 class ScreenArray:
-    """A ScreenStore (replay_memory.py); memory is taken from the system as screens are written."""
+    """A ScreenStore (replay_memory.py); the system allocates its memory as screens are written."""
 
     def __init__(self, size: int, screen_height: int, screen_width: int) -> None:
         """Room for `size` screens."""

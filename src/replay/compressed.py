@@ -1,10 +1,10 @@
-"""Screens kept compressed, without loss: a million of a game take 100 to 350 MB instead of 7 GB.
+"""Screens compressed without loss: a million of one game take 100 to 350 MB instead of 7 GB.
 
-Screens hardly change from one step to the next. GROUP neighboring ones become one LZ4 block: the
-first as it is, the others as what differs from it (XOR), which is mostly zeros. One block is
-expanded for the whole window of a sample, two if it lies across. SEGMENT neighboring screens
-become one immutable `bytes`: a table of where its blocks begin, then the blocks. Checkpoints keep
-these.
+Screens hardly change from one step to the next. GROUP consecutive ones become one LZ4 block: the
+first as it is, the others as their difference from it (XOR), which is mostly zeros. Reading a
+window of screens expands one block, or two if the window crosses a border. SEGMENT consecutive
+screens become one immutable `bytes`: a table of where its blocks begin, then the blocks.
+Checkpoints keep segments.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import lz4.block
 import numpy as np
 from numpy.typing import NDArray
 
-GROUP = 8  # screens of a block: more take less memory but longer to read
-SEGMENT = 256  # screens of a segment, a multiple of GROUP
+GROUP = 8  # screens in a block: larger blocks take less memory but longer to read
+SEGMENT = 256  # screens in a segment, a multiple of GROUP
 
 Screens = NDArray[np.uint8]  # (n, height, width)
 
@@ -26,7 +26,7 @@ class CompressedScreens:
     """A ScreenStore (replay_memory.py): a ring of compressed screens for each game."""
 
     def __init__(self, games: int, slots: int, screen_height: int, screen_width: int) -> None:
-        """Room for `slots` screens of each game; memory is taken as they come."""
+        """Room for `slots` screens of each game; memory is allocated as they are written."""
         self.slots = slots
         self.rings = [CompressedRing(slots, screen_height, screen_width) for _ in range(games)]
 
@@ -94,7 +94,7 @@ class CompressedRing:
         _expand(block, a, b, out)
 
     def restore(self, segments: Sequence[bytes], next: int) -> None:
-        """Take over segments that `encode` made, `next` being the slot written next."""
+        """Restore segments that `encode` made; `next` is the slot to be written next."""
         self.segments[: len(segments)] = segments
         self.blocks = []
         self.next = first = next // SEGMENT * SEGMENT
@@ -124,7 +124,7 @@ def decode(segment: bytes, count: int, screen_height: int, screen_width: int) ->
 
 
 def check_segment(segment: bytes, count: int) -> None:
-    """Raise ValueError unless `segment` has the table of a segment of `count` screens."""
+    """Raise ValueError unless `segment` has the table for `count` screens."""
     entries = -(-count // GROUP) + 1
     table = np.frombuffer(segment[: 4 * entries], "<u4").astype(np.int64)
     if len(table) != entries or table[0] != 4 * entries or table[-1] != len(segment):
@@ -152,7 +152,7 @@ def _expand(block: bytes | memoryview, a: int, b: int, out: Screens) -> None:
 
 
 def _join(blocks: Sequence[bytes]) -> bytes:
-    """A segment: where each block begins and the last one ends (u4 each), and the blocks."""
+    """A segment: the places where blocks begin and the last one ends (u4), then the blocks."""
     head = 4 * (len(blocks) + 1)
     begins = np.cumsum([head, *map(len, blocks)])
     return b"".join([begins.astype("<u4").tobytes(), *blocks])

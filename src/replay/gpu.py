@@ -1,4 +1,4 @@
-"""Screens kept on the GPU, where minibatches are put together without crossing to it."""
+"""Screens on the GPU, where minibatches are assembled without copying screens from the CPU."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from errors import UserError
 
 
 class GPUScreens:
-    """A ScreenStore (replay_memory.py): screens as they are, in a tensor."""
+    """A ScreenStore (replay_memory.py): uncompressed screens in a tensor."""
 
     def __init__(self, size: int, screen_height: int, screen_width: int, device: str) -> None:
-        """Room for `size` screens. Raises UserError if the GPU has none."""
+        """Room for `size` screens. Raises UserError if the GPU has too little memory."""
         shape = (size, screen_height, screen_width)
         try:
             self.screens = torch.zeros(shape, dtype=torch.uint8, device=device)
@@ -25,11 +25,11 @@ class GPUScreens:
             ) from error
 
     def write(self, slot: int, screen: NDArray[np.uint8]) -> None:
-        """Keep `screen` in `slot`. NB! Waits for the GPU to have copied it."""
+        """Keep `screen` in `slot`. NB! This waits until the GPU has copied it."""
         self.screens[slot].copy_(torch.from_numpy(screen))
 
     def read(self, first: int, last: int, out: NDArray[np.uint8]) -> None:
-        """Copy neighboring screens into `out`, which is not on the device."""
+        """Copy the screens of slots first .. last - 1 into `out`, which is on the CPU."""
         out[:] = self.screens[first:last].cpu().numpy()
 
     def windows(self, ends: NDArray[np.int64], out: NDArray[np.uint8]) -> Tensor:

@@ -1,4 +1,4 @@
-"""The ways to keep screens, made when they are asked for, and the memory they take."""
+"""Makes the store of screens and the sampler that the flags name; how much memory they take."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from replay_memory import Sampler, ScreenStore, Uniform
 
 logger = logging.getLogger(__name__)
 
-PROCESS_BYTES = 600 * 2**20  # what a run takes beside its replay memory
+PROCESS_BYTES = 600 * 2**20  # what a run takes in addition to its replay memory
 SLOT_BYTES = 1 + 4 + 1 + 1  # action, reward, terminal, begins
-TREE_BYTES = 32  # priorities and their sums, a power of two of them
-# Room planned for a compressed screen, as a share of its pixels; measured: 1.5 to 5 %.
+TREE_BYTES = 32  # priorities and their sums, whose number is rounded up to a power of two
+# Memory planned for a compressed screen, as a share of its pixels; measured: 1.5 to 5 %.
 PLANNED_SHARE = 1 / 8
 
 
@@ -44,7 +44,7 @@ def make_sampler(config: Config, rng: np.random.Generator) -> Sampler:
 
 
 def storage_bytes(storage: str, config: Config, steps: int) -> int:
-    """Bytes to plan for a replay memory of `steps` steps."""
+    """Bytes that a replay memory of `steps` steps takes."""
     pixels = config.screen_height * config.screen_width
     share = PLANNED_SHARE if storage == "compressed" else 1
     tree = TREE_BYTES if config.prioritized else 0
@@ -52,9 +52,9 @@ def storage_bytes(storage: str, config: Config, steps: int) -> int:
 
 
 def choose_storage(config: Config) -> str:
-    """How the replay memory keeps its screens: `gpu`, `array` or `compressed`.
+    """The storage for the replay memory's screens: `gpu`, `array` or `compressed`.
 
-    Raises UserError if it will not fit into the free memory.
+    Raises UserError if the replay memory does not fit into the free memory.
     """
     storage, kinds = config.replay_storage, ("gpu", "array", "compressed")
     size = config.replay_size
@@ -68,7 +68,7 @@ def choose_storage(config: Config) -> str:
         comfortable = (kind for kind in kinds if needed[kind] <= free[kind] / 2)
         storage = next(comfortable, "compressed")
     if storage == "gpu" and not gpu:
-        raise UserError("--replay_storage gpu needs a GPU that PyTorch can use: leave it out.")
+        raise UserError("--replay_storage gpu needs a GPU that PyTorch can use: remove it.")
     if needed[storage] > free[storage]:
         fits = "--replay_storage compressed fits"
         if needed["compressed"] > main:

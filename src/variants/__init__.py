@@ -1,1 +1,1 @@
-"""Pieces that can take the place of the default ones, each with its paper."""
+"""Alternatives to the default parts of the agent, each with its paper."""

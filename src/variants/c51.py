@@ -18,7 +18,7 @@ class C51Head(nn.Module):
     z: Tensor
 
     def __init__(self, settings: NetworkSettings, stream: nn.Module, atoms: int) -> None:
-        """`stream` gives `atoms` numbers for each action."""
+        """`stream` outputs `atoms` numbers for each action."""
         super().__init__()
         self.stream = stream
         self.in_order = bool(stream.in_order)
@@ -42,7 +42,7 @@ class C51Head(nn.Module):
         return Returns(self.z.expand_as(p), p)
 
     def backup(self, returns: Tensor, discounts: Tensor, outputs: Tensor) -> Tensor:
-        """The distribution of R + gamma^n Z projected on the atoms, (batch, atoms).
+        """The distribution of R + gamma^n Z, projected onto the atoms, (batch, atoms).
 
         Atom i gets sum over j of [1 - |T z_j - z_i| / spacing]_0^1 p_j   (equation 7).
         """
@@ -53,7 +53,7 @@ class C51Head(nn.Module):
         return (shares @ outputs.softmax(dim=-1)[:, :, None])[:, :, 0]
 
     def error(self, outputs: Tensor, y: Tensor, taus: Tensor | None = None) -> Error:
-        """The divergence KL(y || p), whose gradient by the logits is p - y."""
+        """The divergence KL(y || p); its gradient with respect to the logits is p - y."""
         log_p = outputs.log_softmax(dim=-1)
         divergence = (y.xlogy(y) - y * log_p).sum(dim=-1)
         return Error(log_p.exp() - y, divergence, divergence)

@@ -1,4 +1,4 @@
-"""Networks and targets of your own, in a file of yours: path/to/my_network.py:MyNetwork."""
+"""Your own networks and targets, in a file of yours: path/to/my_network.py:MyNetwork."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from errors import UserError, shown_traceback
 from network import Features
 from targets import Target
 
-HIDDEN = 512  # units of the head's hidden layer where a class does not say: as in Mnih et al. 2015
+HIDDEN = 512  # units of the head's hidden layer, unless the class says otherwise; Mnih et al. 2015
 HELP = "see docs/your_own_network.md"
 
 
 def custom_features(settings: NetworkSettings) -> Features:
     """The layers up to the features that `--network my_network.py:MyNetwork` names.
 
-    The class is called with the settings and gives a torch module. What it does not say of itself
-    (`hidden`, `block`, `in_order`: see Features in network.py) is as for any module; what its
-    features are is seen by trying its forward pass once.
+    The class is called with the settings and makes a torch module. The attributes `hidden`, `block`
+    and `in_order` (see Features in network.py) have defaults. The shape of the features is found by
+    running its forward pass once.
     """
     name = settings.network
     made: Any = load_class(name)
     with shown_traceback(name):
         module = made(settings)
         if not isinstance(module, nn.Module):
-            raise UserError(f"{name} makes no torch.nn.Module: {HELP}.")
+            raise UserError(f"{name} does not make a torch.nn.Module: {HELP}.")
         features: Any = module
         for key, value in (("block", 1), ("hidden", HIDDEN), ("in_order", False)):
             if not hasattr(features, key):
                 setattr(features, key, value)
         if features.block not in (1, 4):
-            raise UserError(f"{name} has block {features.block}: take 1 or 4, or leave it out.")
+            raise UserError(f"{name} has block {features.block}: set it to 1 or 4, or remove it.")
         block = features.block
         size = (settings.screen_height // block, settings.screen_width // block)
         x = torch.zeros(2, settings.history_length * block**2, *size)
@@ -46,7 +46,7 @@ def custom_features(settings: NetworkSettings) -> Features:
         if not isinstance(given, Tensor) or given.dim() not in (2, 4) or len(given) != 2:
             shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
             raise UserError(
-                f"{name} gives {shape} of states {tuple(x.shape)}, not features (2, F) or "
+                f"{name} turns states {tuple(x.shape)} into {shape}, not into features (2, F) or "
                 f"(2, channels, height, width): {HELP}."
             )
         features.train()
@@ -57,14 +57,14 @@ def custom_features(settings: NetworkSettings) -> Features:
 def custom_target(name: str) -> Target:
     """The function that `--target my_target.py:my_target` names.
 
-    The overlapped loop takes it to read the network that learns, unless it has the attribute
-    `reads_online = False`.
+    The overlapped loop assumes that it reads the network that is learning, unless it has the
+    attribute `reads_online = False`.
     """
     rule: Any = load_class(name)
     with shown_traceback(name):
         if len(inspect.signature(rule).parameters) != 3:
             raise UserError(
-                f"{name} is called with the network, the target network and the minibatch: let it "
-                f"take three arguments; {HELP}."
+                f"{name} must take three arguments, the network, the target network and the "
+                f"minibatch: {HELP}."
             )
     return Target(rule, reads_online=getattr(rule, "reads_online", True))

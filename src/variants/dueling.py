@@ -10,14 +10,14 @@ from torch import Tensor, nn
 class DuelingStreams(nn.Module):
     """Q(s, a) = V(s) + A(s, a) - mean over a' of A(s, a')   (equation 9).
 
-    A stream of its own for the value and one for the advantages, each with a hidden layer. With a
-    distribution of returns the equation holds for each of its numbers (Hessel et al. 2018).
+    One stream for the value and one for the advantages, each with a hidden layer. For a
+    distribution of returns the equation applies to each of its numbers (Hessel et al. 2018).
     """
 
     in_order = False
 
     def __init__(self, stream: Callable[[int], nn.Module], num_actions: int) -> None:
-        """`stream` makes a stream for a number of actions."""
+        """`stream` makes a stream for the given number of actions."""
         super().__init__()
         self.value = stream(1)
         self.advantages = stream(num_actions)

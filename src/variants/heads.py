@@ -1,4 +1,4 @@
-"""Which head and which streams the flags ask for."""
+"""Makes the head and the streams that the flags name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Other layers up to the features than those of network.py."""
+"""Alternatives to the layers in network.py."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Residual(nn.Module):
     """x + convolution(relu(convolution(relu(x))))."""
 
     def __init__(self, settings: NetworkSettings, image: tuple[int, ...]) -> None:
-        """From `image` (channels, height, width) to the same."""
+        """From `image` (channels, height, width) to the same shape."""
         super().__init__()
         self.first = Layer(settings, image, image[0], size=3, padding=1)
         self.second = Layer(settings, image, image[0], size=3, padding=1, relu=False)

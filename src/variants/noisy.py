@@ -17,8 +17,8 @@ DEVIATION = 0.5  # sigma_0 of section 3.2
 class NoisyLayer(nn.Module):
     """A linear layer y = (M + S * (e_out e_in^T)) x, the noise factorized (equations 9 to 11).
 
-    Computed as M x + e_out * (S (e_in * x)): two ordinary layers, so that no noisy copy of the
-    weights is made. The noise is zero until `draw_noise` draws some.
+    It is computed as M x + e_out * (S (e_in * x)), two ordinary layers, so that no noisy copy of
+    the weights is needed. The noise is zero until `draw_noise` is called.
     """
 
     noise_in: Tensor

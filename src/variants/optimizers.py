@@ -1,4 +1,4 @@
-"""Other update rules than RMSProp. `scale` and the methods are as in ../optimizers.py."""
+"""Alternatives to RMSProp. `scale` and the methods are as in optimizers.py."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class CenteredRMSProp:
 class Adam:
     """Adam (Kingma and Ba 2015): m and v are means of g and g^2, w -= rate m / (sqrt(v) + eps).
 
-    The bias correction sqrt(1 - b2^t) / (1 - b1^t) is in the rate. With epsilon as it is that is
-    Neon's, the efficient form of the paper's section 2; `corrected`, epsilon times sqrt(1 - b2^t),
-    is the paper's algorithm 1 and PyTorch's.
+    The bias correction sqrt(1 - b2^t) / (1 - b1^t) is part of the rate. With a constant epsilon
+    this is Neon's Adam, the efficient form in section 2 of the paper. `corrected`, with epsilon
+    times sqrt(1 - b2^t), is algorithm 1 of the paper and PyTorch's Adam.
     """
 
     num_states = 2
@@ -58,7 +58,7 @@ class Adam:
         self.full_epsilon, self.corrected = settings.adam_epsilon, corrected
         self.beta_1, self.beta_2 = settings.adam_beta_1, settings.adam_beta_2
         self.rate = self.epsilon = 0.0
-        # NB! What a CUDA graph captures must be tensors, or it would replay the first values.
+        # NB! These must be tensors: a CUDA graph would replay the first values of plain numbers.
         self.tensors: dict[torch.device, Tensor] = {}
 
     def begin(self, updates: int) -> None:
@@ -86,7 +86,7 @@ class Adam:
 
 
 class Adadelta:
-    """Neon's Adadelta; it has no learning rate."""
+    """Neon's Adadelta, which has no learning rate."""
 
     num_states = 3
     varies = False

@@ -1,5 +1,5 @@
-"""Quantiles of the returns, fixed ones (Dabney et al. 2018, arXiv:1710.10044) or any (IQN,
-arXiv:1806.06923)."""
+"""Quantiles of the returns: at fixed fractions (QR-DQN, Dabney et al. 2018, arXiv:1710.10044) or at
+any fraction (IQN, arXiv:1806.06923)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COSINES = 64  # n of IQN, equation 4
 
 
 def midpoints(count: int) -> Tensor:
-    """(2i + 1) / 2N: the fractions that stand for N equal parts of a distribution."""
+    """(2i + 1) / 2N: the midpoints of N equal parts of a distribution."""
     return (torch.arange(count, dtype=torch.float64) + 0.5) / count
 
 
@@ -79,9 +79,9 @@ def quantile_error(outputs: Tensor, y: Tensor, fractions: Tensor, kappa: float) 
 
 
 class IQNHead(nn.Module):
-    """Outputs are the quantiles at the fractions `taus`, each state's own.
+    """Outputs are the quantiles at the fractions `taus`, which differ between states.
 
-    Acting takes the midpoints of 32 parts instead of 32 random fractions, so that the same state
+    For acting, the midpoints of 32 parts replace 32 random fractions, so that the same state always
     gives the same action.
     """
 
@@ -91,7 +91,7 @@ class IQNHead(nn.Module):
     def __init__(
         self, settings: NetworkSettings, stream: nn.Module, image: tuple[int, ...], atoms: int
     ) -> None:
-        """`stream` gives a number for each action of features (N, F); these are `image`."""
+        """`stream` outputs a number for each action; features are (N, F), of shape `image`."""
         super().__init__()
         self.stream = stream
         self.in_order = False

@@ -1,4 +1,4 @@
-"""Which target the flags ask for."""
+"""Makes the target that the flags name."""
 
 from __future__ import annotations
 
