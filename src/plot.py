@@ -21,11 +21,12 @@ from typing import NoReturn
 
 import matplotlib
 
-from errors import UserError
+from errors import UserError, clean
 from plots.comparison import compares_settings, draw_comparison
 from plots.csv_files import Group, NotYet, common_name, group_runs, listed, printable, read_results
 from plots.curves import MAX_GROUPS, MAX_PANELS, draw
 from plots.files import save_figure
+from runs.exit_codes import flush, say, silence
 
 FIELDS = "average_reward,meanq,nr_games,meancost"
 FOLLOW_SECONDS = 10.0
@@ -119,7 +120,7 @@ def plot(options: argparse.Namespace) -> Path:
         figure = draw(groups, options.fields or FIELDS.split(","), **size)
     save_figure(figure, path, dpi=options.dpi)
     for note in (note for run in runs for note in run.notes):
-        print(f"plot: {note}", file=sys.stderr)
+        print(clean(f"plot: {note}"), file=sys.stderr)
     epochs = max(run.last_epoch for run in runs)
     print(f"{time.strftime('%H:%M:%S')} drew {path} up to epoch {epochs}", flush=True)
     return path
@@ -137,7 +138,7 @@ def follow(options: argparse.Namespace) -> None:
                 plot(options)
             except NotYet as reason:
                 if str(reason) != said:
-                    print(f"plot: waiting: {reason}", file=sys.stderr, flush=True)
+                    say(f"plot: waiting: {reason}")
                 said = str(reason)
         time.sleep(options.follow)
 
@@ -148,9 +149,18 @@ def main(arguments: Sequence[str]) -> int:
     try:
         options = parse(arguments)
         plot(options) if options.follow is None else follow(options)
+        if not flush(sys.stdout):
+            raise UserError("what was drawn could not be printed: the disk is full.")
     except UserError as error:
-        print(f"plot: {error}", file=sys.stderr)
+        say(f"plot: {error}")
         return 2
+    except BrokenPipeError:  # whoever read what was printed has left
+        silence(1)
+        return 0
+    except (MemoryError, OSError) as error:
+        say(f"plot: {error.strerror if isinstance(error, OSError) else 'out of memory'}.")
+        silence(1)
+        return 3
     except KeyboardInterrupt:
         print(file=sys.stderr)
         return 0 if options.follow else 130

@@ -30,7 +30,7 @@ COLUMNS = tuple(
     ).split(",")
 )
 
-CSV_BYTES = 1 << 26
+CSV_BYTES = 1 << 24
 COUNTED = ("rows", "phase", "num_steps", "scores", "running", "last_exploration_rate")
 
 

@@ -15,9 +15,13 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
+from atomic import read_whole
 from errors import UserError
+from runs.schema import FINITE
 
 PHASES = ("random", "train", "test")
+CSV_BYTES = 1 << 24
+NOT_FINITE = ("nan", "inf", "-inf", "infinity", "-infinity")  # as others write them
 LAST_EPOCH = 1e9  # a number above it in the epoch column is damage, not an epoch
 
 
@@ -51,7 +55,7 @@ class Results:
     def game(self) -> str:
         """The game by the JSON that a training writes beside its CSV, else the file's name."""
         try:
-            about = json.loads(self.path.with_suffix(".json").read_bytes())
+            about = json.loads(read_whole(self.path.with_suffix(".json"), 1 << 20))
             game = about["flags"]["game"]
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
             game = None
@@ -81,7 +85,7 @@ def read_results(path: str | Path) -> Results:
     """
     path = Path(path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_whole(path, CSV_BYTES).decode("utf-8-sig")
     except FileNotFoundError:
         raise NotYet(f"{path} does not exist; give the CSV that a training wrote.") from None
     except OSError as error:
@@ -148,11 +152,12 @@ def _split(text: str) -> tuple[list[str], list[tuple[int, bool, list[str]]]]:
 
 def _number(cell: str) -> float | None:
     """The number in a cell, NaN for an empty or infinite one, None for what is no number."""
+    if not cell or cell.lower() in NOT_FINITE:
+        return math.nan
     try:
-        value = float(cell or "nan")
-    except ValueError:
+        return float(FINITE.parse("", cell))
+    except UserError:
         return None
-    return value if math.isfinite(value) else math.nan
 
 
 def _skipped(path: Path, numbers: list[int]) -> str:
