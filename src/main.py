@@ -28,12 +28,13 @@ from runs.position import Position
 from runs.preflight import check_files, check_memory, check_snapshot
 from runs.profiling import profile
 from runs.run import Run
-from runs.scores import print_summary
+from runs.scores import print_summary, write_scores
 from runs.signals import stop_in_order
 from runs.unseen import warn_of_unseen
 from runs.verbs import Task, parse
 from seeds import random_stream
 from stats import Statistics
+from sweeps.evaluate import evaluate, evaluates_many
 from watch.session import play, plays_alone, shown
 
 logger = logging.getLogger("simple_dqn")
@@ -44,7 +45,10 @@ def main(arguments: list[str]) -> int:
     sys.path.append(str(ROOT))  # nvis/ lies beside src/
     verb = arguments[0] if arguments and arguments[0] in VERBS else "run"
     with exit_code(verb) as ending:
-        run(parse(verb, arguments[verb != "run" :]), ending)
+        if verb == "test" and evaluates_many(arguments[1:]):
+            ending.code = evaluate(arguments[1:])
+        else:
+            run(parse(verb, arguments[verb != "run" :]), ending)
     return ending.code
 
 
@@ -112,8 +116,10 @@ def run_phases(parts: Run, todo: Sequence[Planned]) -> None:
         profile(parts, lambda: play_and_learn(parts, todo))
     else:
         play_and_learn(parts, todo)
-    if task.config.test_games:
+    if task.config.test_games and task.config.log == "text":
         print_summary(task.game, parts.stats.scores)
+    if task.verb == "test":
+        write_scores(parts)
 
 
 def play_and_learn(parts: Run, todo: Sequence[Planned]) -> None:

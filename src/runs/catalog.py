@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Verb:
-    """A script: how it is called, what it is for, and the flag values that make it so."""
+    """A script: how to call it, what it does, and the default flag values that make it do that."""
 
     usage: str
     description: str
@@ -51,9 +51,10 @@ VERBS = {
         },
     ),
     "test": Verb(
-        "./test.sh SNAPSHOT|GAME [flags]",
+        "./test.sh SNAPSHOT...|GAME [flags]",
         "Plays with a snapshot, or with the agent of GAME that comes with the project, for\n"
         "--test_steps steps or --test_games N whole games, and prints how well it does.\n"
+        "Several snapshots all play; --csv_file keeps every game's score of each.\n"
         "The published protocol: --test_games 30 --max_episode_frames 18000.",
         TEST,
         flags={
@@ -62,6 +63,7 @@ VERBS = {
             "The machine": f"num_envs {MACHINE}",
             "Files": "csv_file overwrite",
         },
+        options={"best": "name the snapshot with the highest mean of several"},
     ),
     "play": Verb(
         "./play.sh [SNAPSHOT|GAME] [flags]",

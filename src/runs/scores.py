@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 
+from atomic import write_atomically
 from runs.human_scores import human_normalized
+from runs.paths import portable
+from runs.run import Run
 
 
 def print_summary(game: str, scores: Sequence[float]) -> None:
@@ -26,3 +32,21 @@ def print_summary(game: str, scores: Sequence[float]) -> None:
         print("  human-normalized   no human score is published for this game")
     else:
         print(f"  human-normalized   {normalized:10.1f} %")
+
+
+def write_scores(parts: Run) -> None:
+    """Complete the row of a test in its CSV: the snapshot, the seed, median and every score."""
+    path, rows, scores = parts.task.config.csv_file, parts.stats.rows, parts.stats.scores
+    if not path or not rows:
+        return
+    row = rows[-1] | {
+        "snapshot": portable(parts.task.config.load_weights or Path()),
+        "random_seed": parts.task.config.random_seed,
+        "median_game_reward": statistics.median(scores) if scores else "",
+        "game_rewards": " ".join(f"{score:g}" for score in scores),
+    }
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(row), lineterminator="\n")
+    writer.writeheader()
+    writer.writerow(row)
+    write_atomically(path, text.getvalue().encode())

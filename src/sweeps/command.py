@@ -28,7 +28,15 @@ and nvis take. The same command again finishes what is not finished. The results
 results/<name>.csv and results/<name>.png. status NAME says how far a sweep is."""
 MOST_RUNS = 10_000
 # What a sweep says itself, or what is not for many runs at once.
-REFUSED = {"random_seed", "start_epoch", "play_games", "test_games", "overwrite", "display_screen"}
+REFUSED = {
+    "log",
+    "random_seed",
+    "start_epoch",
+    "play_games",
+    "test_games",
+    "overwrite",
+    "display_screen",
+}
 REFUSED |= {flag for flag in FIELDS if kind_of(flag) is Path and flag != "load_weights"}
 NAME = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
 COUNT = Value(kind=int, low=1, high=1000)

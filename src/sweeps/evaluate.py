@@ -1,0 +1,162 @@
+"""./test.sh with several snapshots: all of them play, side by side where Ray is installed."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+import re
+import secrets
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from atomic import write_atomically
+from config import ROOT
+from errors import UserError
+from runs.catalog import VERBS
+from runs.exit_codes import DONE, STOPPED, UNUSABLE_INPUT
+from runs.flags import Parser
+from runs.preflight import check_writable
+from sweeps.drive import Failures, drive, last_words
+from sweeps.node import Job, work
+from sweeps.pool import open_pool
+
+LOOK_SECONDS = 1.0
+Row = dict[str, str]
+
+
+def evaluates_many(arguments: Sequence[str]) -> bool:
+    """Whether these words of ./test.sh name more than one snapshot, or ask for the best."""
+    words, given = Parser(VERBS["test"]).parse(arguments)
+    return len(words) > 1 or "best" in given
+
+
+def evaluate(arguments: Sequence[str]) -> int:
+    """Play with each of the snapshots and sum up. Returns an exit code: 2 if one cannot be tested.
+
+    Raises UserError before anything is played if the results cannot be written.
+    """
+    words, given = Parser(VERBS["test"]).parse(arguments)
+    best, csv_file, overwrite = (given.pop(k, None) for k in ("best", "csv_file", "overwrite"))
+    snapshots = list(dict.fromkeys(map(Path, words)))
+    if len(snapshots) < 2:
+        raise UserError("--best compares snapshots: name at least two.")
+    if missing := [path for path in snapshots if not path.is_file()]:
+        raise UserError(f"{missing[0]} does not exist: name snapshots, like snapshots/pong_3.pkl.")
+    if csv_file:
+        if csv_file.exists() and not overwrite:
+            raise UserError(f"{csv_file} is there already: replace it with --overwrite.")
+        check_writable(csv_file.parent)
+    given.setdefault("random_seed", secrets.randbits(31))  # the same for all
+    with tempfile.TemporaryDirectory(prefix="test_") as folder:
+        jobs = _jobs(sorted(snapshots, key=_place), given, Path(folder))
+        printer = _Printer(jobs)
+        failures = _play(jobs, printer, on_gpu=given.get("backend") == "gpu")
+        rows = [row for job in jobs if (row := _row(job))]
+    for name, why in failures.items():
+        print(f"test: {name}: {why}", file=sys.stderr)
+    if csv_file and rows:
+        _write(csv_file, rows)
+    if best and rows:
+        _name_best(rows)
+    return UNUSABLE_INPUT if failures else DONE
+
+
+def _place(path: Path) -> tuple[str, int]:
+    """Sorts snapshots by run and epoch: 2 before 10."""
+    found = re.fullmatch(r"(.*)_([0-9]{1,9})", path.stem)
+    return (str(path.with_name(found[1])), int(found[2])) if found else (str(path), 0)
+
+
+def _jobs(snapshots: Sequence[Path], given: dict[str, Any], folder: Path) -> list[Job]:
+    flags = []
+    for flag, value in given.items():
+        flags.append(f"--{flag}={str(value).lower() if isinstance(value, bool) else value}")
+    jobs = []
+    for n, path in enumerate(snapshots):
+        command = ("test", str(path), *flags, f"--csv_file={folder / f'{n}.csv'}", "--overwrite")
+        jobs.append(
+            Job(
+                name=str(path),
+                begin=command,
+                again=command,
+                checkpoints="",
+                log=str(folder / f"{n}.log"),
+                program=(sys.executable, str(ROOT / "src" / "main.py")),
+                cwd=str(Path.cwd()),
+                gpus=float(given.get("backend") == "gpu"),
+            )
+        )
+    return jobs
+
+
+def _play(jobs: Sequence[Job], printer: _Printer, *, on_gpu: bool) -> Failures:
+    if not on_gpu and importlib.util.find_spec("ray"):
+        with open_pool(cpus=1, gpus=0) as pool:
+            return drive(jobs, pool, seconds=LOOK_SECONDS, look=printer.look)
+    failures: Failures = {}
+    for job in jobs:
+        code = work(job)
+        if code == STOPPED:
+            raise KeyboardInterrupt
+        if code:
+            failures[job.name] = last_words(Path(job.log))
+        printer.look()
+    return failures
+
+
+def _row(job: Job) -> Row | None:
+    path = Path(job.log).with_suffix(".csv")
+    try:
+        with path.open(newline="") as file:
+            return next(csv.DictReader(file), None)
+    except FileNotFoundError:
+        return None
+
+
+class _Printer:
+    """Prints the result of each snapshot as soon as it is there, in no order."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.todo = list(jobs)
+        self.out = sys.stdout
+        self.width = max(len(job.name) for job in jobs)
+
+    def look(self) -> None:
+        """Print what is new."""
+        for job in list(self.todo):
+            # Its scores come last into the file.
+            if (row := _row(job)) and "median_game_reward" in row:
+                self.todo.remove(job)
+                print(f"{job.name:<{self.width}}  {_result(row)}", file=self.out, flush=True)
+
+
+def _result(row: Row) -> str:
+    if row["nr_games"] == "0":
+        return f"no game ended, score so far {float(row['average_reward']):g}"
+    mean, median = float(row["average_reward"]), float(row["median_game_reward"])
+    low, high = float(row["min_game_reward"]), float(row["max_game_reward"])
+    return f"mean {mean:.2f}, median {median:g}, {low:g} to {high:g} in {row['nr_games']} games"
+
+
+def _write(path: Path, rows: Sequence[Row]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    try:
+        write_atomically(path, text.getvalue().encode())
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror}.") from None
+
+
+def _name_best(rows: Sequence[Row]) -> None:
+    best = max(rows, key=lambda row: float(row["average_reward"]))
+    print(
+        f"Best: {best['snapshot']}, {_result(best)}. It was chosen afterwards, among {len(rows)} "
+        "snapshots by these games, so its score is too good: test it alone with another "
+        "--random_seed."
+    )

@@ -1,0 +1,107 @@
+"""./test.sh with many snapshots: every one of them plays, and one file has all scores."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from config import Config, to_plain
+from deepqnetwork import DeepQNetwork
+from main import main
+from sweeps import evaluate
+
+SMALL = {"screen_width": 36, "screen_height": 36}
+PLAY = "--test_games 3 --max_episode_frames 1600 --exploration_rate_test 0.9 --random_seed 3 --csv_file eval.csv"
+
+
+@pytest.fixture
+def snapshots(home: Path) -> list[str]:
+    """Of an agent that has learned nothing, after epochs 2 and 10."""
+    flags = to_plain(Config(game="breakout", **SMALL))  # type: ignore[arg-type]
+    for epoch in (2, 10):
+        network = DeepQNetwork(Config(**SMALL), num_actions=4, rng=np.random.default_rng(epoch))  # type: ignore[arg-type]
+        info: dict[str, Any] = {"game": "breakout", "flags": flags}
+        network.save_weights(home / f"breakout_{epoch}.pkl", epoch=epoch, info=info)
+    return ["breakout_10.pkl", "breakout_2.pkl"]
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(params=["one after another", "through Ray"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "one after another":
+        monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    elif not importlib.util.find_spec("ray"):
+        pytest.skip("Ray is not installed; ./sweep.sh installs it")
+
+
+@pytest.mark.usefixtures("way")
+def test_all_snapshots_play_and_one_file_has_every_score(
+    home: Path, snapshots: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["test", *snapshots, "--best", *PLAY.split()]) == 0
+    found = rows(home / "eval.csv")
+    assert [(Path(row["snapshot"]).name, row["epoch"]) for row in found] == [
+        ("breakout_2.pkl", "2"),
+        ("breakout_10.pkl", "10"),
+    ]
+    for row in found:
+        scores = [float(word) for word in row["game_rewards"].split()]
+        assert (row["phase"], row["random_seed"], len(scores)) == ("test", "3", 3)
+        assert float(row["average_reward"]) == np.mean(scores)
+        assert float(row["median_game_reward"]) == np.median(scores)
+    out = capsys.readouterr().out
+    assert "breakout_2.pkl   mean " in out
+    assert "\nBest: " in out
+    assert "chosen afterwards, among 2 snapshots" in out
+    # Its scores are the same if it plays alone.
+    assert main(["test", "breakout_10.pkl", *PLAY.split(), "--overwrite"]) == 0
+    (alone,) = rows(home / "eval.csv")
+    assert alone["game_rewards"] == found[1]["game_rewards"]
+    assert alone.keys() == found[1].keys()
+
+
+def test_a_snapshot_that_cannot_be_tested_stops_no_other(
+    home: Path,
+    snapshots: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    (home / "breakout_3.pkl").write_text("nothing")
+    assert main(["test", "breakout_2.pkl", "breakout_3.pkl", *PLAY.split()]) == 2
+    assert "test: breakout_3.pkl: test: breakout_3.pkl" in capsys.readouterr().err
+    assert [row["epoch"] for row in rows(home / "eval.csv")] == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("breakout_2.pkl --best", "name at least two"),
+        ("breakout_2.pkl breakout_7.pkl", "breakout_7.pkl does not exist"),
+        ("breakout_2.pkl breakout_10.pkl --csv_file breakout_2.pkl", "breakout_2.pkl is there already"),
+        ("breakout_2.pkl breakout_10.pkl --tset_games 3", "There is no flag --tset_games"),
+    ],
+)
+def test_bad_input_gets_a_sentence_before_anything_is_played(
+    snapshots: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    says: str,
+) -> None:
+    played: list[Callable[..., int]] = []
+    monkeypatch.setattr(evaluate, "work", played.append)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert main(["test", *line.split()]) == 2
+    assert says in capsys.readouterr().err
+    assert not played
