@@ -1,13 +1,14 @@
-"""What a run will take, hours and gigabytes, from a measurement of seconds before it starts.
+"""How many hours and gigabytes a run will take, measured for a few seconds before it starts.
 
-Measured are parts like the run's with random streams of their own, which are dropped then: the run
-itself stays the same, bit for bit.
+The measurement uses parts like the run's with their own random streams and deletes them afterwards.
+The run itself stays the same, bit for bit.
 """
 
 from __future__ import annotations
 
 import logging
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
@@ -23,7 +24,7 @@ from runs.verbs import Task
 logger = logging.getLogger(__name__)
 
 FEWEST_STEPS = 20_000  # of a run that is measured: a shorter one is soon over
-WARM_UP = 40  # steps at least: the first ones compile and fill caches
+WARM_UP = 40  # steps at least before measuring: the first ones compile and fill caches
 MEASURED_SECONDS = {"random": 0.3, "train": 2.0, "test": 0.7}  # about, of each kind of phase
 CHUNK = 20  # steps at least between looks at the clock
 REPLAY_SIZE = 5_000  # steps; more of them cost memory, not time
@@ -31,9 +32,9 @@ CHECKPOINTS = 2  # that are kept
 
 
 class Forecast(NamedTuple):
-    """What has been measured."""
+    """The result of the measurement."""
 
-    pace: dict[str, float]  # seconds a step, by the name of the phase
+    pace: dict[str, float]  # seconds per step, by the name of the phase
     network_bytes: int  # of the network in a checkpoint, with the optimizer's states
     snapshot_bytes: int
 
@@ -41,9 +42,9 @@ class Forecast(NamedTuple):
 def forecast(
     task: Task, todo: Sequence[Planned], storage: str | None, construct: Callable[..., Run]
 ) -> dict[str, float]:
-    """Say what the run will take; the seconds a step that were measured, by the phase's name.
+    """Report what the run will take, and return the seconds per step by the phase's name.
 
-    `construct` makes the parts of a run. Nothing is measured, or said, if the run is short.
+    `construct` makes the parts of a run. Short runs are neither measured nor reported.
     """
     total = sum(planned.phase.steps - planned.start for planned in todo)
     if not storage or total < FEWEST_STEPS or "train" not in _names(todo):
@@ -62,7 +63,7 @@ def _names(todo: Sequence[Planned]) -> set[str]:
 
 
 def measure(parts: Run, names: Container[str]) -> Forecast:
-    """Play and learn with `parts` for a few seconds, in each kind of phase that has its name."""
+    """Play and learn with `parts` for a few seconds, in each of the phases called `names`."""
     agent, network, memory = parts.agent, parts.network, parts.memory
     assert network and memory
     agent.callbacks.clear()
@@ -72,13 +73,15 @@ def measure(parts: Run, names: Container[str]) -> Forecast:
         pace["train"] = _seconds_a_step(agent.train, count, "train")
     if "test" in names:
         pace["test"] = _seconds_a_step(agent.test, count, "test")
-    kept = [array for x in network.layers() for array in [*x.params.values(), *x.states]]
-    state = network.get_state().values()
-    return Forecast(pace, sum(a.nbytes for a in state), sum(a.nbytes for a in kept))
+    with tempfile.TemporaryDirectory() as folder:
+        snapshot = Path(folder) / "snapshot.pkl"
+        network.save_weights(snapshot, info={})
+        size = snapshot.stat().st_size
+    return Forecast(pace, sum(a.nbytes for a in network.get_state().values()), size)
 
 
 def _measured(task: Task) -> Task:
-    """The task as it is measured: exploring as it will on average, writing nothing."""
+    """The task for the measurement: with the run's average exploration, and no files."""
     c = task.config
     trained = c.train_steps * (c.epochs - c.start_epoch)
     share = c.exploration_decay_steps / trained if trained else 1.0  # of the run that decays
@@ -114,7 +117,7 @@ def _whole_rounds(steps: int, games: int) -> int:
 
 
 def report(found: Forecast, config: Config, todo: Sequence[Planned]) -> None:
-    """Say what the run will take, and warn if the disk has no room for it."""
+    """Report what the run will take, and warn if the disk has too little room."""
     if not found.pace:
         return
     seconds = sum(found.pace[p.phase.name] * (p.phase.steps - p.start) for p in todo)
@@ -136,7 +139,8 @@ def report(found: Forecast, config: Config, todo: Sequence[Planned]) -> None:
             hint,
         )
     if config.checkpoint_path and config.checkpoint_minutes:
-        screens = storage_bytes("compressed", config, config.replay_size)
+        remembered = sum(p.phase.steps for p in todo if p.phase.name != "test")
+        screens = storage_bytes("compressed", config, min(config.replay_size, remembered))
         checkpoints = CHECKPOINTS * found.network_bytes + screens
         needed += checkpoints
         logger.info("Its checkpoints will take up to %s.", gigabytes(checkpoints))
@@ -152,14 +156,12 @@ def report(found: Forecast, config: Config, todo: Sequence[Planned]) -> None:
 
 
 def duration(seconds: float) -> str:
-    """A duration with its two largest units: 5 days 3 h."""
-    minutes = round(seconds / 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} day{'s' * (days > 1)} {hours} h"
-    if hours:
-        return f"{hours} h {minutes} min"
+    """A duration in its two largest units: 5 days 3 h."""
+    minutes, hours = round(seconds / 60), round(seconds / 3600)
+    if hours >= 24:
+        return f"{hours // 24} day{'s' * (hours >= 48)} {hours % 24} h"
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
     return f"{minutes} min" if minutes else f"{seconds:.0f} s"
 
 

@@ -27,8 +27,6 @@ from snapshot.format import Snapshot, game_of, read_snapshot
 
 logger = logging.getLogger(__name__)
 
-AGENTS = ROOT / "agents"  # those that come with the project; no run writes there
-
 
 @dataclass(frozen=True)
 class Task:
@@ -64,7 +62,7 @@ def _parse(verb: str, arguments: Sequence[str]) -> Task:
     words, given = Parser(about).parse(arguments)
     words = [check("game", word) for word in words]
     if given.pop("list", False):
-        print_games(AGENTS)
+        print_games(agents_folder())
         raise SystemExit(0)
     alone = given.pop("alone", False)
     for flag in CODE.keys() & given.keys():
@@ -74,7 +72,7 @@ def _parse(verb: str, arguments: Sequence[str]) -> Task:
     if not words and verb.startswith("profile"):
         words = ["pong"]
     if not words and verb in ("test", "play", "record", "nvis") and not alone:
-        words = [str(choose_agent(AGENTS, about.usage))]
+        words = [str(choose_agent(agents_folder(), about.usage))]
     if not words or len(words) > 1 + (verb in ("train", "resume")):
         raise UserError(f"Call it as {about.usage}; --help explains the flags.")
     if verb in ("train", "run") or verb.startswith("profile") or alone:
@@ -84,12 +82,17 @@ def _parse(verb: str, arguments: Sequence[str]) -> Task:
     return _snapshot_task(verb, _snapshot_of(verb, words[0]), defaults, given)
 
 
+def agents_folder() -> Path:
+    """Where the agents are that come with the project; no run writes there."""
+    return ROOT / "agents"
+
+
 def _snapshot_of(verb: str, subject: str) -> Path:
     """The snapshot that is meant: a file, or the agent of a game that comes with the project."""
     path = Path(subject)
     if path.suffix == ".pkl" or (path.is_file() and path.suffix.lower() not in ENDINGS):
         return path
-    if agent := find_agent(AGENTS, subject):
+    if agent := find_agent(agents_folder(), subject):
         logger.info("Taking %s, which comes with the project", agent)
         return agent
     if verb == "play":
@@ -171,7 +174,7 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
             raise UserError(f"{path}: {error}") from None
         defaults["start_epoch"] = snapshot.epoch
         defaults |= run_paths(name)
-        if path.absolute().parent == AGENTS:
+        if path.absolute().parent == agents_folder():
             _refuse_namesake(path, name)
         else:
             defaults["save_weights_prefix"] = path.with_name(name)

@@ -52,7 +52,7 @@ def start(statistics: Statistics, listener: Progress, phase: Phase) -> None:
 def count(statistics: Statistics, steps: int, reward: float = 0.0, end: bool = False) -> None:
     for n in range(steps):
         over = end and n == steps - 1
-        step = Step(reward, over, over, np.zeros((1, 2), np.uint8), [])
+        step = Step(reward, np.zeros((1, 2), np.uint8), over, over)
         statistics.on_step(Done(0, 0, 0.1, step))
 
 

@@ -1,0 +1,62 @@
+"""Films, pages and sounds of before are never lost unasked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from config import Config
+from errors import UserError
+from runs.outputs import check_outputs, free_path
+from runs.verbs import parse
+
+SNAPSHOT = Path(__file__).parents[1] / "golden" / "rmsprop_end.pkl"
+
+
+def test_a_second_film_and_page_have_names_of_their_own(home: Path) -> None:
+    (home / "pong_3.pkl").write_bytes(SNAPSHOT.read_bytes())
+    for folder, name in (("videos", "pong_3.mov"), ("results", "pong.html")):
+        (home / folder).mkdir()
+        (home / folder / name).write_text("the first one")
+    (home / "videos" / "pong_3.2.mov").write_text("the second one")
+    film = parse("record", [str(home / "pong_3.pkl")]).config
+    assert film.video_file == home / "videos" / "pong_3.3.mov"
+    check_outputs(film)
+    page = parse("nvis", [str(home / "pong_3.pkl")]).config
+    assert page.visualization_file == home / "results" / "pong.2.html"
+    again = parse("record", [str(home / "pong_3.pkl"), "--overwrite"]).config
+    assert again.video_file == home / "videos" / "pong_3.mov"
+
+
+@pytest.mark.parametrize("flag", ["video_file", "record_sound_filename", "visualization_file"])
+def test_a_file_that_is_there_is_refused_or_replaced_as_asked(tmp_path: Path, flag: str) -> None:
+    path = tmp_path / "film.mov"
+    check_outputs(Config(**{flag: path}))
+    path.touch()
+    check_outputs(Config(**{flag: path}))  # nothing is lost with it
+    path.write_text("my holidays")
+    with pytest.raises(UserError, match=rf"film.mov is there already: give another --{flag}, or"):
+        check_outputs(Config(**{flag: path}))
+    assert path.read_text() == "my holidays"
+    check_outputs(Config(**{flag: path}, overwrite=True))
+    assert not path.exists()
+
+
+def test_frames_are_refused_or_replaced_and_nothing_beside_them(tmp_path: Path) -> None:
+    others = {"notes.txt", "best.png", "2024.png", "000001.jpg"}
+    for name in {"000000.png", "000001.png"} | others:
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=r"000000.png is there already"):
+        check_outputs(Config(record_screen_path=tmp_path))
+    check_outputs(Config(record_screen_path=tmp_path, overwrite=True))
+    assert {path.name for path in tmp_path.iterdir()} == others
+    check_outputs(Config(record_screen_path=tmp_path))
+
+
+def test_a_free_name_is_the_first_that_is_free(tmp_path: Path) -> None:
+    names = []
+    for _ in range(3):
+        names.append(free_path(tmp_path / "film.v1.mov"))
+        names[-1].touch()
+    assert [path.name for path in names] == ["film.v1.mov", "film.v1.2.mov", "film.v1.3.mov"]
