@@ -104,7 +104,8 @@ def layers_of(network: Network, optimizer: Optimizer | None = None) -> list[Laye
     """The network as Neon's form has it, with the states of `optimizer`: of a network that it
     cannot hold, the convolutions, if these follow one another."""
     chain = is_chain(network)
-    if not chain and not network.features.in_order:
+    normalized = any(layer.layer_normalized for layer in network.layers().values())
+    if not chain and (normalized or not network.features.in_order):
         return []
     found = []
     states: dict[str, Sequence[Tensor]] = {}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from agent import Agent, Callback, Done
 from nvis.saliency import Saliency
 
 HISTORY = 150  # steps remembered: 10 seconds of an Atari game
+SELDOM = 0.01  # share of the lowest and of the highest returns that need not be shown
+
+Array = NDArray[np.float32]
 
 
 class AgentView(Callback):
@@ -29,14 +32,18 @@ class AgentView(Callback):
         self.exploration_rate = agent.settings.exploration_rate_test
         self.lives = 0
         self.person_plays = False  # a person holds the joystick
-        self.saliency: Saliency | None = None  # computes `heat`
+        self.saliency: Callable[[NDArray[np.uint8], int], Array] | None = None  # computes `heat`
         self.changes = 0  # grows whenever there is something new to see
         self.games_over = 0
         self.action: int | None = None  # the agent's choice; None while a game is being opened
         self.state: NDArray[np.uint8] | None = None  # (history_length, height, width)
-        self.qvalues: NDArray[np.float32] | None = None  # (num_actions,)
-        self.history: deque[NDArray[np.float32]] = deque(maxlen=HISTORY)  # those of this game
-        self.heat: NDArray[np.float32] | None = None  # (height, width): what speaks for the action
+        self.qvalues: Array | None = None  # (num_actions,)
+        self.history: deque[Array] = deque(maxlen=HISTORY)  # those of this game
+        # Of an agent that learns distributions: which returns each action may have and how probable
+        # each is, both (num_actions, n); and where nearly all of them lay in the last steps.
+        self.returns: tuple[Array, Array] | None = None
+        self.spans: deque[tuple[float, float]] = deque(maxlen=HISTORY)
+        self.heat: Array | None = None  # (height, width): what speaks for the action
 
     def on_restart(self) -> None:
         """A new game begins: `games_over` is ahead of `scores` while it is being opened."""
@@ -48,6 +55,7 @@ class AgentView(Callback):
         played: Any = self.agent.games[game]
         if self.action is None:
             self.history.clear()
+            self.spans.clear()
         self.state = played.buffer.state().copy()
         self.lives = played.environment.lives()
         self.action = action
@@ -55,13 +63,30 @@ class AgentView(Callback):
             # The agent does not predict when it explores; who watches wants to know all the same.
             self.qvalues = self.network.predict(self.state[None])[0].copy()
             self.history.append(self.qvalues)
+            self._look_at_returns(self.network, self.state)
         self.heat = self.saliency(self.state, action) if self.saliency else None
         self.changes += 1
 
+    def _look_at_returns(self, network: Any, state: NDArray[np.uint8]) -> None:
+        if not hasattr(network, "returns"):  # Neon's engine has no distributions
+            return
+        self.returns = network.returns(state)
+        if self.returns:
+            values, probabilities = (numbers.ravel() for numbers in self.returns)
+            order = values.argsort()
+            below = probabilities[order].cumsum() / probabilities.sum()
+            ends = values[order][below.searchsorted((SELDOM, 1 - SELDOM)).clip(max=len(values) - 1)]
+            self.spans.append((float(ends[0]), float(ends[1])))
+
     def show_heat(self) -> None:
-        """Compute `heat` from now on. Raises UserError if the network is of another kind."""
-        if self.network:
-            self.saliency = Saliency(self.network.layers())
+        """Compute `heat` from now on. Raises UserError if the network's weights are no numbers."""
+        if not self.network:
+            return
+        layers, network = self.network.layers(), self.network
+        if any(layer.kind == "Linear" for layer in layers):  # all of them, one after the other
+            self.saliency = Saliency(layers)
+        else:
+            self.saliency = cast(Any, network).saliency
 
     def on_step(self, done: Done) -> None:
         """Count the score."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from agent import Agent
 from runs.verbs import Task
-from watch.states import StateCollector, visualize
+from watch.states import StateCollector, filters_of, visualize
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ def play(task: Task, agent: Agent) -> None:
     config, games = task.config, task.config.play_games
     collector = StateCollector(agent)
     if config.visualization_file:
+        filters_of(agent.network)  # refuses before anything is played
         agent.callbacks.append(collector)
     with recorded(task, agent, games) as view:
         if config.display_screen:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from agent import Agent, Callback, Done, Phase
 from environment import Screen
+from errors import UserError
 
 
 class StateCollector(Callback):
@@ -38,6 +39,20 @@ class StateCollector(Callback):
         return windows.transpose(0, 3, 1, 2)
 
 
+def filters_of(network: Any) -> Any:
+    """The convolutional layers of a network. Raises UserError where a page cannot show them."""
+    from nvis.convolution import convolutions
+
+    layers = network.layers()
+    if not layers:
+        raise UserError(
+            "The filter page needs convolutions of which each one sees what the one before gives, "
+            "through a ReLU alone or with batch normalization; this network's do not: watch it "
+            "with ./play.sh and press g instead."
+        )
+    return convolutions(layers)
+
+
 def visualize(
     network: Any,
     states: NDArray[np.uint8],
@@ -52,10 +67,9 @@ def visualize(
 
     Raises UserError where there is nothing to draw or the file cannot be written.
     """
-    from nvis.convolution import convolutions
     from nvis.page import visualize as write_page
 
-    layers = convolutions(network.layers())
+    layers = filters_of(network)
     write_page(
         layers, states, filters=filters, file=file, game=game, snapshot=snapshot.name, epoch=epoch
     )

@@ -24,10 +24,12 @@ TEXT = (230, 237, 243)
 MUTED = (133, 144, 158)
 BLUE = (84, 132, 196)
 DIM = (58, 84, 120)
+BINS = 40  # parts into which the returns that are shown are divided
 FINE = 4  # letters are drawn so many times as large
 AMBER = (255, 176, 0)  # whatever the agent does
 
 Picture = NDArray[np.uint8]  # (height, width, 3)
+Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 @cache
@@ -69,14 +71,25 @@ class Panel:
         self._label(134, "State: the last screens it has seen, the newest at the right")
         bottom = self._qvalues(view, 264)
         chart = (MARGIN, bottom + 38, WIDTH - MARGIN, HEIGHT - MARGIN)
+        returns = (WIDTH / 2 + 4, *chart[1:])
         if view.network:
-            self._label(bottom + 26, "Q-values of the last 10 seconds, the best one in amber")
+            title = "Q-values of the last 10 seconds, the best one in amber"
+            if view.returns:
+                chart = (chart[0], chart[1], WIDTH / 2 - 4, chart[3])
+                title = "Q-values of 10 seconds"
+                self._label(bottom + 26, "Returns it expects", returns[0])
+                self._box(returns, CARD, 6)
+            self._label(bottom + 26, title)
             self._box(chart, CARD, 6)
+            if view.returns and view.spans:
+                self._ends(view, returns)
         picture = np.array(self.image)
         if view.state is not None:
             self._screens(picture, view.state)
         if len(view.history) > 1:
             self._chart(picture, view, chart)
+        if view.returns and view.spans:
+            self._returns(picture, view, returns)
         return picture
 
     def _px(self, length: float) -> int:
@@ -88,8 +101,8 @@ class Panel:
         mask, dx, dy = written(text, self._px(size), anchor)
         self.image.paste(fill, (self._px(x) + dx, self._px(y) + dy), mask)
 
-    def _label(self, y: float, text: str) -> None:
-        self._text(MARGIN, y, text, 12, MUTED, "ls")
+    def _label(self, y: float, text: str, x: float = MARGIN) -> None:
+        self._text(x, y, text, 12, MUTED, "ls")
 
     def _box(
         self, box: tuple[float, float, float, float], fill: tuple[int, int, int], radius: int
@@ -172,6 +185,54 @@ class Panel:
             fixed = np.round(points * 16).astype(np.int32)  # in sixteenths of a pixel
             width = max(self._px(thickness), 1)
             cv2.polylines(picture, [fixed], False, color, width, cv2.LINE_AA, shift=4)
+
+    def _ends(self, view: AgentView, box: Box) -> None:
+        """The lowest and the highest return that is shown."""
+        left, _, right, bottom = box
+        low, high = _span(view)
+        self._text(left + 8, bottom - 7, f"{low:.3g}", 10, MUTED, "ls")
+        self._text(right - 8, bottom - 7, f"{high:.3g}", 10, MUTED, "rs")
+
+    def _returns(self, picture: Picture, view: AgentView, box: Box) -> None:
+        """How probable each return is: a line an action, the area of the chosen one filled."""
+        assert view.returns
+        left, top, right, bottom = (self._px(v) for v in box)
+        pad, foot = self._px(8), bottom - self._px(20)
+        places = np.linspace(left + pad, right - pad, BINS + 2)
+        shares = _densities(view)  # (num_actions, BINS)
+        highest = max(float(shares.max()), 1e-6)
+        for i in sorted(range(len(shares)), key=lambda i: i != view.action):  # the others over it
+            heights = np.concatenate([[0], shares[i], [0]]) / highest
+            y = foot - heights * (foot - top - pad)
+            fixed = np.round(np.stack([places, y], axis=1) * 16).astype(np.int32)
+            if i == view.action:
+                cv2.fillPoly(picture, [fixed], AMBER, cv2.LINE_AA, shift=4)
+            else:
+                cv2.polylines(
+                    picture, [fixed], False, BLUE, max(self._px(1), 1), cv2.LINE_AA, shift=4
+                )
+
+
+def _densities(view: AgentView) -> NDArray[np.float64]:
+    """The share of each action's returns that lies in each of BINS parts of what is shown."""
+    assert view.returns
+    low, high = _span(view)
+    found = []
+    for values, probabilities in zip(*view.returns, strict=True):
+        parts = (values - low) / (high - low) * BINS
+        # A return between two parts counts for both: atoms that lie wider than these leave no gaps.
+        places = np.arange(BINS) + 0.5
+        width = max(1.5, float(np.median(np.diff(np.sort(parts)))))
+        nearness = np.maximum(1 - np.abs(places[:, None] - parts) / width, 0)
+        found.append(nearness @ probabilities / width)
+    return np.stack(found)
+
+
+def _span(view: AgentView) -> tuple[float, float]:
+    """The lowest and highest return shown."""
+    lows, highs = zip(*view.spans, strict=True)
+    low, high = min(lows), max(highs)
+    return low, max(high, low + 1e-6)
 
 
 def _explores(view: AgentView) -> bool:

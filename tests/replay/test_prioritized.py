@@ -242,5 +242,5 @@ def test_a_restored_sampler_draws_the_same(pending: int) -> None:
 )
 def test_a_state_of_something_else_is_refused(changed: dict[str, Any]) -> None:
     _, sampler = make()
-    with pytest.raises(ValueError, match="replay memory|priorities"):
+    with pytest.raises(ValueError, match=r"replay memory|priorities"):
         sampler.set_state(sampler.get_state() | changed)
