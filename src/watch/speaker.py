@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,8 +25,11 @@ MOST_FRAMES = 8  # waiting; more would be heard too late
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep what libraries below Python write to standard error, as ALSA does, off the terminal."""
-    sys.stderr.flush()
-    kept = os.dup(2)
+    try:
+        kept = os.dup(2)
+    except OSError:  # it is closed: nobody is disturbed
+        yield
+        return
     try:
         with Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
 import numpy as np
+import pygame
 import pytest
 
 from watch.speaker import SAMPLE_RATE, Speaker
@@ -64,6 +66,22 @@ def test_other_speeds_have_another_pitch(heard: Path, speed: float, samples: int
 
 def test_rate_is_that_of_60_frames_a_second() -> None:
     assert SAMPLE_RATE == 512 * 60
+
+
+def test_libraries_below_do_not_write_into_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def noisy(*arguments: object, **settings: object) -> None:
+        os.write(2, b"ALSA lib confmisc.c:855:(parse_card) cannot find card '0'\n")
+        raise pygame.error("ALSA: Couldn't open audio device")
+
+    monkeypatch.setattr(pygame.mixer, "init", noisy)
+    Speaker(0.5).close()
+    os.write(2, b"and after\n")
+    assert capfd.readouterr().err == "and after\n"
+    assert len(caplog.messages) == 1
 
 
 def test_no_device_is_said_and_then_silence(

@@ -38,12 +38,12 @@ TMUX = shutil.which("tmux")
 class Pseudo:
     """A pseudo-terminal of 90 columns and 30 lines, with us at the other end."""
 
-    def __init__(self) -> None:
+    def __init__(self, **environ: str) -> None:
         self.ours, self.theirs = pty.openpty()
         fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 90, 0, 0))
         keyboard, screen = os.fdopen(os.dup(self.theirs)), os.fdopen(os.dup(self.theirs), "w")
         self.files = (keyboard, screen)
-        environ = {"TERM": "xterm", "COLORTERM": "truecolor"}
+        environ = {"TERM": "xterm", "COLORTERM": "truecolor"} | environ
         self.written = b""
         self.reader = threading.Thread(target=self.drain)  # what nobody reads blocks who writes
         self.reader.start()
@@ -181,6 +181,42 @@ def test_half_blocks_are_the_picture() -> None:
     canvas.picture(picture, 0, 0, 20, 12, (20, 20))
     np.testing.assert_array_equal(canvas.colors[1:11, :, 0], picture[::2])
     np.testing.assert_array_equal(canvas.colors[1:11, :, 1], picture[1::2])
+
+
+def test_without_colors_characters_are_as_bright_as_the_picture() -> None:
+    picture = np.zeros((20, 20, 3), np.uint8)
+    picture[:, 10:] = np.linspace(0, 255, 20, dtype=np.uint8)[:, None, None]
+    canvas = Canvas(20, 10, colored=False)
+    canvas.picture(picture, 0, 0, 20, 10, (20, 20))
+    assert (canvas.characters[:, :10] == " ").all()
+    places = [terminal.SHADES.index(c) for c in canvas.characters[:, 15]]
+    assert places == sorted(places)
+    assert (places[0], places[-1]) == (1, 9)
+    written = canvas.changes(Canvas(0, 0, colored=False), true_color=True)
+    assert "m" not in written  # no color is set
+    assert not set(written) - set("\x1b[0123456789;H" + terminal.SHADES)
+
+
+def test_no_color_reaches_the_terminal() -> None:
+    pseudo = Pseudo(NO_COLOR="1")
+    pseudo.display.draw(example())
+    text = pseudo.read()
+    pseudo.display.close()
+    pseudo.close()
+    assert not re.search(r"\x1b\[[34]8;", text)
+    assert not {"▀", "█"} & set(text)
+    assert set(terminal.SHADES[3:]) & set(text)
+
+
+@pytest.mark.parametrize(
+    ("lives", "shown"), [(3, "score 7  lives 3  expl."), (0, "score 7  expl.")]
+)
+def test_games_without_lives_show_none(lives: int, shown: str) -> None:
+    view = scene().view
+    view.lives, view.score = lives, 7
+    canvas = Canvas(100, 30)
+    terminal.draw_mind(canvas, view, 60, 30)
+    assert "".join(canvas.characters[2, 60:]).startswith(shown)
 
 
 @given(st.tuples(*[st.integers(0, 255)] * 3))

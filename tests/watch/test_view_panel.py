@@ -40,6 +40,16 @@ def test_state_is_shown_pixel_by_pixel() -> None:
         np.testing.assert_array_equal(picture[144:228, x : x + 84, 0], view.state[i])
 
 
+def test_games_without_lives_have_no_tile_for_them() -> None:
+    view = thinking(5)
+    tiles = []
+    for lives in (3, 0):
+        view.lives = lives
+        tiles.append(Panel().draw(view)[50:110, 16:-16])  # from the left edge of the first one
+    gaps = [int((np.diff((t[30] == t[30, 0]).all(axis=1).astype(int)) != 0).sum()) for t in tiles]
+    assert gaps[1] < gaps[0]
+
+
 def test_bars_are_as_long_as_the_values_say() -> None:
     view = thinking(40)
     assert view.qvalues is not None
