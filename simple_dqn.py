@@ -1,14 +1,14 @@
-"""Trained agents in Python: `from simple_dqn import load`. docs/python.md explains."""
+"""Trained agents in Python: `from simple_dqn import load`; see docs/python.md."""
 
 import sys
 from pathlib import Path
 
-# The program's modules, before others of the same names.
-sys.path[:0] = [str(Path(__file__).parent / "src"), str(Path(__file__).parent)]
+# Before other modules with the same names.
+sys.path.insert(0, str(Path(__file__).parent / "src"))
 
-from api.agent import LoadedAgent  # noqa: E402
-from api.environment import PlayedEnvironment  # noqa: E402
-from api.load import load  # noqa: E402
-from errors import UserError  # noqa: E402
+from api.agent import LoadedAgent
+from api.environment import PlayedEnvironment
+from api.load import load
+from errors import UserError
 
 __all__ = ["LoadedAgent", "PlayedEnvironment", "UserError", "load"]

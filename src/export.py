@@ -1,7 +1,7 @@
-"""Agents for other programs: `./export.sh SNAPSHOT` writes exports/<snapshot>.safetensors.
+"""Exports an agent for other programs: `./export.sh SNAPSHOT` writes exports/<name>.safetensors.
 
-SNAPSHOT is a .pkl file, or the name of a game whose agent comes with the project. A .safetensors
-file that was written so becomes snapshots/<name>.pkl again. docs/export.md explains the files.
+SNAPSHOT is a .pkl file, or the name of a game for which an agent comes with the project. Given such
+a .safetensors file, it writes snapshots/<name>.pkl. docs/export.md describes the files.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FORMATS = ("safetensors", "onnx", "pkl")
 
 
 class Parser(argparse.ArgumentParser):
-    """Answers a wrong flag with one sentence, as for everything else that is wrong."""
+    """Reports a wrong flag in one sentence."""
 
     def error(self, message: str) -> NoReturn:
         """Raises UserError."""
@@ -28,39 +28,43 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = Parser(prog="export.sh", description=__doc__, allow_abbrev=False)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
-    add("agent", metavar="SNAPSHOT|GAME|FILE.safetensors", help="what is exported, or read back")
+    add(
+        "agent",
+        metavar="SNAPSHOT|GAME|FILE.safetensors",
+        help="the agent to export or to read back",
+    )
     add(
         "--format",
         choices=FORMATS,
-        help="safetensors: the weights (default); onnx: the network, for ONNX's runtimes, checked "
-        "against ours; pkl: a snapshot (default for a .safetensors file)",
+        help="safetensors: the parameters (default); onnx: the network, compared with the original "
+        "one; pkl: a snapshot (default for a .safetensors file)",
     )
     add(
         "--output",
         type=Path,
         metavar="FILE",
-        help="the file to write (default: exports/<snapshot>.<format>, snapshots/<name>.pkl)",
+        help="the file to write (default: exports/<name>.<format> or snapshots/<name>.pkl)",
     )
-    add("--overwrite", action="store_true", help="replace a file that is there (default: refuse)")
+    add("--overwrite", action="store_true", help="replace an existing file (default: refuse)")
     for flag in ("environment", "network"):
-        help = f"FILE.py:CLASS of an agent that was trained with {flag} code of your own"
+        help = f"the {flag} class of your own with which the agent was trained"
         add(f"--{flag}", metavar="FILE.py:CLASS", help=help)
     return parser.parse_args(arguments)
 
 
 def export(options: argparse.Namespace) -> str:
-    """Write what is asked for, and say so."""
+    """Write the file; returns what to print."""
     source = Path(options.agent)
     back = source.suffix == ".safetensors"
     kind = options.format or ("pkl" if back else "safetensors")
     if back != (kind == "pkl"):
         raise UserError(
-            "A .safetensors file becomes a .pkl file and a snapshot one of the others: leave "
-            "--format out, or give another file."
+            "A .safetensors file can only become a .pkl file, and a snapshot only one of the other "
+            "formats: leave --format out, or give another file."
         )
     names = ("environment", "network")
     flags: Any = {name: getattr(options, name) for name in names if getattr(options, name)}
@@ -77,7 +81,7 @@ def export(options: argparse.Namespace) -> str:
 
         difference = write_onnx(path, agent, environment)
         states = 2 * CHECKED_STATES
-        return f"Wrote {path}: its Q-values of {states} states differ by {difference:.1g} at most"
+        return f"Wrote {path}: the Q-values of {states} states differ by at most {difference:.1g}"
     from exchange.safetensors_file import write_safetensors
 
     write_safetensors(path, agent, environment)
@@ -85,18 +89,18 @@ def export(options: argparse.Namespace) -> str:
 
 
 def output(options: argparse.Namespace, folder: Path, stem: str, kind: str) -> Path:
-    """The file to write, its folder made. Raises UserError if it is there already."""
+    """The file to write; creates its folder. Raises UserError if the file exists."""
     path: Path = options.output or folder / f"{stem}.{kind}"
     if path.suffix != f".{kind}":
         raise UserError(f"--output {path} must end in .{kind}.")
     if path.exists() and not options.overwrite:
-        raise UserError(f"{path} is there already: give another --output, or add --overwrite.")
+        raise UserError(f"{path} already exists: give another --output, or add --overwrite.")
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command line; the exit code: 0, or 2 for what the user can put right."""
+    """Run the command line; returns 0, or 2 after an error that the user can fix."""
     sys.path.append(str(ROOT))  # nvis/ lies beside src/
     try:
         print(export(parse(arguments)))
@@ -105,7 +109,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     except ModuleNotFoundError as error:
         print(
-            f"export: {error.name} is not installed: call ./export.sh, which installs it, or "
+            f"export: {error.name} is not installed: run ./export.sh, which installs it, or "
             ".venv/bin/pip install -r requirements-extras.txt",
             file=sys.stderr,
         )

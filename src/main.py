@@ -30,6 +30,7 @@ from runs.profiling import profile
 from runs.run import Run
 from runs.scores import print_summary, write_scores
 from runs.signals import stop_in_order
+from runs.value_range import ValueRange
 from runs.unseen import warn_of_unseen
 from runs.verbs import Task, parse
 from seeds import random_stream
@@ -102,6 +103,8 @@ def construct(task: Task, storage: str | None) -> Run:
     agent.total_train_steps = config.start_epoch * config.train_steps
     stats = Statistics(agent, network, memory, config.csv_file)
     agent.callbacks += [stats, Divergence(agent)]
+    if config.distribution == "c51":
+        agent.callbacks.append(ValueRange(config))
     parts = Run(task, games[0].environment, memory, network, agent, stats)
     if storage and config.checkpoint_path:
         parts.checkpointer = Checkpointer(parts)

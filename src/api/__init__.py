@@ -1,1 +1,1 @@
-"""Trained agents and their games for Python programs and notebooks: docs/python.md."""
+"""Trained agents and their games for Python programs and notebooks; see docs/python.md."""

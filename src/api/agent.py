@@ -1,4 +1,4 @@
-"""A trained agent: what it thinks of a state, and what it does."""
+"""A trained agent: its actions, Q-values and saliency."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from engine.make import LearningNetwork
 from snapshot.format import Snapshot
 
-State = NDArray[np.uint8]  # (history_length, screen_height, screen_width): what a network sees
+State = NDArray[np.uint8]  # (history_length, screen_height, screen_width)
 
 
 class LoadedAgent:
-    """Acts by a network that was trained before; it learns nothing more."""
+    """Acts by the network of a snapshot. It does not learn."""
 
     def __init__(
         self,
@@ -27,18 +27,18 @@ class LoadedAgent:
         action_names: Sequence[str],
         rng: np.random.Generator,
     ) -> None:
-        """`rng` draws the actions of those who explore."""
+        """`rng` draws random actions."""
         self.network = network
         self.path = path  # of the snapshot
-        self.snapshot = snapshot  # epoch, and `info`: game, flags, score ...
+        self.snapshot = snapshot  # with `epoch` and `info`: game, flags, score and so on
         self.action_names = tuple(action_names)
         self.rng = rng
 
     def act(self, state: State, exploration_rate: float = 0.0) -> int:
-        """The action with the largest Q-value, or at the `exploration_rate` (0 to 1) a random one.
+        """The action with the largest Q-value, or with `exploration_rate` probability a random one.
 
-        An action is the number of its name in `action_names`, and what an environment's `step`
-        takes. Raises ValueError if the state has another shape or type than the network's.
+        An action is an index of `action_names`. Raises ValueError if the state has a wrong shape or
+        type.
         """
         q = self.q_values(state)
         if exploration_rate and self.rng.random() < exploration_rate:
@@ -46,14 +46,14 @@ class LoadedAgent:
         return int(q.argmax())
 
     def q_values(self, state: State) -> NDArray[np.float32]:
-        """What it expects of each action, (num_actions,): a discounted sum of clipped rewards."""
+        """The Q-value of each action, (num_actions,)."""
         q: NDArray[np.float32] = self.network.predict(np.asarray(state)[None])[0]
         return q
 
     def saliency(self, state: State, action: int | None = None) -> NDArray[np.float32]:
-        """Which pixels speak for an action (the one it would take, if none is given).
+        """How much each pixel increases the Q-value of an action, by default the best one.
 
-        (screen_height, screen_width), zero or more.
+        (screen_height, screen_width), not negative: see nvis/saliency.py.
         """
         chosen = self.act(state) if action is None else action
         network: Any = self.network  # PyTorch's

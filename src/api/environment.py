@@ -1,4 +1,4 @@
-"""The game of an agent in Gymnasium's shape: reset, step, render."""
+"""The game of an agent with Gymnasium's interface: reset, step, render."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from api.agent import State
 from config import Config
 from envs.worker import make_game
 
-try:  # with it, its wrappers take our environments
+try:  # then Gymnasium's wrappers accept the environment
     import gymnasium
 except ModuleNotFoundError:
     Base: Any = object
@@ -22,16 +22,16 @@ else:
 
 
 class PlayedEnvironment(Base):  # type: ignore[misc]
-    """Plays whole games as ./test.sh does: the score counts in full, a lost life ends nothing.
+    """Whole games as in ./test.sh: rewards are not clipped, a lost life does not end an episode.
 
-    An observation is a state, (history_length, screen_height, screen_width) uint8, what the network
-    sees: the last screens, oldest first. A step is `frame_skip` frames of the game.
+    An observation is a state, (history_length, screen_height, screen_width) uint8: the last
+    screens, oldest first. A step is `frame_skip` frames of the game.
     """
 
     render_mode = "rgb_array"
 
     def __init__(self, config: Config, rom: Path | None) -> None:
-        """The game that `config` names; `rom` is for Atari's."""
+        """The game that `config` names, and its ROM if it is an Atari game."""
         self.config = config
         self.rom = rom
         self._make()
@@ -50,15 +50,15 @@ class PlayedEnvironment(Base):  # type: ignore[misc]
             "render_modes": [self.render_mode],
             "render_fps": world.frames_per_second / world.frame_skip,
         }
-        self.over = True  # nothing can be done before the first reset
+        self.over = True  # until the first reset
         self.score = 0.0
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[State, dict[str, Any]]:
-        """Begin a game; the first state, and `info` with its score and lives.
+        """Start a game; returns the first state, and `info` with score and lives.
 
-        The same `seed` begins the same game; without one, games follow the seed of `load`. There
+        The same `seed` starts the same game. Without one, games depend on the seed of `load`. There
         are no `options`.
         """
         if seed is not None:
@@ -71,9 +71,9 @@ class PlayedEnvironment(Base):  # type: ignore[misc]
         return self._state(), self._info()
 
     def step(self, action: int) -> tuple[State, float, bool, bool, dict[str, Any]]:
-        """Do a step: state, reward, whether the game is over by its rules, or by a limit, `info`.
+        """Returns the next state, the reward, terminated, truncated, and `info`.
 
-        Raises ValueError for an action that there is not, and RuntimeError after the end of a game.
+        Raises ValueError if the action does not exist, and RuntimeError if the game is over.
         """
         if not 0 <= int(action) < len(self.action_names):
             raise ValueError(
@@ -88,11 +88,11 @@ class PlayedEnvironment(Base):  # type: ignore[misc]
         return self._state(), reward, self.over and not truncated, truncated, self._info()
 
     def render(self) -> NDArray[np.uint8]:
-        """The picture of now in color, (height, width, 3) uint8: (210, 160, 3) of most games."""
+        """The current frame, (height, width, 3) uint8: (210, 160, 3) in most Atari games."""
         return np.array(self.world.frame_rgb())
 
     def close(self) -> None:
-        """Nothing is left open."""
+        """There is nothing to close."""
 
     def _state(self) -> State:
         return self.game.buffer.state().copy()

@@ -1,4 +1,4 @@
-"""A snapshot becomes an agent and its game."""
+"""Loads an agent and its game from a snapshot."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from snapshot.compatibility import check_actions
 
 
 def load(snapshot: str | Path, **flags: Any) -> tuple[LoadedAgent, PlayedEnvironment]:
-    """The agent of a snapshot and the game that it plays, preprocessed as it was in training.
+    """The agent in a snapshot, and its game, preprocessed as in training.
 
-    `snapshot` is the path of a .pkl file, or the name of a game whose agent comes with the project.
-    `flags` are those of ./test.sh: backend="cpu", random_seed=1, max_episode_frames=18000 ...
+    `snapshot` is the path of a .pkl file, or the name of a game for which an agent comes with the
+    project. `flags` are those of ./test.sh, for example random_seed=1 or max_episode_frames=18000.
 
-    Raises:
-        UserError: the file or a flag is of no use; a sentence says why.
+    Raises UserError if the file or a flag cannot be used.
     """
     words = [f"--{name}={_word(value)}" for name, value in flags.items()]
     task = parse("test", [str(snapshot), *words])

@@ -1,4 +1,4 @@
-"""A network for other programs: its weights arranged as PyTorch's layers have them, or as ONNX."""
+"""Exports a network: parameters as PyTorch arranges them, or an ONNX model."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from network import Network
 
 Array = NDArray[np.float32]
-# How an exported tensor is arranged: a convolution's is (filters, channels, height, width), a
-# vector's (outputs,); the others are as a snapshot has them: a linear layer's is (outputs, inputs).
+# Arrangements of exported tensors. CONVOLUTION: (filters, channels, height, width). VECTOR:
+# (outputs,). SAME: as in a snapshot, which is (outputs, inputs) for a linear layer.
 CONVOLUTION, VECTOR, SAME = "convolution", "vector", "same"
 OPSET = 20  # version of ONNX's operators
 
 
 def exported_tensors(network: DeepQNetwork) -> dict[str, tuple[str, Array]]:
-    """The arrangement and the values of each weight and running statistic, by name."""
+    """Arrangement and values of each parameter and running statistic, by name."""
     from snapshot.torch_weights import tensors_of
 
     network.wait()
@@ -39,7 +39,7 @@ def exported_tensors(network: DeepQNetwork) -> dict[str, tuple[str, Array]]:
 
 
 def imported_tensor(arrangement: str, array: Array) -> Array:
-    """The inverse: a tensor as a snapshot has it. Raises ValueError if it cannot be one."""
+    """The inverse: a tensor as in a snapshot. Raises ValueError if its shape is wrong."""
     if arrangement == CONVOLUTION and array.ndim == 4:
         return np.ascontiguousarray(array.reshape(len(array), -1).T)
     if arrangement == VECTOR and array.ndim == 1:
@@ -50,7 +50,7 @@ def imported_tensor(arrangement: str, array: Array) -> Array:
 
 
 def described_layers(network: DeepQNetwork) -> list[dict[str, Any]]:
-    """The layers with weights in the order in which they compute."""
+    """The layers with weights, in the order of the forward pass."""
     return [
         {
             "name": name,
@@ -77,7 +77,7 @@ def onnx_model(network: DeepQNetwork) -> Any:
     from torch import Tensor, nn
 
     class Exported(nn.Module):
-        """The forward pass without what is there for speed alone."""
+        """The forward pass in plain operations."""
 
         def __init__(self, network: Network) -> None:
             super().__init__()

@@ -1,1 +1,1 @@
-"""Agents for other programs, and back: safetensors and ONNX. docs/export.md explains the files."""
+"""Agents as safetensors and ONNX files, for other programs; see docs/export.md."""

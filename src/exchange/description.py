@@ -1,4 +1,4 @@
-"""What an agent needs beside its weights: an agent without its preprocessing is worthless."""
+"""Describes an agent for other programs: its preprocessing, its layers, its origin."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NETWORK = """network network_width dueling noisy distribution atoms value_min va
 
 
 def describe(agent: LoadedAgent, environment: PlayedEnvironment) -> dict[str, Any]:
-    """The description of an exported agent, as JSON has it."""
+    """The description of an agent, in values that JSON has."""
     config, snapshot = environment.config, agent.snapshot
     network: Any = agent.network
     return {
@@ -37,30 +37,29 @@ def describe(agent: LoadedAgent, environment: PlayedEnvironment) -> dict[str, An
 
 
 def in_words(config: Config) -> list[str]:
-    """The way from the game's frames to what the network gets, step by step."""
+    """From the game's frames to the network's input, step by step."""
     c = config
     steps = []
     red, green, blue = LUA_LUMA if c.frame_maximum and c.environment == "ale" else ALE_LUMA
     if c.environment == "ale":
         steps.append(f"An action is repeated for {c.frame_skip} frames.")
         if c.frame_maximum:
-            steps.append("Of the last two frames the brighter value of each pixel's colors counts.")
+            steps.append("Each pixel's colors are the maximum over the last two frames.")
         elif c.color_averaging:
-            steps.append("The colors of the last two frames are averaged, as ALE does.")
+            steps.append("The colors of the last two frames are averaged, as by ALE.")
     else:
         steps.append("The picture is what the environment observes or renders.")
     steps += [
-        f"It becomes grey: {red} red + {green} green + {blue} blue.",
+        f"The picture is converted to grey: {red} red + {green} green + {blue} blue.",
         f"It is resized to {c.screen_width}x{c.screen_height} pixels, "
-        + ("each the average of its area." if c.resize == "area" else "by bilinear interpolation.")
-        + " In OpenCV that is "
-        + ("INTER_AREA." if c.resize == "area" else "INTER_LINEAR."),
-        f"A state is the last {c.history_length} such screens, oldest first, bytes from 0 to 255.",
+        + ("by area averaging" if c.resize == "area" else "by bilinear interpolation")
+        + (" (OpenCV's INTER_AREA)." if c.resize == "area" else " (OpenCV's INTER_LINEAR)."),
+        f"A state is the last {c.history_length} of these screens, oldest first, as bytes.",
     ]
     if c.zero_history:
-        steps.append("Before the first screen of a game, screens are black.")
-    steps.append("The network computes with these bytes divided by 255.")
+        steps.append("Screens before the first one of an episode are black.")
+    steps.append("The bytes are divided by 255.")
     if c.padding:
-        steps.append(f"Around each screen there are {c.padding} black pixels.")
+        steps.append(f"Each screen is padded with {c.padding} black pixels on every side.")
     steps.append("The agent takes the action with the largest Q-value.")
     return steps

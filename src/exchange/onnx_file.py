@@ -1,4 +1,4 @@
-"""An agent as an ONNX model, which any of ONNX's runtimes computes; checked against ours."""
+"""An agent as an ONNX model, compared with the original network before it is written."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from engine.export import onnx_model
 from errors import UserError
 from exchange.description import KEY, describe
 
-CHECKED_STATES = 32  # of a game, and as many of noise
+CHECKED_STATES = 32  # of a game, and as many of random noise
 TOLERANCE = 1e-5  # of the largest Q-value, or of 1 if that is smaller
 
 
 def write_onnx(path: Path, agent: LoadedAgent, environment: PlayedEnvironment) -> float:
-    """Write an agent; the largest difference of a Q-value from ours, of states that were tried.
+    """Write an agent; returns the largest difference between the Q-values of the two networks.
 
-    Raises OSError; UserError if the model does not compute what our network does.
+    Raises OSError, and UserError if the Q-values differ too much.
     """
     network: Any = agent.network
     model = onnx_model(network)
@@ -36,15 +36,15 @@ def write_onnx(path: Path, agent: LoadedAgent, environment: PlayedEnvironment) -
     difference = float(np.abs(ours - theirs).max())
     if not difference <= TOLERANCE * max(1.0, float(np.abs(ours).max())):
         raise UserError(
-            f"The Q-values of the ONNX model differ from ours by up to {difference:g}, so it was "
-            "not written: take --format safetensors."
+            f"The Q-values of the ONNX model differ by up to {difference:g} from the original "
+            "ones, so it was not written: use --format safetensors."
         )
     write_atomically(path, data)
     return difference
 
 
 def some_states(environment: PlayedEnvironment) -> NDArray[np.uint8]:
-    """States of a game with random actions, and noise."""
+    """States of a game with random actions, and random noise."""
     rng = np.random.default_rng(1)
     played, over = [environment.reset(seed=1)[0]], False
     while len(played) < CHECKED_STATES:
@@ -59,7 +59,7 @@ def some_states(environment: PlayedEnvironment) -> NDArray[np.uint8]:
 
 
 def onnx_q_values(model: bytes, states: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The Q-values (N, num_actions) that ONNX Runtime computes of states."""
+    """The Q-values (N, num_actions) of states, computed by ONNX Runtime."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""An agent as a safetensors file: weights, and in the metadata what else there is to know."""
+"""An agent as a safetensors file: parameters, and its description in the metadata."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def write_safetensors(path: Path, agent: LoadedAgent, environment: PlayedEnviron
 
 
 def read_safetensors(path: Path) -> Snapshot:
-    """The agent of a file that `write_safetensors` has written. Nothing in it is executed.
+    """The agent in a file from `write_safetensors`. Nothing in the file is executed.
 
-    Raises UserError if it is another file, or damaged.
+    Raises UserError if it is not such a file, or damaged.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -56,8 +56,8 @@ def read_safetensors(path: Path) -> Snapshot:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from None
     except KeyError as missing:
         raise UserError(
-            f"{path} has no {shown(missing.args[0])} that describes a Simple DQN agent: only what "
-            "./export.sh has written can be read back."
+            f"{path} has no {shown(missing.args[0])} that describes an agent: give a file that "
+            "./export.sh has written."
         ) from None
     except (ValueError, TypeError, AttributeError, RecursionError, SafetensorError) as reason:
         raise UserError(
@@ -68,9 +68,9 @@ def read_safetensors(path: Path) -> Snapshot:
 
 
 def import_agent(source: Path, path: Path, **flags: Any) -> None:
-    """Write the agent of `source` as a snapshot, checked like one from anybody.
+    """Write the agent in `source` as a snapshot, checked like any snapshot.
 
-    `flags` are those of `load`. Raises OSError; UserError if weights and description do not fit.
+    `flags` are those of `load`. Raises OSError, and UserError if the agent cannot be loaded.
     """
     snapshot = read_safetensors(source)
     with tempfile.TemporaryDirectory() as folder:

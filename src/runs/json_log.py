@@ -1,4 +1,4 @@
-"""--log json: what happens, for other programs, an object a line. docs/monitoring.md explains."""
+"""--log json: events for other programs, one JSON object per line. See docs/monitoring.md."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from stats import Statistics
 
 
 class JsonLines(logging.Handler):
-    """Writes events, and as events of their own the messages that are otherwise for people."""
+    """Writes events as lines of JSON; log messages become events too."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        """To standard output if there is no other `stream`."""
+        """Write to `stream`, or to standard output."""
         super().__init__()
         self.stream = stream or sys.stdout
 
     def emit(self, record: logging.LogRecord) -> None:
-        """A message."""
+        """Write a log message as an event."""
         self.event("message", level=record.levelname, text=record.getMessage().strip())
 
     def event(self, event: str, **fields: Any) -> None:
-        """An event with its fields. Whoever has stopped reading does not stop the run."""
+        """Write an event with its fields. If nobody reads them any more, the run continues."""
         plain = {name: _plain(value) for name, value in fields.items()}
         line = json.dumps({"event": event, "time": round(time.time(), 3), **plain})
         with contextlib.suppress(OSError, ValueError):  # a broken pipe; a closed file
@@ -36,12 +36,12 @@ class JsonLines(logging.Handler):
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no infinity and no NaN."""
+    """None in place of infinity and NaN, which JSON does not have."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def log_as_json() -> None:
-    """From now on messages are lines of JSON on standard output instead of text on stderr."""
+    """Write log messages as JSON to standard output instead of text to standard error."""
     root = logging.getLogger()
     for handler in root.handlers[:]:
         if getattr(handler, "stream", None) is sys.stderr:
@@ -50,22 +50,22 @@ def log_as_json() -> None:
 
 
 class JsonLog(Callback):
-    """The phases, their rows, and between them a measurement every thousand steps."""
+    """Writes events for phases, their rows, and a measurement every thousand steps."""
 
     def __init__(self, *, stats: Statistics, meter: Meter) -> None:
-        """Events go to standard output."""
+        """Write to standard output."""
         self.lines = JsonLines()
         self.stats = stats
         self.meter = meter
 
     def on_phase_start(self, phase: Phase) -> None:
-        """A phase begins, or continues."""
+        """A phase starts or is resumed."""
         self.phase = phase
         self.rows = len(self.stats.rows)
         self.lines.event("phase", phase=phase.name, epoch=phase.epoch, steps=phase.steps or None)
 
     def on_round(self, step: int) -> None:
-        """A thousand steps."""
+        """Write a new measurement."""
         now = self.meter.latest
         if now is None:
             return
@@ -79,6 +79,6 @@ class JsonLog(Callback):
         self.lines.event("progress", **fields)
 
     def on_phase_end(self, phase: Phase) -> None:
-        """The row that the phase has written, if it has."""
+        """Write the row of the phase, if it has one."""
         for row in self.stats.rows[self.rows :]:
             self.lines.event("row", **row)

@@ -1,4 +1,4 @@
-"""What a run is like every thousand steps, measured for those who watch it from elsewhere."""
+"""Measures a run every thousand steps, for TensorBoard and the JSON log."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ STEPS = 1000  # between measurements
 
 
 class Measurement(NamedTuple):
-    """A thousand steps of a phase."""
+    """Measurements of a thousand steps of a phase."""
 
-    step: int  # done in the phase
+    step: int  # in the phase
     total_train_steps: int
     steps_per_second: float
     exploration_rate: float  # of the last step
-    score: float | None  # mean of the games that ended in them
-    mean_q: float | None  # of the validation states, once there are any
-    updates: Inspection | None  # of the weight updates in them
+    score: float | None  # mean of the games that ended
+    mean_q: float | None  # of the validation states, once they exist
+    updates: Inspection | None  # of the weight updates in these steps
 
 
 class Meter(Callback):
-    """Measures; those that want to know look at `latest` in their `on_round`.
+    """Measures; other callbacks read `latest` in their `on_round`.
 
-    It stands behind the statistics and before those that look.
+    In the list of callbacks it comes after the statistics and before those that read it.
     """
 
     def __init__(self, stats: Statistics, inspect: Callable[[], Inspection | None]) -> None:
-        """`inspect` tells of the weight updates since its last call."""
+        """`inspect` returns measurements of the weight updates since its last call."""
         self.stats = stats
         self.inspect = inspect
-        self.latest: Measurement | None = None  # if the round that is over completes a thousand
+        self.latest: Measurement | None = None  # if the last round completed a thousand steps
 
     def on_phase_start(self, phase: Phase) -> None:
-        """Begin to count."""
+        """Start counting."""
         self.begun: int | None = None  # steps done when counting began
         self.games = len(self.stats.scores)
         self.time = time.monotonic()
 
     def on_round(self, step: int) -> None:
-        """Measure, if a thousand steps are over."""
+        """Measure if a thousand steps are complete."""
         self.latest = None
-        if self.begun is None:  # a resumed run begins in the middle of a phase
+        if self.begun is None:  # a resumed run starts in the middle of a phase
             self.begun = step - len(self.stats.running)
         if step // STEPS == self.begun // STEPS:
             return
@@ -60,7 +60,7 @@ class Meter(Callback):
             steps_per_second=(step - self.begun) / max(now - self.time, 1e-9),
             exploration_rate=stats.last_exploration_rate,
             score=sum(scores) / len(scores) if scores else None,
-            # NB! The first call draws the states from the replay memory, which is not ours to do.
+            # NB! The first call would draw the states from the replay memory and change the run.
             mean_q=stats.mean_q() if stats.validation_states is not None else None,
             updates=self.inspect(),
         )

@@ -1,4 +1,4 @@
-"""Who listens to a run, as the flags ask. All of them only listen."""
+"""The callbacks that the flags ask for. They only observe the run."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from stats import Statistics
 def make_observers(
     config: Config, stats: Statistics, todo: Sequence[Planned], pace: Mapping[str, float]
 ) -> list[Callback]:
-    """The callbacks that show a run, to stand behind `stats`. For `todo` and `pace` see Progress.
+    """The callbacks that show a run, to come after `stats`. For `todo` and `pace` see Progress.
 
-    Raises UserError if what they need is missing.
+    Raises UserError if something that they need is missing.
     """
     found: list[Callback] = []
     if config.tensorboard or config.log == "json":
@@ -30,7 +30,7 @@ def make_observers(
             found.append(TensorBoard(config.tensorboard, stats=stats, meter=meter))
         if config.log == "json":
             found.append(JsonLog(stats=stats, meter=meter))
-    # A window and a film report for themselves.
+    # A window and a film have displays of their own.
     if not (config.display_screen or config.video_file or config.log == "json"):
         found.append(Progress(stats, todo, pace))
     return found

@@ -1,5 +1,7 @@
-"""A run in TensorBoard: curves, the first layer's filters, a film of play. docs/monitoring.md takes
-this as its example of a callback."""
+"""--tensorboard: curves, the first layer's filters, and films of play, for TensorBoard.
+
+docs/monitoring.md explains this file as an example of a callback.
+"""
 
 from __future__ import annotations
 
@@ -24,17 +26,17 @@ from stats import Statistics
 
 logger = logging.getLogger(__name__)
 
-NOT_NUMBERS = ("phase",)  # columns of a row that are no curve
+NOT_NUMBERS = ("phase",)  # columns of a row
 FILM_STEPS = 150  # of each testing phase: ten seconds of an Atari game
 FILM_SCALE, STEP_MILLISECONDS = 2, 70
 FILTER_SCALE, FILTERS_IN_A_ROW = 4, 8
 
 
 class TensorBoard(Callback):
-    """Writes what it hears of a run into a folder that TensorBoard shows."""
+    """Reports on a run to a folder that TensorBoard reads."""
 
     def __init__(self, folder: Path, *, stats: Statistics, meter: Meter) -> None:
-        """Raises UserError if the library is missing or the folder cannot be written."""
+        """Raises UserError if tensorboardX is missing or the folder cannot be written."""
         self.stats = stats
         self.meter = meter
         self.events = Events(folder)
@@ -42,19 +44,19 @@ class TensorBoard(Callback):
         self.films = False
 
     def on_phase_start(self, phase: Phase) -> None:
-        """Note what is there: a resumed run has rows already."""
+        """Remember the number of rows: a resumed run already has some."""
         self.events.begin(self.stats.agent.total_train_steps)
         self.rows = len(self.stats.rows)
         self.films, self.film = phase.name == "test", []
 
     def on_step(self, done: Done) -> None:
-        """Keep the screens of a testing phase's beginning, of the first game."""
+        """Collect the first screens of a test, in the first game."""
         if self.films and done.game == 0:
             self.film.append(done.step.screen.copy())
             self.films = len(self.film) < FILM_STEPS
 
     def on_round(self, step: int) -> None:
-        """Every thousand training steps: what the meter has measured."""
+        """Write the measurements, every thousand training steps."""
         now = self.meter.latest
         if now is None or not self.stats.agent.learning:
             return
@@ -73,7 +75,7 @@ class TensorBoard(Callback):
         self.events.write(now.total_train_steps)
 
     def on_phase_end(self, phase: Phase) -> None:
-        """The row's numbers; after training what the filters are, after testing a film."""
+        """Write the row, the filters after training, and the film after a test."""
         agent = self.stats.agent
         for row in self.stats.rows[self.rows :]:
             numbers = {name: row[name] for name in row if name not in NOT_NUMBERS}
@@ -89,20 +91,20 @@ class TensorBoard(Callback):
 
 
 class Events:
-    """An event file, written at once. One that cannot be written ends with a message, not the run.
+    """Writes an event file. If that fails, it says so once, and the run continues without it.
 
-    (tensorboardX's SummaryWriter writes from a thread, and on a full disk waits for it forever.)
+    (tensorboardX's SummaryWriter writes in another thread; on a full disk it would wait forever.)
     """
 
     def __init__(self, folder: Path) -> None:
-        """Make the folder. Raises UserError if that fails or tensorboardX is not installed."""
+        """Create the folder. Raises UserError if that fails or tensorboardX is not installed."""
         try:
             from tensorboardX import record_writer, summary
             from tensorboardX.proto import event_pb2
         except ModuleNotFoundError:
             raise UserError(
-                "--tensorboard needs tensorboardX, which is not installed; in this program's "
-                "folder call .venv/bin/pip install -r requirements-extras.txt"
+                "--tensorboard needs tensorboardX, which is not installed: in the folder of this "
+                "program, run .venv/bin/pip install -r requirements-extras.txt"
             ) from None
         self.events, self.summary = event_pb2, summary
         self.folder = folder
@@ -119,20 +121,20 @@ class Events:
         self.begun = False
 
     def begin(self, step: int) -> None:
-        """Have TensorBoard forget what an interrupted run wrote after `step`."""
+        """Let TensorBoard discard what an interrupted run wrote after `step`."""
         if not self.begun:
             start = self.events.SessionLog(status=1)
             self._write(step=step + 1, session_log=start)
             self.begun = True
 
     def scalars(self, group: str, curves: dict[str, Any]) -> None:
-        """A point of each curve that has a number now."""
+        """Add a point to each curve that has a number."""
         for name, number in curves.items():
             if number is not None:
                 self._add(self.summary.scalar(f"{group}/{name}", float(number)))
 
     def histogram(self, name: str, values: NDArray[np.float32]) -> None:
-        """How the values are distributed."""
+        """Add a histogram of the values."""
         if np.isfinite(values).all():
             self._add(self.summary.histogram(name, values, bins="auto"))
 
@@ -158,7 +160,7 @@ class Events:
         self.values += summary.value
 
     def write(self, step: int) -> None:
-        """Write what was added, as of `step`."""
+        """Write everything that was added, at `step`."""
         if self.values:
             self._write(step=step, summary=self.summary.Summary(value=self.values))
             self.values = []
@@ -185,7 +187,7 @@ def _close(file: Any) -> None:
 
 
 def scaled(picture: NDArray[np.uint8], scale: int) -> Image.Image:
-    """A picture in a multiple of its size, its pixels left sharp."""
+    """The picture enlarged, with sharp pixels."""
     return Image.fromarray(picture.repeat(scale, axis=0).repeat(scale, axis=1))
 
 
@@ -198,7 +200,7 @@ def filters_picture(layer: Layer) -> NDArray[np.uint8]:
     filters = layer.params["W"].T.reshape(-1, channels, size, size)
     largest = np.abs(filters).max(axis=(1, 2, 3), keepdims=True)
     gray = (127.5 + 127.5 * filters / np.maximum(largest, 1e-12)).astype(np.uint8)
-    # a line of space around each screen, and one more around each filter
+    # a line after each screen, and one more after each filter
     tiles = np.pad(gray, [(0, 0), (0, 0), (0, 1), (0, 1)]).transpose(0, 2, 1, 3)
     tiles = np.pad(tiles.reshape(len(filters), size + 1, -1), [(0, 0), (0, 1), (0, 1)])
     missing = -len(tiles) % FILTERS_IN_A_ROW

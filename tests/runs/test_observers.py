@@ -154,7 +154,7 @@ def test_without_the_library_a_sentence_says_how_to_install_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     assert main(f"train breakout one {TINY} --tensorboard tb".split()) == 2
-    assert "call .venv/bin/pip install -r requirements-extras.txt" in capsys.readouterr().err
+    assert "run .venv/bin/pip install -r requirements-extras.txt" in capsys.readouterr().err
     assert not Path("tb").exists()
 
 
