@@ -1,0 +1,123 @@
+"""Tests the agents that come with the project and makes the table of docs/results.md.
+
+    docs/results.sh [--test_games 30] [--random_seed 1] [--play]
+
+With --play, each agent in agents/ plays by the published protocol (30 games, at most 18,000 frames
+per game, random no-op starts) with 5 % and 1 % of random actions, and with sticky actions; every
+score is kept in agents/<agent>_scores.csv. Without it, the table is made of the scores that are
+there. The intervals are 95 % bootstrap intervals of the mean over the games of one agent: they say
+how well that agent was measured, not how good another seed's would be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import bootstrap
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+
+from config import ROOT
+from runs.human_scores import human_normalized
+from snapshot.format import game_of, read_snapshot
+
+AGENTS = ROOT / "agents"
+FRAMES = 18_000  # of a game, five minutes: Mnih et al. 2015
+WAYS = {  # of acting: flags
+    "5 % random": ["--exploration_rate_test", "0.05"],
+    "1 % random": ["--exploration_rate_test", "0.01"],
+    "sticky 25 %": ["--exploration_rate_test", "0", "--repeat_action_probability", "0.25"],
+}
+PUBLISHED = {  # mean scores with 5 % random actions: simple_dqn's README; Mnih et al. 2015
+    "breakout": "simple_dqn 338.0; DeepMind 401.2 +- 26.9",
+    "pong": "simple_dqn 19.7; DeepMind 18.9 +- 1.3",
+    "seaquest": "DeepMind 5286 +- 1310",
+    "space_invaders": "DeepMind 1976 +- 893",
+}
+
+
+def play(snapshot: Path, games: int, seed: int) -> None:
+    """Test an agent in every way and keep its scores."""
+    rows = []
+    for way, flags in WAYS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "scores.csv"
+            words = ["--test_games", str(games), "--max_episode_frames", str(FRAMES)]
+            words += ["--random_seed", str(seed), "--csv_file", str(file), *flags]
+            subprocess.run([ROOT / "test.sh", snapshot, *words], check=True)
+            with file.open(newline="") as opened:
+                row = next(csv.DictReader(opened))
+        rows.append({"acting": way, "seed": seed, "scores": row["game_rewards"]})
+    with scores_of(snapshot).open("w", newline="") as opened:
+        writer = csv.DictWriter(opened, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def scores_of(snapshot: Path) -> Path:
+    """Where the scores of an agent are kept."""
+    return snapshot.with_name(f"{snapshot.stem}_scores.csv")
+
+
+def mean(scores: np.ndarray) -> str:  # type: ignore[type-arg]
+    """The mean with its 95 % interval."""
+    if len(set(scores)) < 2:
+        return f"{scores.mean():.1f}"
+    low, high = bootstrap((scores,), np.mean, rng=np.random.default_rng(0)).confidence_interval
+    return f"{scores.mean():.1f} ({low:.1f} to {high:.1f})"
+
+
+def lines(snapshot: Path) -> list[str]:
+    """An agent's lines of the table."""
+    info = read_snapshot(snapshot).info
+    game = game_of(snapshot, read_snapshot(snapshot))
+    about = json.loads(next(AGENTS.glob(f"{snapshot.stem.rpartition('_')[0]}.json")).read_text())
+    with (AGENTS / f"{snapshot.stem.rpartition('_')[0]}.csv").open(newline="") as opened:
+        last = list(csv.DictReader(opened))[-1]
+    hours = float(last["total_time"]) / 3600
+    found = []
+    with scores_of(snapshot).open(newline="") as opened:
+        for row in csv.DictReader(opened):
+            scores = np.array([float(score) for score in row["scores"].split()])
+            human = human_normalized(game, float(scores.mean()))
+            found.append(
+                f"| {game} | {row['acting']} | {mean(scores)} | {np.median(scores):g} "
+                f"| {'' if human is None else f'{human:.0f} %'} | {PUBLISHED.get(game, '')} "
+                f"| {info['total_train_steps']:,} | {hours:.1f} | {about['seed']} "
+                f"| `{snapshot.name}`, {about['versions'].get('commit', about.get('commit', ''))} |"
+            )
+    return found
+
+
+def main() -> None:
+    """Play if asked to, and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--play", action="store_true", help="test the agents first")
+    parser.add_argument("--test_games", type=int, default=30, help="games of each test [30]")
+    parser.add_argument("--random_seed", type=int, default=1, help="seed of the tests [1]")
+    options = parser.parse_args()
+    agents = sorted(AGENTS.glob("*.pkl"))
+    if options.play:
+        for snapshot in agents:
+            play(snapshot, options.test_games, options.random_seed)
+    print(
+        "| game | acting | mean score (95 %) | median | human-normalized | published, 5 % random "
+        "| training steps | hours | seed | agent, commit |\n"
+        "|---|---|---|---|---|---|---|---|---|---|"
+    )
+    for snapshot in agents:
+        if scores_of(snapshot).exists():
+            print("\n".join(lines(snapshot)))
+
+
+if __name__ == "__main__":
+    main()
