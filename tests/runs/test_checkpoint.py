@@ -17,11 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent import Agent
 from environment import ALEEnvironment
 from errors import UserError
 from main import main
 from runs import resume
-from runs.checkpoint import Position, position
+from runs.checkpoint import Checkpointer
 from runs.checkpoint_files import (
     Checkpoint,
     file_name,
@@ -31,6 +32,7 @@ from runs.checkpoint_files import (
     write_checkpoint,
 )
 from runs.lock import locked
+from runs.position import Position, position
 from runs.progress import Progress
 from snapshot.format import read_snapshot
 from tests.faults.run_faults import damage
@@ -341,6 +343,183 @@ def test_a_snapshot_means_the_checkpoint_that_follows_it_or_leads_to_it(
     elsewhere.mkdir()
     (elsewhere / "pong_3.pkl").write_bytes(b"")
     assert resume.find_run([str(elsewhere / "pong_3.pkl")], folder)[1] == elsewhere / "pong_3.pkl"
+
+
+# ---- What is lost while a run goes on
+
+
+@pytest.mark.parametrize("lost", ["all", "screens"])
+def test_what_somebody_removes_is_written_again_from_memory(
+    lost: str, home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(home, monkeypatch, "--replay_size", "600", "--random_steps", "300")
+    assert run.train() == 0
+    expected = run.results()
+    train = Agent.train
+
+    def remove_and_train(self: Agent, steps: int, *, start: int = 0) -> None:
+        if lost == "all":
+            shutil.rmtree(run.checkpoints)
+        else:
+            min(run.checkpoints.glob("*.screens")).unlink()
+        train(self, steps, start=start)
+
+    said()
+    with monkeypatch.context() as patch:
+        patch.setattr(Agent, "train", remove_and_train)
+        assert run.train() == 0
+    assert "has disappeared: its screens are written again" in said()
+    assert run.results() == expected
+    found, problems = newest(run.checkpoints)
+    assert found
+    assert not problems
+    assert run.resume("--epochs", "3") == 0
+
+
+def test_what_is_said_of_a_run_whose_checkpoints_are_gone_is_true(
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(home, monkeypatch)
+    run.stop_at = {100}
+    save = Checkpointer.save
+
+    def save_and_lose(self: Checkpointer, at: Position) -> None:
+        save(self, at)
+        shutil.rmtree(run.checkpoints)
+
+    monkeypatch.setattr(Checkpointer, "save", save_and_lose)
+    assert run.train() == 130
+    assert "There is nothing to resume from." in said()
+
+
+def test_a_checkpoint_that_found_no_room_is_tried_again_at_the_end(
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(home, monkeypatch)
+    run.stop_at = {100}
+    fsync, calls = os.fsync, 0
+
+    def full_for_a_while(file: int) -> None:
+        nonlocal calls
+        if run.rounds == 100 and not calls:
+            calls += 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(file)
+
+    monkeypatch.setattr("atomic.os.fsync", full_for_a_while)
+    assert run.train() == 130
+    text = said()
+    assert "Cannot write a checkpoint" in text
+    assert "resumes from epoch 1, train, step 40." in text
+
+
+def test_a_killed_worker_ends_the_run_with_its_own_code_and_how_to_resume(
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(home, monkeypatch, "--num_envs", "2")
+    monkeypatch.setattr("envs.parallel.cores", lambda: 2)
+    train = Agent.train
+
+    def kill_and_train(self: Agent, steps: int, *, start: int = 0) -> None:
+        self.games[0].worker.process.kill()  # type: ignore[attr-defined]
+        train(self, steps, start=start)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Agent, "train", kill_and_train)
+        assert run.train() == 4
+    text = said()
+    assert "was ended by SIGKILL" in text
+    assert "./resume.sh breakout resumes from epoch 1, train, step 0." in text
+    assert run.resume() == 0
+
+
+# ---- A stranger's checkpoint
+
+
+def forge(run: Run, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the newest checkpoint's content, and make its hashes anew."""
+    number = numbers(run.checkpoints)[0]
+    path = run.checkpoints / file_name(number, "json")
+    body = json.loads(path.read_bytes())["checkpoint"]
+    change(body["state"])
+    text = json.dumps(body, separators=(",", ":")).encode()
+    path.write_text(json.dumps({"sha256": hashlib.sha256(text).hexdigest(), "checkpoint": body}))
+
+
+def test_a_run_writes_only_where_its_name_or_the_command_line_says(
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(home, monkeypatch)
+    run.stop_at = {100}
+    assert run.train() == 130
+    evil = home / "site-packages"
+    evil.mkdir()
+    paths = ("csv_file", "save_weights_prefix", "video_file", "record_screen_path", "load_weights")
+
+    def point_elsewhere(state: dict[str, Any]) -> None:
+        flags = state["about"]["flags"]
+        flags |= {name: str(evil / "evil.pth") for name in paths[2:]}
+        flags["checkpoint_path"] = state["about"]["root"] = str(evil)
+
+    forge(run, point_elsewhere)
+    assert run.resume() == 0
+    assert "was begun with --video_file and --record_screen_path" in said()
+    assert not list(evil.iterdir())
+    for name in paths[:2]:
+        forge(run, lambda state, name=name: state["about"]["flags"].update({name: str(evil / "x")}))  # type: ignore[misc]
+        assert run.resume("--epochs", "3") == 2
+        assert f"--{name} '{evil}/x', which only you can say" in said()
+        forge(
+            run,
+            lambda state: state["about"]["flags"].update(
+                csv_file="results/breakout.csv", save_weights_prefix="snapshots/breakout"
+            ),
+        )
+    assert not list(evil.iterdir())
+    assert run.resume("--epochs", "3", "--csv_file", str(home / "mine.csv")) == 0
+    assert (home / "mine.csv").exists()
+
+
+def test_rows_of_a_checkpoint_are_numbers(
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(home, monkeypatch)
+    run.stop_at = {100}
+    assert run.train() == 130
+    kept = run.csv.read_bytes()
+
+    def write_code(state: dict[str, Any]) -> None:
+        state["statistics"]["rows"][0]["steps"] = "1\nimport os; os.system('id')\n"
+
+    forge(run, write_code)
+    assert run.resume() == 0, "the checkpoint before it is taken"
+    assert "steps takes a value of type int, not" in said()
+    assert run.csv.read_bytes().startswith(kept.split(b"\n")[0])
+    assert b"import os" not in run.csv.read_bytes()
+
+
+def test_a_strangers_checkpoint_hands_nothing_to_the_emulator(
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(home, monkeypatch)
+    run.stop_at = {100}
+    assert run.train() == 130
+    forge(run, lambda state: None)
+    loaded: list[bytes] = []
+    load = ALEEnvironment.load_state
+
+    def load_state(self: ALEEnvironment, state: bytes) -> None:
+        loaded.append(state)
+        load(self, state)
+
+    monkeypatch.setattr(ALEEnvironment, "load_state", load_state)
+    run.stop_at = {run.rounds + 5}
+    assert run.resume() == 130
+    assert "was not written by this clone" in said()
+    assert not loaded
+    run.stop_at = set()
+    assert run.resume() == 0, "its own checkpoint, written since"
+    assert len(loaded) == 1
 
 
 # ---- The files
