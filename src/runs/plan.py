@@ -1,4 +1,4 @@
-"""The phases of a run, and those of them that are still to come."""
+"""The phases of a run, and those that remain to be done."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ class Planned(NamedTuple):
     """A phase to come."""
 
     phase: Phase
-    start: int  # steps of it that are done, in a resumed run
+    start: int  # steps of it that are already done, in a resumed run
+
+
+def plays_for_somebody(task: Task) -> bool:
+    """Whether games are played to be seen, filmed or looked into, and nothing else is done."""
+    return task.verb in ("play", "record", "nvis") or task.config.play_games > 0
 
 
 def plan(task: Task) -> list[Planned]:
-    """The phases that are to come of `task`, in their order."""
+    """The phases of `task` that remain, in order."""
     config = task.config
-    if task.verb in ("play", "record", "nvis") or config.play_games:
+    if plays_for_somebody(task):
         return [Planned(Phase("play", 0, 0), 0)]
     if task.verb == "test" or config.test_games:  # of a snapshot, after the epoch it was trained to
         epoch = task.snapshot.epoch if task.snapshot else config.start_epoch
@@ -34,7 +39,7 @@ def plan(task: Task) -> list[Planned]:
 def _phases(config: Config) -> Iterator[Phase]:
     """A random phase, then epochs of training and testing."""
     if config.random_steps:
-        # A resumed run without its replay memory fills it again, which has no row of its own.
+        # A run that is resumed without its replay memory refills it in a phase without a row.
         refills = config.start_epoch > 0 and config.train_steps > 0
         yield Phase("random", 0, config.random_steps, counted=not refills)
     for epoch in range(config.start_epoch + 1, config.epochs + 1):
@@ -45,7 +50,7 @@ def _phases(config: Config) -> Iterator[Phase]:
 
 
 def position_after(todo: Sequence[Planned], n: int) -> Position:
-    """Where the run is when phase `n` of `todo` is over."""
+    """The position of the run after phase `n` of `todo`."""
     if n + 1 < len(todo):
         following = todo[n + 1].phase
         return Position(following.epoch, following.name, 0)

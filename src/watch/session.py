@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import Agent
+from runs.plan import plays_for_somebody
 from runs.verbs import Task
 from watch.states import StateCollector, filters_of, visualize
 
@@ -84,6 +85,9 @@ def recorded(task: Task, agent: Agent, games: int) -> Iterator[Any]:
 def shown(task: Task, agent: Agent) -> Iterator[None]:
     """A run, recorded or in a window as fast as it goes, if the flags ask for it."""
     config = task.config
+    if plays_for_somebody(task):  # which `play` shows
+        yield
+        return
     with recorded(task, agent, 0):
         if not config.display_screen:
             yield

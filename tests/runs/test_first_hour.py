@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -15,6 +16,8 @@ from config import Config, to_plain
 from deepqnetwork import DeepQNetwork
 from main import main
 from runs.verbs import parse
+from watch import player, recorder
+from watch.film import Film, make_film
 
 SMALL: dict[str, Any] = dict(screen_width=36, screen_height=36)
 
@@ -94,6 +97,32 @@ def test_a_network_that_misses_some_of_the_screen_says_so(
     line = "train pong --screen_width 40 --screen_height 36 --random_steps 0 --epochs 0"
     assert main([*line.split(), "--backend", "cpu", "--replay_size", "500"]) == 0
     assert "36 of 40 pixels of --screen_width" in log.text
+
+
+def test_a_game_is_filmed_once(
+    snapshot: Path, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+) -> None:
+    made = []
+
+    def counted(path: Path, **settings: Any) -> Film:
+        made.append(path)
+        return make_film(path, **settings)
+
+    monkeypatch.setattr(recorder, "make_film", counted)
+    film = snapshot.parent / "videos" / "pong_3.mov"
+    for n in range(2):
+        assert main(["record", str(snapshot), "--max_episode_frames", "80"]) == 0
+        assert made[n:] == [film if n == 0 else film.with_name("pong_3.2.mov")]
+    with av.open(str(film)) as video:
+        assert len(list(video.decode(video=0))) == 80
+    assert [path.suffix for path in film.parent.iterdir()] == [".mov", ".mov"]  # and no frames
+
+
+def test_a_game_is_shown_once(snapshot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    monkeypatch.setattr(player, "open_display", lambda *words, **settings: opened.append(words))
+    assert main(["play", str(snapshot), "--max_episode_frames", "80"]) == 0
+    assert opened == [("window", "pong")]
 
 
 @pytest.mark.parametrize("verb", ["test", "play", "record", "nvis"])
