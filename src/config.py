@@ -41,7 +41,13 @@ def flag(
     The value of a flag with `code` is one of these names or my_file.py:MyClass, which is executed:
     see envs/trust.py.
     """
-    limits = {"help": help, "choices": tuple(choices), "low": low, "high": high, "code": tuple(code)}
+    limits = {
+        "help": help,
+        "choices": tuple(choices),
+        "low": low,
+        "high": high,
+        "code": tuple(code),
+    }
     return dataclasses.field(default=default, metadata=limits)
 
 
@@ -328,7 +334,7 @@ class WatchSettings:
     )
     visualization_file: Path | None = flag(None, "write the filter page to this .html file")
     tensorboard: Path | None = flag(
-        None, "write curves, filters and films for TensorBoard into this folder"
+        None, "write curves, filters and films for TensorBoard into this folder/<run>"
     )
 
 

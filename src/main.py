@@ -30,8 +30,8 @@ from runs.profiling import profile
 from runs.run import Run
 from runs.scores import print_summary, write_scores
 from runs.signals import stop_in_order
-from runs.value_range import ValueRange
 from runs.unseen import warn_of_unseen
+from runs.value_range import ValueRange
 from runs.verbs import Task, parse
 from seeds import random_stream
 from stats import Statistics
@@ -74,7 +74,7 @@ def run(task: Task, ending: Ending) -> None:
             parts.checkpointer.restore(task.checkpoint)
         elif config.load_weights:
             load(parts)
-        parts.agent.callbacks += make_observers(config, parts.stats, todo, pace)
+        parts.agent.callbacks += make_observers(task, parts.stats, todo, pace)
         logger.info("Random seed: %d", config.random_seed)
         with stop_in_order(parts.agent), shown(task, parts.agent):
             run_phases(parts, todo)

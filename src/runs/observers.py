@@ -5,29 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from agent import Callback
-from config import Config
 from engine.make import inspect_updates
 from runs.json_log import JsonLog
 from runs.meter import Meter
 from runs.plan import Planned
 from runs.progress import Progress
 from runs.tensorboard import TensorBoard
+from runs.verbs import Task
 from stats import Statistics
 
 
 def make_observers(
-    config: Config, stats: Statistics, todo: Sequence[Planned], pace: Mapping[str, float]
+    task: Task, stats: Statistics, todo: Sequence[Planned], pace: Mapping[str, float]
 ) -> list[Callback]:
     """The callbacks that show a run, to come after `stats`. For `todo` and `pace` see Progress.
 
     Raises UserError if something that they need is missing.
     """
+    config = task.config
     found: list[Callback] = []
     if config.tensorboard or config.log == "json":
         meter = Meter(stats, inspect_updates(stats.network))
         found.append(meter)
         if config.tensorboard:
-            found.append(TensorBoard(config.tensorboard, stats=stats, meter=meter))
+            folder = config.tensorboard / task.name
+            found.append(TensorBoard(folder, stats=stats, meter=meter))
         if config.log == "json":
             found.append(JsonLog(stats=stats, meter=meter))
     # A window and a film have displays of their own.

@@ -111,7 +111,7 @@ def test_a_watched_run_is_the_same_run(home: Path, library: Any, flags: str) -> 
 
 def test_tensorboard_gets_rows_measurements_filters_and_a_film(home: Path, library: Any) -> None:
     train("one", "--tensorboard tb")
-    found = values(Path("tb"))
+    found = values(Path("tb/breakout_one"))
     train_row = rows("one")[1]
     for phase, row in zip(("random", "train", "test"), rows("one"), strict=True):
         for column in set(COLUMNS) - {"phase"}:
@@ -144,9 +144,11 @@ def test_a_resumed_run_takes_back_what_was_written_after_its_checkpoint(
     train("one", "--tensorboard tb")
     run = "resume breakout one --epochs 2 --tensorboard tb --log_level ERROR"
     assert main(run.split()) == 0
-    starts = [event.step for event in events(Path("tb")) if event.HasField("session_log")]
+    starts = [
+        event.step for event in events(Path("tb/breakout_one")) if event.HasField("session_log")
+    ]
     assert starts == [1, 41], "TensorBoard drops what earlier files have from this step on"
-    assert [step for step, _ in values(Path("tb"))["train/epoch"]] == [40, 80]
+    assert [step for step, _ in values(Path("tb/breakout_one"))["train/epoch"]] == [40, 80]
 
 
 def test_without_the_library_a_sentence_says_how_to_install_it(
@@ -163,7 +165,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(
 ) -> None:
     Path("tb").touch()
     assert main(f"train breakout one {TINY} --tensorboard tb".split()) == 2
-    assert "Cannot write into tb: " in capsys.readouterr().err
+    assert "Cannot write into tb/breakout_one: " in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is /dev/full here")
