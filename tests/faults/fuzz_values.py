@@ -20,6 +20,7 @@ import math
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -57,6 +58,7 @@ TINY = """--random_steps 30 --train_steps 20 --test_steps 0 --epochs 1 --replay_
 --batch_size 4 --target_steps 10 --random_seed 3 --backend cpu --threads 1 --screen_width 36
 --screen_height 36 --random_starts 6""".split()
 LONGEST = 3000  # characters of a sentence
+RUN_SECONDS = 5.0
 FORGED = 99  # number of the forged checkpoint
 
 NUMBERS: list[Any] = [
@@ -213,7 +215,6 @@ class Fuzzer:
             module.ROOT = home  # type: ignore[attr-defined]
         trust.FOLDER = home / ".trusted"
         assert main(["train", "pong", *TINY]) == 0
-        logging.getLogger().setLevel(logging.CRITICAL)
         self.folder = home / "checkpoints" / "pong"
         self.real = read_checkpoint(self.folder, numbers(self.folder)[0])
         self.manifest = json.loads((self.folder / file_name(self.real.number, "json")).read_bytes())
@@ -226,6 +227,7 @@ class Fuzzer:
         task = parse("train", ["pong", *TINY, "--overwrite"])
         self.parts: Run = construct(task, "array")
         self.arrays = self.real.arrays()
+        logging.getLogger().setLevel(logging.CRITICAL)
         # What is not forged is used, or nothing would be tried by forging it.
         self.read_manifest((self.manifest["checkpoint"], True, self.arrays))
         self.read_description((self.content, "test"))
@@ -351,6 +353,26 @@ class Fuzzer:
         outcome.memory = memory()
         return outcome
 
+    def runs(self) -> Outcome:
+        """Training with each number at its limits, stopped after some seconds."""
+        outcome = Outcome("flags, run")
+        for name, value in VALUES.items():
+            for number in (value.low, value.high) if value.kind in (int, float) else ():
+                text = repr(int(number)) if value.kind is int else repr(number)
+                signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+                signal.setitimer(signal.ITIMER_REAL, RUN_SECONDS)
+                try:
+                    with outcome.case():
+                        code = main(["train", "pong", *TINY, f"--{name}={text}", "--overwrite"])
+                        outcome.refused += code == 2
+                        assert code in (0, 1, 2, 130), code
+                except Exception as error:
+                    outcome.failure += f"\n    --{name}={text}: {error!r:.300}"
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+        outcome.memory = memory()
+        return outcome
+
 
 def spelled(value: Value) -> Iterator[str]:
     """A flag's values as text: those at its limits and beyond, and those that are none."""
@@ -389,19 +411,33 @@ def toml(value: Any) -> str:
     return "''" if value is None else json.dumps(value)
 
 
-def fuzz(home: Path, *, manifests: int, descriptions: int, presets: int, values: int) -> list[Any]:
-    """All classes; their outcomes."""
+def fuzz(
+    home: Path,
+    *,
+    manifests: int = 0,
+    descriptions: int = 0,
+    presets: int = 0,
+    values: int = 0,
+    runs: bool = False,
+) -> list[Outcome]:
+    """The classes with any cases; their outcomes."""
     kept = [(module, "ROOT", module.ROOT) for module in (paths, verbs, roms)]
     folder, level, where = trust.FOLDER, logging.getLogger().level, Path.cwd()
     os.chdir(home)
     try:
         fuzzer = Fuzzer(home)
-        return [
-            fuzzer.manifests(manifests),
-            fuzzer.descriptions(descriptions),
-            fuzzer.presets(presets),
-            fuzzer.flags(values),
-        ]
+        outcomes = []
+        if manifests:
+            outcomes.append(fuzzer.manifests(manifests))
+        if descriptions:
+            outcomes.append(fuzzer.descriptions(descriptions))
+        if presets:
+            outcomes.append(fuzzer.presets(presets))
+        if values:
+            outcomes.append(fuzzer.flags(values))
+        if runs:
+            outcomes.append(fuzzer.runs())
+        return outcomes
     finally:
         for module, name, value in kept:
             setattr(module, name, value)
@@ -416,7 +452,8 @@ def command() -> int:
     parser.add_argument("--manifests", type=int, default=5000)
     parser.add_argument("--descriptions", type=int, default=2000)
     parser.add_argument("--presets", type=int, default=2000)
-    parser.add_argument("--values", type=int, default=40)
+    parser.add_argument("--values", type=int, default=40, help="of each flag")
+    parser.add_argument("--runs", action="store_true", help="train with each number's limits too")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         outcomes = fuzz(Path(folder), **vars(options))
