@@ -70,8 +70,8 @@ class Panel:
         self._header(view)
         self._label(134, "State: the last screens it has seen, the newest at the right")
         bottom = self._qvalues(view, 264)
-        chart = (MARGIN, bottom + 38, WIDTH - MARGIN, HEIGHT - MARGIN)
-        returns = (WIDTH / 2 + 4, *chart[1:])
+        chart: Box = (MARGIN, bottom + 38, WIDTH - MARGIN, HEIGHT - MARGIN)
+        returns: Box = (WIDTH / 2 + 4, *chart[1:])
         if view.network:
             title = "Q-values of the last 10 seconds, the best one in amber"
             if view.returns:

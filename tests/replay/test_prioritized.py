@@ -202,7 +202,8 @@ def test_where_no_transition_begins_nothing_is_drawn() -> None:
 
 def drawn(memory: ReplayMemory, sampler: Prioritized, seed: int) -> list[NDArray[Any]]:
     """What a few draws give while the game is played on and errors come back."""
-    found, rng = [], np.random.default_rng(seed)
+    found: list[NDArray[Any]] = []
+    rng = np.random.default_rng(seed)
     for _ in range(10):
         index, weights = sampler.draw(memory)
         found += [index, weights]

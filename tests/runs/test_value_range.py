@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ def play(listener: ValueRange, rewards: list[float], steps: int, game: int = 0) 
         listener.on_step(Done(game, 0, 0.1, step))
 
 
-def listening(phase: str = "train", **settings: float) -> ValueRange:
+def listening(phase: str = "train", **settings: Any) -> ValueRange:
     listener = ValueRange(Config(distribution="c51", **settings))
     listener.on_phase_start(Phase(phase, 1, 0))
     return listener
@@ -51,7 +52,7 @@ def test_a_range_that_most_returns_leave_is_warned_of_once(
     ],
 )
 def test_a_range_that_fits_is_not(
-    rewards: list[float], settings: dict[str, float], caplog: pytest.LogCaptureFixture
+    rewards: list[float], settings: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     play(listening(**settings), rewards, 2 * STEPS)
     assert not caplog.records

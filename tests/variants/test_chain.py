@@ -178,7 +178,8 @@ class Chain:
     def skip_frames(self, count: int) -> None: ...
 
     def screen(self) -> NDArray[np.uint8]:
-        return SCREENS[self.place]
+        screen: NDArray[np.uint8] = SCREENS[self.place]
+        return screen
 
     def is_terminal(self) -> bool:
         return self.place == PLACES or self.is_truncated()

@@ -109,7 +109,7 @@ def test_the_overlapped_loops_acting_changes_no_noise_of_the_update_in_flight() 
         network.random.set_state(generator)
         network.train(draw_batch(1))
         results.append(network.predict(draw_states()))
-    assert np.array_equal(*results)
+    assert np.array_equal(results[0], results[1])
 
 
 def test_noisy_layers_learn_how_much_noise_they_have() -> None:

@@ -17,7 +17,8 @@ Array = NDArray[np.float64]
 
 def log_softmax(x: Array) -> Array:
     shifted = x - x.max()
-    return np.asarray(shifted - np.log(np.exp(shifted).sum()))
+    logs: Array = shifted - np.log(np.exp(shifted).sum())
+    return logs
 
 
 def prepared(**settings: Any) -> DeepQNetwork:
@@ -52,10 +53,12 @@ def backed_up(network: DeepQNetwork, batch: Any, n: int, outputs: Array) -> Arra
     """Bellman's equation of transition n."""
     r, gamma = float(batch.returns[n]), float(batch.discounts[n])
     if network.settings.distribution != "c51":
-        return np.asarray(r + gamma * outputs)
+        moved: Array = r + gamma * outputs
+        return moved
     head: Any = network.target.head  # whose projection test_heads.py has proved
     one = torch.tensor([r]), torch.tensor([gamma]), torch.from_numpy(outputs[None])
-    return numbers(head.backup(*(x.double() for x in one)))[0]
+    projected: Array = numbers(head.backup(*(x.double() for x in one)))[0]
+    return projected
 
 
 @pytest.mark.parametrize("head", HEADS, ids=lambda head: str(head["distribution"]))
@@ -107,6 +110,7 @@ def test_munchausens_bonus_is_clipped_from_below() -> None:
 def test_iqn_chooses_by_the_expected_return_not_by_the_fractions_it_learns_at() -> None:
     network = prepared(distribution="iqn", atoms=1)  # one fraction is nobody's expectation
     (batch,) = network._divide(draw_batch(9))
+    assert batch.next_taus is not None
     extreme = batch._replace(next_taus=torch.full_like(batch.next_taus, 0.999))
     with torch.no_grad():
         outputs, q = network.target.evaluate(extreme.next_states, extreme.next_taus)
