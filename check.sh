@@ -10,10 +10,20 @@ run() {
     "$@"
 }
 
+# What the packages lack of each other, but for pygame: pygame-ce is it (requirements-gym.txt).
+packages_fit() {
+    local lacking
+    lacking=$("$python" -m pip check --disable-pip-version-check |
+        grep -v -e '^No broken requirements' -e '^flappy-bird-gymnasium .* requires pygame,') || true
+    say "$lacking"
+    [[ -z $lacking ]]
+}
+
 scripts=(./*.sh src/*.sh docs/*.sh .ci/run)
 run "$python" -m ruff format --quiet --check
 run "$python" -m ruff check --quiet
 run bash -n "${scripts[@]}"
 if command -v shellcheck >/dev/null; then run shellcheck --external-sources "${scripts[@]}"; fi
+run packages_fit
 run "$python" -m mypy
 run "$python" -m pytest "$@"
