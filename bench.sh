@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Measures the speed of every part and of the whole loop: ./bench.sh [flags]. With the name of
-# another benchmark in bench/ it runs that one: ./bench.sh peers|loop|replay|health [flags]
+# another benchmark in bench/ it runs that one: ./bench.sh peers|loop|replay|health|ingredients
+# [flags]
 source "$(dirname "$(readlink -f "$0")")/src/setup.sh" || exit
 benchmark=bench
 case ${1-} in
-peers | loop | replay | health)
+peers | loop | replay | health | ingredients)
     benchmark=$1
     shift
     ;;

@@ -9,6 +9,7 @@ threads that wait for each other suffer most from a third. Other benchmarks, eac
     ./bench.sh loop     steps per second of one phase, with any flags of train.sh
     ./bench.sh replay   the replay memory's ways to keep screens
     ./bench.sh health   memory, files and threads of a long run
+    ./bench.sh ingredients   what double Q-learning, C51 and all other pieces cost
 """
 
 from __future__ import annotations
