@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.make import LearningNetwork
+from nvis.saliency import Saliency
 from snapshot.format import Snapshot
 
 State = NDArray[np.uint8]  # (history_length, screen_height, screen_width)
@@ -56,6 +57,8 @@ class LoadedAgent:
         (screen_height, screen_width), not negative: see nvis/saliency.py.
         """
         chosen = self.act(state) if action is None else action
-        network: Any = self.network  # PyTorch's
-        found: NDArray[np.float32] = network.saliency(np.asarray(state), chosen)
+        network: Any = self.network
+        # Neon's networks have none of their own; their layers follow one another.
+        compute = getattr(network, "saliency", None) or Saliency(network.layers())
+        found: NDArray[np.float32] = compute(np.asarray(state), chosen)
         return found

@@ -50,7 +50,7 @@ def in_words(config: Config) -> list[str]:
     else:
         steps.append("The picture is what the environment observes or renders.")
     steps += [
-        f"The picture is converted to grey: {red} red + {green} green + {blue} blue.",
+        f"The picture is converted to gray: {red} red + {green} green + {blue} blue.",
         f"It is resized to {c.screen_width}x{c.screen_height} pixels, "
         + ("by area averaging" if c.resize == "area" else "by bilinear interpolation")
         + (" (OpenCV's INTER_AREA)." if c.resize == "area" else " (OpenCV's INTER_LINEAR)."),
