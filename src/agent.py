@@ -149,11 +149,13 @@ class Agent:
         `start`, in every phase, is the number of steps done before the run was interrupted.
         """
         self._set_mode("train")
+        self.learning = True  # where the policy of a loaded network plays, its noise explores
         for step in self._rounds(start, steps):
             if step == 0:
                 self.restart(range(len(self.games)), remember=True)
             self.step(range(len(self.games)), exploration_rate, remember=True)
             self._round_done(step)
+        self.learning = False
 
     def train(self, steps: int, *, start: int = 0) -> None:
         """The training phase: act, remember, learn."""

@@ -165,7 +165,8 @@ class DeepQNetwork:
             self.wait()
             self.online.renew_noise(self.random)
         if self.settings.overlap:
-            targets = self.workers.map(self.targets, batches)
+            # NB! Copies: the next minibatch's targets overwrite those of a CUDA graph.
+            targets = [y.clone() for y in self.workers.map(self.targets, batches)]
             self.wait()
             if not self.target_rule.reads_online:
                 self.online.renew_noise(self.random)

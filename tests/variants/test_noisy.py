@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from config import NetworkSettings
+from tests.toys import Clock, FakeNetwork, make_agent, make_memory
 from tests.variants.small import draw_batch, draw_states, make
 from variants.noisy import NoisyLayer
 
@@ -118,3 +120,19 @@ def test_noisy_layers_learn_how_much_noise_they_have() -> None:
     before = network.online.masters[name].clone()
     network.train(draw_batch())
     assert not torch.equal(before, network.online.masters[name])
+
+
+def test_noise_explores_when_a_loaded_policy_fills_the_replay_memory() -> None:
+    seen: list[bool] = []
+
+    class Noted(FakeNetwork):
+        def predict(self, states: NDArray[np.uint8], training: bool = False) -> NDArray[np.float32]:
+            seen.append(training)
+            return super().predict(states)
+
+    agent, _ = make_agent(Clock(), network=Noted(), memory=make_memory(), noisy=True)
+    assert agent.exploration_rate() == 0
+    agent.play_random(3, exploration_rate=0.0)
+    assert seen == [True] * 3
+    agent.test(2)
+    assert seen[3:] == [False] * 2
