@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,14 +33,15 @@ def test_a_second_film_and_page_have_names_of_their_own(home: Path) -> None:
 @pytest.mark.parametrize("flag", ["video_file", "record_sound_filename", "visualization_file"])
 def test_a_file_that_is_there_is_refused_or_replaced_as_asked(tmp_path: Path, flag: str) -> None:
     path = tmp_path / "film.mov"
-    check_outputs(Config(**{flag: path}))
+    files: dict[str, Any] = {flag: path}
+    check_outputs(Config(**files))
     path.touch()
-    check_outputs(Config(**{flag: path}))  # nothing is lost with it
+    check_outputs(Config(**files))  # nothing is lost with it
     path.write_text("my holidays")
     with pytest.raises(UserError, match=rf"film.mov is there already: give another --{flag}, or"):
-        check_outputs(Config(**{flag: path}))
+        check_outputs(Config(**files))
     assert path.read_text() == "my holidays"
-    check_outputs(Config(**{flag: path}, overwrite=True))
+    check_outputs(Config(**files, overwrite=True))
     assert not path.exists()
 
 

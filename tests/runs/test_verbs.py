@@ -14,7 +14,8 @@ from config import ROOT, Config, to_plain
 from deepqnetwork import DeepQNetwork
 from envs.roms import find_rom
 from errors import UserError
-from runs.verbs import VERBS, Task, parse
+from runs.catalog import VERBS
+from runs.verbs import Task, parse
 
 NEON_SNAPSHOT = ROOT / "tests" / "golden" / "rmsprop_end.pkl"
 
