@@ -15,8 +15,7 @@ packages_fit() {
     local lacking
     lacking=$("$python" -m pip check --disable-pip-version-check |
         grep -v -e '^No broken requirements' -e '^flappy-bird-gymnasium .* requires pygame,') || true
-    say "$lacking"
-    [[ -z $lacking ]]
+    [[ -z $lacking ]] || fail "$lacking"
 }
 
 scripts=(./*.sh src/*.sh docs/*.sh .ci/run)
