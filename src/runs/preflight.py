@@ -1,4 +1,4 @@
-"""The files of a run, checked before it starts: nothing of an earlier run is lost unasked."""
+"""Checks before a run starts: its files and its memory. No earlier run is lost by mistake."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from snapshot.safe_pickle import MAX_BYTES
 
 logger = logging.getLogger(__name__)
 
-# Of a snapshot's bytes in its file, as text: half of all bytes take two there.
+# The size of arrays in a snapshot's file, where they are text: half of all bytes take two there.
 SNAPSHOT_GROWTH = 1.6
-# Bytes of memory that a transition of a minibatch takes per pixel of a screen, measured: states,
-# the layers' outputs and their gradients.
-MINIBATCH_BYTES = 60
+# Bytes of memory that a transition of a minibatch takes per pixel of a screen, reckoned for the
+# network `nature`: two states as floats, and the outputs of its layers and their gradients.
+MINIBATCH_BYTES = 70
 
 
 def check_files(task: Task) -> None:
-    """Make the folders of the files to come, and take or set aside what is in their place.
+    """Make the folders for a run's files, and remove or set aside what is in their place.
 
-    Raises UserError if an earlier run is in the way, or something else than files.
+    Raises UserError if an earlier run is in the way, or something that is not a file.
     """
     config, folder = task.config, task.config.checkpoint_path
     files = [path for path in (config.csv_file, config.visualization_file) if path]
@@ -71,7 +71,9 @@ def _earlier(task: Task) -> list[Path]:
     if not earlier or config.overwrite:
         return earlier
     if csvs and not snapshots and not manifests and _was_killed_early(csvs[0]):
-        logger.info("The run was stopped before its first checkpoint: it begins again.")
+        logger.info(
+            "The earlier run was stopped before its first checkpoint: starting from the beginning."
+        )
         return earlier
     ways = ["replace the files with --overwrite"]
     if task.verb == "train":
@@ -85,7 +87,7 @@ def _earlier(task: Task) -> list[Path]:
 
 
 def _was_killed_early(csv_file: Path) -> bool:
-    """Whether a CSV is all that a run left that would have made checkpoints: its random phase."""
+    """Whether a CSV is of a run that was killed before its first checkpoint."""
     try:
         about = json.loads(read_whole(csv_file.with_suffix(".json"), 1 << 20))
         flags = about["flags"]
@@ -118,14 +120,14 @@ def check_snapshot(parts: Run) -> None:
     size = int(4 * sum(kept) * SNAPSHOT_GROWTH)
     if size > MAX_BYTES:
         raise UserError(
-            f"Snapshots of this network would have {size >> 20} MB, and at most {MAX_BYTES >> 20} "
-            "MB can be read again: take smaller screens, a smaller --network_width, or an "
-            "--optimizer that keeps less."
+            f"Snapshots of this network would have {size >> 20} MB, more than the limit of "
+            f"{MAX_BYTES >> 20} MB: take smaller screens, a smaller --network_width, or an "
+            "--optimizer with fewer states."
         )
 
 
 def remove_leftovers(config: Config) -> None:
-    """Remove what a killed run of the same name left of files that it was writing."""
+    """Remove unfinished files that a killed run of the same name has left."""
     for path, kind in (
         (config.csv_file, r"\.(csv|json)"),
         (config.save_weights_prefix, r"_\d+\.pkl"),
@@ -139,7 +141,7 @@ def remove_leftovers(config: Config) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Make `folder` if need be. Raises UserError if files cannot be written there."""
+    """Make `folder` if necessary. Raises UserError if files cannot be written there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".probe{secrets.token_hex(4)}.tmp"

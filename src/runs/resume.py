@@ -26,8 +26,8 @@ from runs.provenance import PACKAGES, versions
 
 logger = logging.getLogger(__name__)
 
-# The flags of a resumed run that may differ from those it was begun with. Files are among them,
-# because they are where the command line says or the run's name, never where a checkpoint says.
+# Flags that may change when a run is resumed. Files are among them, because the command line or the
+# run's name decides where they are, never a checkpoint.
 FILES = tuple(name for name in FIELDS if kind_of(name) is Path and name != "load_weights")
 MAY_CHANGE = (
     *"epochs learning_rate checkpoint_minutes replay_storage backend device_id threads".split(),
@@ -37,16 +37,16 @@ MAY_CHANGE = (
 
 
 def find_run(words: Sequence[str], folder: Path | None) -> tuple[str, Checkpoint | Path]:
-    """The name of the run that is meant, and the checkpoint or the snapshot to continue from.
+    """The name of the run, and the checkpoint or the snapshot to continue from.
 
-    `words` are the path of a snapshot, or a game with or without a label; checkpoints are looked
-    for in `folder`, else where a run of that name keeps them. Raises UserError if there are none.
+    `words` are the path of a snapshot, or a game with or without a label. Checkpoints are searched
+    for in `folder`, or where a run of that name keeps them. Raises UserError if there are none.
     """
     if len(words) == 1 and Path(words[0]).suffix == ".pkl":
         return _of_snapshot(Path(words[0]), folder)
     word = "_".join(words)
     for game in (words[0], file_name(words[0]), game_name(words[0])):
-        name = file_name("_".join([game, *words[1:]]))
+        name = "_".join([game, *words[1:]])
         files = run_paths(name)
         place = folder or files["checkpoint_path"]
         snapshots = earlier_snapshots(files["save_weights_prefix"])
@@ -61,8 +61,8 @@ def find_run(words: Sequence[str], folder: Path | None) -> tuple[str, Checkpoint
         logger.warning("%s has no valid checkpoint: resuming from %s.", name, snapshots[-1])
         return name, snapshots[-1]
     raise UserError(
-        f"There is nothing of a run {shown(word)} to resume from, neither in {place} nor in "
-        f"{files['save_weights_prefix'].parent}: begin it with ./train.sh."
+        f"There is no run {shown(word)} to resume, neither in {place} nor in "
+        f"{files['save_weights_prefix'].parent}: start one with ./train.sh."
     )
 
 
@@ -89,7 +89,7 @@ def _of_snapshot(path: Path, folder: Path | None) -> tuple[str, Checkpoint | Pat
 
 
 def _leads_to(checkpoint: Checkpoint, prefix: Path, epoch: int) -> bool:
-    """Whether the run of a checkpoint has the snapshot of `epoch` as its last or its next one."""
+    """Whether the snapshot of `epoch` is the last or the next one of the checkpoint's run."""
     flags, at = checkpoint.state["about"]["flags"], position(checkpoint)
     start = flags.get("start_epoch")
     last = at.epoch - (at.phase == "train") if at.epoch else start if type(start) is int else 0
@@ -100,10 +100,10 @@ def _leads_to(checkpoint: Checkpoint, prefix: Path, epoch: int) -> bool:
 def resumed_config(
     checkpoint: Checkpoint, name: str, word: str, given: dict[str, Any]
 ) -> tuple[Config, Path | None]:
-    """The flags with which the run `name` of a checkpoint continues, and its ROM.
+    """The flags with which the run `name` continues from `checkpoint`, and its ROM.
 
-    `word` is what the command line calls it, which may be the file of its ROM. Raises UserError if
-    flags `given` on the command line would change what was done before.
+    `word` is its game on the command line, perhaps the file of a ROM. Raises UserError if flags
+    `given` on the command line would change what the run has already done.
     """
     folder, about = checkpoint.folder, checkpoint.state["about"]
     try:
@@ -119,9 +119,9 @@ def resumed_config(
     for flag in changed:
         if flag not in MAY_CHANGE:
             raise UserError(
-                f"--{flag} {changed[flag]} would change a run that has begun with {values[flag]}: "
-                "begin another one with ./train.sh GAME LABEL --load_weights SNAPSHOT. A resumed "
-                f"run can change {', '.join('--' + each for each in MAY_CHANGE)}."
+                f"--{flag} {changed[flag]} would change a run that was started with "
+                f"{values[flag]}: start a new one with ./train.sh GAME LABEL --load_weights "
+                f"SNAPSHOT. A resumed run can change {', '.join('--' + each for each in MAY_CHANGE)}."
             )
     files = _files(name, about["flags"], given)
     config = Config(**{**old, **files, **changed, "checkpoint_path": folder})
@@ -129,7 +129,7 @@ def resumed_config(
     at = position(checkpoint)
     if at.epoch > config.epochs:
         raise UserError(
-            f"This run is finished, all {config.epochs} epochs of it: resume it with more --epochs."
+            f"This run is finished, all {config.epochs} epochs: resume it with more --epochs."
         )
     for flag in CODE:
         if flag not in given:
@@ -147,7 +147,7 @@ def resumed_config(
 
 
 def _checked_flags(flags: dict[str, Any]) -> dict[str, Any]:
-    """The flags that a checkpoint's run was begun with, but those that name files.
+    """The flags that a checkpoint's run was started with, except those that name files.
 
     Raises UserError.
     """
@@ -158,7 +158,7 @@ def _checked_flags(flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def _files(name: str, begun: dict[str, Any], given: dict[str, Any]) -> dict[str, Path]:
-    """Where a resumed run writes, by its name. Raises UserError if it has written elsewhere."""
+    """The files of a resumed run, by its name. Raises UserError if it used others before."""
     files = run_paths(name)
     for flag in ("csv_file", "save_weights_prefix"):
         before = begun.get(flag)
@@ -168,24 +168,24 @@ def _files(name: str, begun: dict[str, Any], given: dict[str, Any]) -> dict[str,
             del files[flag]
         elif before != portable(files[flag]):
             raise UserError(
-                f"The checkpoint says that this run writes --{flag} {shown(before, 200)}, which "
-                f"only you can say: give that flag again, or --{flag} {portable(files[flag])}."
+                f"According to its checkpoint this run writes --{flag} {shown(before, 200)}. Only "
+                f"you can decide that: give that flag again, or --{flag} {portable(files[flag])}."
             )
     others = [n for n in FILES if n not in files and begun.get(n) is not None and n not in given]
     if others:
         names = " and ".join(f"--{other}" for other in others)
-        logger.warning("The run was begun with %s: to continue that too, give it again.", names)
+        logger.warning("The run was started with %s: to continue that too, give it again.", names)
     return files
 
 
 def _rom(game: str, md5: str, word: Path) -> Path:
-    """The ROM of a run that was begun with one of that hash. Raises UserError."""
+    """The ROM of a run that was started with a ROM of hash `md5`. Raises UserError."""
     is_rom = word.suffix.lower() in ENDINGS and word.is_file()
     rom = find_rom(str(word)) if is_rom else rom_of_game(game)
     if rom_md5(rom) != md5:
         raise UserError(
-            f"The run was begun with another ROM than {rom}: name the file instead of the game, as "
-            "in ./resume.sh FILE.bin."
+            f"The run was started with another ROM than {rom}: give the file instead of the game: "
+            "./resume.sh FILE.bin."
         )
     return rom
 
@@ -195,7 +195,7 @@ def _warn_of_versions(begun: dict[str, str]) -> None:
     for name in ("python", *PACKAGES):
         if begun.get(name) != now.get(name):
             logger.warning(
-                "The run was begun with %s %s and continues with %s: its last bits may differ.",
+                "The run was started with %s %s and continues with %s: its last bits may differ.",
                 name,
                 begun.get(name),
                 now.get(name),

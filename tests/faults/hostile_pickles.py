@@ -180,10 +180,10 @@ def bombs(size: int) -> Iterator[tuple[str, bytes]]:
         + b"Ns"
         + b"".join((long_key[: 5 + many] + b"q\x01Ns",) + (b"h\x01Ns",) * 10_000),
     )
-    code = b"B" + struct.pack("<I", size) + b"a" * size + b"q\x00"
+    held = b"B" + struct.pack("<I", size) + b"a" * size + b"q\x00"
     yield (
         "long bytes as a dtype, again and again",
-        code + (b"cnumpy\ndtype\n(h\x00\x89\x88tR" * 10_000),
+        held + (b"cnumpy\ndtype\n(h\x00\x89\x88tR" * 10_000),
     )
     yield "a list in itself", b"]q\x00h\x00a"
     yield "a dict in itself", b"}q\x00" + text("k") + b"h\x00s"

@@ -192,7 +192,7 @@ def test_flags_that_would_change_the_past_are_refused(
     assert run.train() == 130
     assert "./resume.sh breakout resumes from epoch 1, train, step 10." in said()
     assert run.resume("--batch_size", "8") == 2
-    assert "--batch_size 8 would change a run that has begun with 4" in said()
+    assert "--batch_size 8 would change a run that was started with 4" in said()
     assert run.resume("--batch_size", "4", "--learning_rate", "0.001", "--log_level", "INFO") == 130
     assert run.resume() == 0
 
@@ -305,10 +305,10 @@ def test_a_snapshot_of_an_earlier_epoch_resumes_alone_and_the_checkpoint_is_set_
 def test_without_a_checkpoint_the_newest_snapshot_is_resumed_from(home: Path) -> None:
     (home / "snapshots").mkdir()
     for epoch in (2, 10):
-        (home / "snapshots" / f"pong_mine_{epoch}.pkl").write_bytes(b"")
-    name, begin = resume.find_run(["Pong", "mine"], None)
-    assert (name, begin) == ("pong_mine", home / "snapshots" / "pong_mine_10.pkl")
-    with pytest.raises(UserError, match=r"There is nothing of a run 'pong_other' to resume from"):
+        (home / "snapshots" / f"pong_mine+1_{epoch}.pkl").write_bytes(b"")
+    name, begin = resume.find_run(["Pong", "mine+1"], None)
+    assert (name, begin) == ("pong_mine+1", home / "snapshots" / "pong_mine+1_10.pkl")
+    with pytest.raises(UserError, match=r"There is no run 'pong_other' to resume"):
         resume.find_run(["pong", "other"], None)
 
 
@@ -463,12 +463,12 @@ def test_a_run_writes_only_where_its_name_or_the_command_line_says(
 
     forge(run, point_elsewhere)
     assert run.resume() == 0
-    assert "was begun with --video_file and --record_screen_path" in said()
+    assert "was started with --video_file and --record_screen_path" in said()
     assert not list(evil.iterdir())
     for name in paths[:2]:
         forge(run, lambda state, name=name: state["about"]["flags"].update({name: str(evil / "x")}))  # type: ignore[misc]
         assert run.resume("--epochs", "3") == 2
-        assert f"--{name} '{evil}/x', which only you can say" in said()
+        assert f"--{name} '{evil}/x'. Only you can decide that" in said()
         forge(
             run,
             lambda state: state["about"]["flags"].update(

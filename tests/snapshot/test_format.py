@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from atomic import write_atomically
 from errors import UserError
 from snapshot.format import (
     Layer,
@@ -24,7 +25,6 @@ from snapshot.format import (
     linear,
     read_snapshot,
     relu,
-    write_atomically,
     write_snapshot,
 )
 from snapshot.layers import NEON_1_0_CONVOLUTIONS
