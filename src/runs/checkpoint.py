@@ -1,8 +1,8 @@
-"""Checkpoints: everything that a run needs to go on exactly where it was.
+"""Checkpoints: everything that a run needs to resume exactly where it was.
 
-Saved are the networks and the optimizer, the replay memory, each game's emulator, state and random
-stream, the agent's and the replay memory's random streams, the statistics, and the position in the
-run. Whatever a run decides from must be among them, or a resumed run goes another way.
+A checkpoint contains the networks and the optimizer, the replay memory, each game's emulator, state
+and random stream, the random streams of the agent and the replay memory, the statistics, and the
+position in the run. Whatever affects a run must be in it, or a resumed run takes another course.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ Index = NDArray[np.int64]  # (segments, 4): version, number of the file, offset 
 
 
 class Checkpointer(Callback):
-    """Saves a checkpoint every few minutes, and when told to."""
+    """Saves a checkpoint every few minutes, and when `save` is called."""
 
     def __init__(self, parts: Run) -> None:
-        """Of the run that `parts` work on; with `checkpoint_minutes` 0 there are none."""
+        """Checkpoints of the run with these `parts`; none if `checkpoint_minutes` is 0."""
         config = parts.task.config
         assert config.checkpoint_path
         self.folder = config.checkpoint_path
@@ -57,16 +57,17 @@ class Checkpointer(Callback):
         self.due = time.monotonic() + 60 * self.minutes
 
     def on_phase_start(self, phase: Phase) -> None:
-        """Know where the run is."""
+        """Remember where the run is."""
         self.phase = phase
 
     def on_round(self, step: int) -> None:
-        """Save if it is time to."""
+        """Save a checkpoint if one is due."""
         if time.monotonic() >= self.due:
             self.save(Position(self.phase.epoch, self.phase.name, step))
 
     def save(self, at: Position) -> None:
-        """Save a checkpoint. If that fails it is said, the one before stays, and the run goes on.
+        """Save a checkpoint. If that fails, a message says so, the previous one stays, and the run
+        continues.
 
         Raises Diverged, and saves nothing, if a weight is not finite.
         """
@@ -84,7 +85,7 @@ class Checkpointer(Callback):
         self.due = time.monotonic() + 60 * self.minutes
 
     def at(self) -> Position | None:
-        """Where the newest checkpoint is, if all its files are there."""
+        """The position of the newest checkpoint, if all its files exist."""
         if not self.last:
             return None
         manifest = file_name(self.last.number, "json")
@@ -142,7 +143,7 @@ class Checkpointer(Callback):
         remove_all_but(self.folder, [each for each in (kept, self.last) if each])
 
     def _forget_lost_screens(self) -> None:
-        """Screens of files that somebody has removed are written again: they are in memory."""
+        """Write screens again if somebody has removed their file: they are still in memory."""
         if not self.last:
             return
         for name in self.last.missing(name for name in self.last.files if "screens" in name):
@@ -152,7 +153,7 @@ class Checkpointer(Callback):
                 index[index[:, 1] == number] = 0
 
     def _files_of(self, index: list[Index], number: int) -> dict[str, dict[str, Any]]:
-        """The files before checkpoint `number` in which screens of `index` are."""
+        """The files of checkpoints before `number` that contain screens of `index`."""
         if not self.last:
             return {}
         used = {n for each in index for n in np.unique(each[:, 1]).tolist()} - {0, number}
@@ -237,7 +238,7 @@ class Checkpointer(Callback):
                 state["statistics"]["running"][i] = 0.0
 
     def _trusts(self, checkpoint: Checkpoint) -> bool:
-        """Whether to hand the games' states to the emulator, which believes whatever they say."""
+        """Whether to give the games' states to the emulator, which does not check them."""
         if checkpoint.ours:
             return True
         if agrees(
@@ -259,7 +260,7 @@ def _below(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[An
 
 
 def _plan(memory: ReplayMemory, game: int, before: Index, number: int) -> Index:
-    """The index of a game's screens; what was not saved before goes to file `number`."""
+    """The index of a game's screens; those not saved before are written to file `number`."""
     added, slots = int(memory.added[game]), memory.slots
     first = np.arange(len(before)) * SEGMENT
     last = np.minimum(first + SEGMENT, slots)
@@ -276,7 +277,7 @@ def _plan(memory: ReplayMemory, game: int, before: Index, number: int) -> Index:
 
 
 def _new_segments(memory: ReplayMemory, index: list[Index], number: int) -> Iterator[bytes]:
-    """The segments that go to file `number`; their places are entered into `index`."""
+    """The segments for file `number`; their places are entered into `index`."""
     offset = 0
     for game, each in enumerate(index):
         for n in np.flatnonzero(each[:, 1] == number).tolist():

@@ -1,14 +1,14 @@
-"""A run's checkpoints on disk, and what makes one valid.
+"""The files of a run's checkpoints, and what makes a checkpoint valid.
 
-A folder holds, by number, the last two checkpoints of one run:
+A folder contains, by number, the last two checkpoints of one run:
     000012.json     the manifest: all that is not an array, and size and SHA-256 of the other files
     000012.npz      arrays: networks, optimizer, actions, rewards ..., the index of the screens
     000012.screens  segments of compressed screens (replay/compressed.py) that were new at that time
-A manifest is renamed into place last and makes its checkpoint valid. Files of screens are written
-once and used by later checkpoints too, until none needs them.
+The manifest is renamed into place last, which makes its checkpoint valid. Files of screens are
+written once; later checkpoints use them too, until none needs them.
 
-A checkpoint may come from anybody. Its hashes prove that it is whole, not that it is honest, so all
-that it says is checked (runs/manifest.py). Its signature proves that this clone has written it.
+A checkpoint may come from anybody. Its hashes prove that it is complete, not that it is harmless,
+so everything in it is checked (runs/manifest.py). Its signature proves that this clone wrote it.
 """
 
 from __future__ import annotations
@@ -98,13 +98,13 @@ def file_name(number: int, kind: str) -> str:
 
 
 def numbers(folder: Path) -> list[int]:
-    """The checkpoints there are in `folder`, valid or not, the newest first."""
+    """The numbers of all checkpoints in `folder`, valid or not, newest first."""
     found = (re.fullmatch(r"([0-9]{6,12})\.json", path.name) for path in folder.glob("*.json"))
     return sorted((int(match[1]) for match in found if match), reverse=True)
 
 
 def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest valid checkpoint in `folder`, and what is wrong with those after it."""
+    """The newest valid checkpoint in `folder`, and what is wrong with newer ones."""
     problems: list[str] = []
     for number in numbers(folder):
         try:
@@ -116,7 +116,7 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 
 
 def read_checkpoint(folder: Path, number: int) -> Checkpoint:
-    """A checkpoint, all of its files checked. Raises ValueError or OSError if it is not valid."""
+    """Read a checkpoint and check its files. Raises ValueError or OSError if it is not valid."""
     try:
         manifest = json.loads(read_whole(folder / file_name(number, "json"), MANIFEST_BYTES))
         body, digest = manifest["checkpoint"], manifest["sha256"]
@@ -154,7 +154,7 @@ def _check_files(files: Any) -> dict[str, dict[str, Any]]:
 
 
 def _check_arrays(parts: zipfile.ZipFile, size: int) -> None:
-    """ValueError unless the arrays are no more than the bytes of the file, of plain numbers."""
+    """Raise ValueError unless the arrays are plain numbers and no larger than the file."""
     members = parts.infolist()
     if size > ARRAY_BYTES or len(members) > MAX_ARRAYS:
         raise ValueError("its arrays are too large")
@@ -182,10 +182,10 @@ def write_checkpoint(
     screens: Iterable[bytes],
     earlier: dict[str, dict[str, Any]],
 ) -> Checkpoint:
-    """Write a checkpoint. `earlier`: the files of screens before it that it needs as well.
+    """Write a checkpoint. `earlier` are the files of earlier screens that it needs as well.
 
-    `arrays` may be completed while `screens` are drawn. Raises OSError if it cannot be written;
-    then nothing of it is left.
+    `arrays` may be completed while `screens` are iterated over. Raises OSError if it cannot be
+    written; then no file of it is left.
     """
     files = dict(earlier)
     try:
@@ -213,10 +213,10 @@ def write_checkpoint(
 
 
 def remove_all_but(folder: Path, kept: Iterable[Checkpoint]) -> None:
-    """Remove the files of all checkpoints in `folder` but those that the `kept` ones need."""
+    """Remove the files of checkpoints in `folder`, except those that the `kept` ones need."""
     needed = {file_name(each.number, "json") for each in kept}
     needed |= {name for each in kept for name in each.files}
-    with contextlib.suppress(OSError):  # they do no harm, and the next time may do better
+    with contextlib.suppress(OSError):  # they do no harm, and the next attempt may succeed
         for path in sorted(folder.iterdir()):  # manifests first
             if NAME.fullmatch(path.name) and path.name not in needed:
                 path.unlink()
@@ -227,7 +227,7 @@ def _json(value: Any) -> bytes:
 
 
 def _write(path: Path, content: Iterable[bytes | memoryview]) -> dict[str, Any]:
-    """Write a file and wait until it is on the disk; its size and SHA-256."""
+    """Write a file, wait until it is on the disk, and return its size and SHA-256."""
     digest, size = hashlib.sha256(), 0
 
     def counted() -> Iterator[bytes | memoryview]:

@@ -1,4 +1,4 @@
-"""Stops training when its numbers are no longer finite, before anything good is overwritten."""
+"""Stops training that has diverged, before it overwrites anything good."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import numpy as np
 from agent import Agent, Callback
 from errors import Diverged
 
-ROUNDS = 100  # between looks at the Q-values: they are at hand, so no device is waited for
+ROUNDS = 100  # between checks of the Q-values, which are there already: nothing is waited for
 
 
 class Divergence(Callback):
-    """Looks at the Q-values now and then."""
+    """Checks the Q-values every ROUNDS rounds."""
 
     def __init__(self, agent: Agent) -> None:
-        """Of the actions that `agent` takes."""
+        """Check the Q-values by which `agent` acts."""
         self.agent = agent
         self.rounds = 0
 
     def on_round(self, step: int) -> None:
-        """A network with a weight that is not finite has no finite Q-values."""
+        """Raise Diverged if a Q-value is not finite; a weight that is not finite makes it so."""
         self.rounds += 1
         q = self.agent.qvalues
         if self.rounds % ROUNDS == 0 and q is not None and not np.isfinite(q).all():

@@ -1,11 +1,11 @@
-"""How a command ends: a sentence, and an exit code that scripts can use.
+"""How a command ends: with a sentence, and with an exit code that scripts can use.
 
-0    done
-1    training diverged: its numbers are not finite; says from where to resume
+0    success
+1    training diverged: its numbers are not finite; the message says where to resume from
 2    unusable input: a flag, a file or a machine that the command cannot work with
-3    not everything could be saved: names what is not on the disk
-4    a part died, such as a process that played games, or memory ran out; says how to resume
-130  stopped by Ctrl-C or a signal, as shells have it; says how to resume
+3    not everything could be saved; the message names the missing files
+4    a part died, such as a process that played games, or memory ran out; it says how to resume
+130  stopped by Ctrl-C or a signal, as is usual in shells; it says how to resume
 """
 
 from __future__ import annotations
@@ -45,10 +45,8 @@ class Ending:
 
 @contextlib.contextmanager
 def exit_code(verb: str) -> Iterator[Ending]:
-    """Turn the ways in which a command can end into a sentence and an exit code."""
-    logging.basicConfig(
-        format="%(message)s", level=logging.INFO, handlers=[Messages(sys.stderr)]
-    )
+    """Turn the errors that end a command into a sentence and an exit code."""
+    logging.basicConfig(format="%(message)s", level=logging.INFO, handlers=[Messages(sys.stderr)])
     treat_signals_as_interrupts()
     ending = Ending()
     try:
@@ -66,7 +64,7 @@ def exit_code(verb: str) -> Iterator[Ending]:
         _end(ending, PART_DIED, f"{verb}: {error} {how_to_resume(ending)}")
     except KeyboardInterrupt:
         _end(ending, STOPPED, f"\n{verb}: stopped.")
-    except BrokenPipeError:  # whoever read what was printed has left
+    except BrokenPipeError:  # the program that read the output has ended
         silence(1)
     except (MemoryError, RuntimeError, OSError) as error:
         if not (sentence := _of_the_world(error)):
@@ -77,14 +75,14 @@ def exit_code(verb: str) -> Iterator[Ending]:
         _end(ending, code, f"{verb}: {sentence} {how_to_resume(ending)}")
     finally:
         if not flush(sys.stdout):
-            say(f"{verb}: what was to be printed could not be written: the disk is full.")
+            say(f"{verb}: the output could not be written: the disk is full.")
             ending.code = ending.code or NOT_SAVED
             if isinstance(sys.exc_info()[1], SystemExit):  # --help
                 raise SystemExit(NOT_SAVED)
 
 
 def how_to_resume(ending: Ending) -> str:
-    """What to do with a run that has ended early; "" if none had begun."""
+    """How to resume a run that ended early; "" if none had begun."""
     from runs.files import how_to_resume
 
     return how_to_resume(ending.run) if ending.run and ending.run.memory else ""
@@ -97,7 +95,7 @@ def _end(ending: Ending, code: int, sentence: str) -> None:
 
 
 def _settle(ending: Ending, *, intact: bool) -> None:
-    """Write what the run owes; if something is missing the command is not done."""
+    """Write the files that could not be written earlier; if that fails, the exit code is 3."""
     missing = ending.run.settle(intact=intact) if ending.run else []
     if missing:
         logger.error("Not saved: %s.", ", ".join(missing))
@@ -105,7 +103,7 @@ def _settle(ending: Ending, *, intact: bool) -> None:
 
 
 def _of_the_world(error: Exception) -> str:
-    """What to say of an error that is not the program's."""
+    """The sentence for an error that has a cause outside the program."""
     text = str(error)
     if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
         return (
@@ -118,14 +116,14 @@ def _of_the_world(error: Exception) -> str:
 
 
 class Messages(logging.StreamHandler):  # type: ignore[type-arg]
-    """Shows messages, whatever is in them, and is silent where nothing can be shown."""
+    """Shows messages with any content, and ignores errors of writing them."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Without characters that are none to be shown."""
+        """The message without control characters."""
         return clean(super().format(record))
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """A full disk behind `2> file` is no reason to stop."""
+        """Continue: a full disk behind `2> file` is no reason to stop."""
         silence(2)
 
 
@@ -138,7 +136,7 @@ def say(text: str) -> None:
 
 
 def flush(stream: object) -> bool:
-    """Write out what was printed; False if that fails. A reader that has left is no failure."""
+    """Flush `stream`; False if that fails, unless the reader of a pipe has ended."""
     try:
         stream.flush()  # type: ignore[attr-defined]
     except BrokenPipeError:
@@ -150,7 +148,7 @@ def flush(stream: object) -> bool:
 
 
 def silence(number: int) -> None:
-    """Nothing more is written to stdout (1) or stderr (2), whose end would fail too."""
+    """Send stdout (1) or stderr (2) to nowhere, so that flushing it at exit cannot fail."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, number)
     os.close(nothing)

@@ -1,4 +1,4 @@
-"""What a run writes: its description, its snapshots. A full disk loses nothing that was there."""
+"""Writes a run's description and snapshots. A full disk destroys nothing that was saved."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DESCRIPTION_BYTES = 1 << 20
 
 
 def snapshot_info(parts: Run) -> dict[str, Any]:
-    """What a snapshot says of itself beside the weights."""
+    """The information that a snapshot contains in addition to the weights."""
     task, rows = parts.task, parts.stats.rows
     row = rows[-1] if rows else {}
     return {
@@ -41,7 +41,7 @@ def snapshot_info(parts: Run) -> dict[str, Any]:
 
 
 def write_description(parts: Run) -> None:
-    """Write what this run is beside its CSV: flags, versions, commit, ROM, seed, machine."""
+    """Write the .json beside the CSV: flags, versions, commit, ROM, seed, machine."""
     task = parts.task
     if not task.config.csv_file:
         return
@@ -64,7 +64,7 @@ def write_description(parts: Run) -> None:
 
 
 def _begun(before: Any, now: str) -> dict[str, Any]:
-    """Of the description of a run that is resumed `now`, what stays as it is."""
+    """The parts of the description `before` that a run keeps when it is resumed `now`."""
     kept = {name: replace(TEXT, optional=True) for name in ("command", "started", "commit")}
     try:
         found = record("it", before, kept)
@@ -75,7 +75,7 @@ def _begun(before: Any, now: str) -> dict[str, Any]:
 
 
 def load(parts: Run) -> None:
-    """Take over the network of a snapshot, and its counters when training goes on from it."""
+    """Load the network of a snapshot, and its counters if training continues from it."""
     config, agent = parts.task.config, parts.agent
     path, network = config.load_weights, parts.network
     assert path and network
@@ -89,7 +89,7 @@ def load(parts: Run) -> None:
         parts.stats.continue_after(config.start_epoch)
         if not any(layer.states for layer in snapshot.layers):
             logger.warning(
-                "%s has weights only: the optimizer starts without the averages it had.", path
+                "%s contains weights only: the optimizer starts without its earlier averages.", path
             )
 
 
@@ -110,7 +110,7 @@ def save_snapshot(parts: Run, epoch: int) -> None:
 
 
 def how_to_resume(parts: Run) -> str:
-    """What to do with a run that has ended early."""
+    """How to resume a run that ended early."""
     task, checkpointer = parts.task, parts.checkpointer
     at = checkpointer.at() if checkpointer else None
     if not checkpointer or not at:

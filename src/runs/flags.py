@@ -1,4 +1,4 @@
-"""The command line: every flag of Config, and every mistake answered in one sentence."""
+"""The command line: every flag of Config; each mistake is answered with one sentence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from runs.catalog import Verb
 
 
 class Help(argparse.Action):
-    """--help shows the verb's own flags, --help all every flag there is."""
+    """--help shows the flags that matter for a verb, --help all shows every flag."""
 
     def __call__(
         self,
@@ -23,14 +23,14 @@ class Help(argparse.Action):
         values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
-        """Print and leave."""
+        """Print the help and exit."""
         assert isinstance(parser, Parser)
         help_parser(parser.verb, everything=values == "all").print_help()
         parser.exit()
 
 
 class Parser(argparse.ArgumentParser):
-    """Takes all flags and says what is wrong in one sentence."""
+    """Accepts all flags and reports a mistake in one sentence."""
 
     def __init__(self, verb: Verb) -> None:
         """All of Config's flags and the verb's own options."""
@@ -49,7 +49,7 @@ class Parser(argparse.ArgumentParser):
                 _add_flag(self, name, verb)
 
     def error(self, message: str) -> typing.NoReturn:
-        """Say it in our words."""
+        """Raise UserError."""
         raise UserError(message[:1].upper() + message[1:] + f". See {self.prog} --help.")
 
     def parse(self, arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
@@ -67,7 +67,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def help_parser(verb: Verb, *, everything: bool) -> argparse.ArgumentParser:
-    """A parser that only explains: the flags that a verb is mostly called with, or all of them."""
+    """A parser for help texts only: of the flags that matter for a verb, or of all flags."""
     groups = verb.flags
     if everything or not groups:
         everything = True
@@ -76,8 +76,8 @@ def help_parser(verb: Verb, *, everything: bool) -> argparse.ArgumentParser:
     others = len(FIELDS) - 1 - sum(map(len, listed.values()))
     parser = argparse.ArgumentParser(
         usage=verb.usage,
-        description=f"{verb.description}\n\nThe default of a flag stands in brackets.",
-        epilog=None if everything else f"--help all explains the other {others} flags too.",
+        description=f"{verb.description}\n\nDefaults are in brackets.",
+        epilog=None if everything else f"--help all also explains the other {others} flags.",
         add_help=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,4 +1,4 @@
-"""Scores of a random and of a human player, to normalize an agent's.
+"""Scores of a random and of a human player, by which an agent's score is normalized.
 
 Source: Mnih et al. 2015, extended data table 2, in the no-op starts version of Wang et al. 2016,
 table 2, which has 57 games.
@@ -68,7 +68,7 @@ SCORES = {  # game: (random, human)
 
 
 def human_normalized(game: str, score: float) -> float | None:
-    """100 for a human's score, 0 for a random player's, in percent; None for an unknown game."""
+    """The score in percent: 0 is a random player's, 100 a human's; None for an unknown game."""
     if game not in SCORES:
         return None
     random, human = SCORES[game]

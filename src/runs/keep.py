@@ -1,4 +1,4 @@
-"""Which snapshots of a run are kept."""
+"""Removes snapshots that a run does not keep."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ logger = logging.getLogger(__name__)
 
 
 def remove_snapshots(config: Config, rows: Sequence[dict[str, Any]]) -> None:
-    """Remove the snapshots beside the --keep_snapshots newest and the best one, if so asked.
+    """Keep the --keep_snapshots newest snapshots and the best one, and remove the others.
 
-    The best is the one whose epoch had the highest mean score in testing, by the `rows` of the CSV.
+    The best one has the highest mean score in testing, in the `rows` of the CSV.
     """
     prefix = config.save_weights_prefix
     if not prefix or not config.keep_snapshots:

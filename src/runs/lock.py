@@ -1,4 +1,4 @@
-"""The lock that keeps a run to one process."""
+"""The lock that prevents two processes from training the same run."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from errors import UserError
 
 @contextlib.contextmanager
 def locked(folder: Path | None) -> Iterator[None]:
-    """Keep other processes from training a run that has its checkpoints in `folder`.
+    """Prevent other processes from training a run that has its checkpoints in `folder`.
 
-    The system frees the lock when the process ends, however it ends. A run without a checkpoint
-    leaves neither a folder nor a lock. Raises UserError if another process holds it.
+    The system releases the lock whenever and however the process ends. A run without checkpoints
+    leaves neither folder nor lock. Raises UserError if another process holds the lock.
     """
     if folder is None:
         yield
@@ -47,7 +47,7 @@ def locked(folder: Path | None) -> Iterator[None]:
 def _take(path: Path, folder: Path) -> int:
     """The lock file, open and locked."""
     while True:
-        # NB! Not through a link: the process number below would cut the file it points to.
+        # NB! Never through a link: the process number would overwrite what it points to.
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
         try:
             if not stat.S_ISREG(os.fstat(lock).st_mode):

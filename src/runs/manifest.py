@@ -1,4 +1,4 @@
-"""What a checkpoint says: each value of its manifest and the form of its arrays, checked."""
+"""Checks everything in a checkpoint: the values of its manifest and the shapes of its arrays."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _STREAM_STATE = {name: Value(kind=int, low=0, high=2**128 - 1) for name in ("sta
 
 
 def check_state(state: Any) -> dict[str, Any]:
-    """The manifest of a checkpoint, with its numbers as numbers. Raises UserError.
+    """The checked content of a checkpoint's manifest. Raises UserError.
 
-    What it says of flags is checked where they are used.
+    Flags are checked where they are used.
     """
     if not isinstance(state, dict):
         raise UserError("its content is not names with values.")
@@ -69,7 +69,7 @@ def check_state(state: Any) -> dict[str, Any]:
 
 
 def check_statistics(state: Any, games: int) -> dict[str, Any]:
-    """What the statistics continue from. Raises UserError."""
+    """The checked state of the statistics. Raises UserError."""
     times = {"total_time": FINITE, "phase_time": FINITE, "last_exploration_rate": FINITE}
     found = record("its statistics", state, times | {"num_steps": COUNT})
     assert isinstance(state, dict)
@@ -88,7 +88,7 @@ def check_stream(name: str, stream: Any) -> None:
 
 
 def parse_row(cells: dict[str, str]) -> dict[str, Any]:
-    """A row of a CSV, its cells as numbers. Raises UserError."""
+    """A row of a CSV with its cells converted to numbers. Raises UserError."""
     found = {}
     for name, value in ROW.items():
         cell = cells[name]

@@ -1,4 +1,4 @@
-"""Films, pages and sounds that are written on request: none replaces an earlier one unasked."""
+"""Films, pages and sounds: none replaces an existing file unless --overwrite is given."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def free_path(path: Path) -> Path:
 
 
 def check_outputs(config: Config) -> None:
-    """Raise UserError if what is to be written is there already; with --overwrite remove it."""
+    """Raise UserError if a file to be written exists already; with --overwrite remove it."""
     for name in ("video_file", "record_sound_filename", "visualization_file"):
         path: Path | None = getattr(config, name)
         if path and path.is_file() and path.stat().st_size:

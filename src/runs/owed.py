@@ -1,4 +1,4 @@
-"""Files of a run that could not be written so far: kept in memory, and tried again."""
+"""Files of a run that could not be written: they are kept in memory and tried again."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from atomic import NotWritten, write_atomically
 
 logger = logging.getLogger(__name__)
 
-KEPT_BYTES = 256 << 20  # a disk may stay full for days: the oldest files are given up then
+KEPT_BYTES = 256 << 20  # if a disk stays full for days, the oldest files are given up
 
 
 class Owed:
-    """What a run still has to write. A file that is written later in the same place replaces it."""
+    """The files that a run still has to write. A newer file with the same path replaces one."""
 
     def __init__(self) -> None:
         """Nothing yet."""
@@ -29,18 +29,18 @@ class Owed:
             self.keep(error)
 
     def keep(self, error: NotWritten) -> None:
-        """A file could not be written: it is tried again when `settle` is called."""
-        logger.error("Cannot write %s (%s): it is tried again later.", error.path, error.strerror)
+        """Keep a file that could not be written; `settle` tries it again."""
+        logger.error("Cannot write %s (%s): trying again later.", error.path, error.strerror)
         self.files.pop(error.path, None)
         self.files[error.path] = error.data
         while sum(map(len, self.files.values())) > KEPT_BYTES:
             path = next(iter(self.files))
             del self.files[path]
             self.lost.append(path)
-            logger.error("There is no room in memory to keep %s any longer: it is lost.", path)
+            logger.error("There is too little memory to keep %s any longer: it is lost.", path)
 
     def settle(self) -> list[Path]:
-        """Try everything again; the files that are not on the disk all the same."""
+        """Try all files again, and return those that still cannot be written."""
         for path, data in list(self.files.items()):
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Where a run's files are: its name says it, or the command line, and nothing else."""
+"""Where a run's files are. Only its name or the command line decides that."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FOLDERS = ("checkpoints", "results", "snapshots")
 
 
 def run_paths(name: str) -> dict[str, Path]:
-    """Where a run of that name keeps its files, by flag."""
+    """The paths of the files of a run called `name`, by flag."""
     return {
         "save_weights_prefix": ROOT / "snapshots" / name,
         "csv_file": ROOT / "results" / f"{name}.csv",
@@ -24,13 +24,13 @@ def run_paths(name: str) -> dict[str, Path]:
 
 
 def portable(path: Path) -> str:
-    """A path as files that are handed on have it: in the clone, told from its root."""
+    """A path for files that people share: inside the clone, relative to it."""
     path = _absolute(path)
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
 def portable_flags(config: Config) -> dict[str, Any]:
-    """Flag values for files that are handed on."""
+    """Flag values for files that people share."""
     flags = to_plain(config)
     values = {name: getattr(config, name) for name in flags}
     return flags | {name: portable(v) for name, v in values.items() if isinstance(v, Path)}
@@ -39,7 +39,7 @@ def portable_flags(config: Config) -> dict[str, Any]:
 def refuse_links(path: Path) -> None:
     """Raise OSError if a link below checkpoints/, results/ or snapshots/ leads to `path`.
 
-    These folders themselves may be links, to a larger disk; what lies in them may come from others.
+    These folders may themselves be links, to a larger disk, but files in them may be from others.
     """
     for folder in FOLDERS:
         top = ROOT / folder
@@ -54,17 +54,17 @@ def refuse_links(path: Path) -> None:
 
 
 def _absolute(path: Path) -> Path:
-    """In full, links in it as they are."""
+    """The absolute path, without resolving links."""
     return Path(os.path.abspath(path))  # noqa: PTH100 (Path.resolve follows links)
 
 
 def snapshot_path(prefix: Path, epoch: int) -> Path:
-    """Where the snapshot of an epoch goes."""
+    """The path of the snapshot of an epoch."""
     return prefix.with_name(f"{prefix.name}_{epoch}.pkl")
 
 
 def earlier_snapshots(prefix: Path) -> list[Path]:
-    """The snapshots <prefix>_<epoch>.pkl there are, by epoch."""
+    """All existing snapshots <prefix>_<epoch>.pkl, by epoch."""
     found = {}
     for path in prefix.parent.glob(f"{glob.escape(prefix.name)}_*.pkl"):
         epoch = path.stem[len(prefix.name) + 1 :]

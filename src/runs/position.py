@@ -1,4 +1,4 @@
-"""Where a run is, and was when a checkpoint of it was saved."""
+"""The position of a run, now or when a checkpoint was saved."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from runs.checkpoint_files import Checkpoint
 
 
 class Position(NamedTuple):
-    """Where a run is: `step` steps of a phase are done."""
+    """The position of a run: `step` steps of a phase are done."""
 
     epoch: int
     phase: str
     step: int
 
     def steps_done(self, phase: Phase) -> int | None:
-        """Steps done of a phase; None if it is over."""
+        """The steps done of `phase`; None if it is complete."""
         here = (self.epoch, self.phase == "test")
         there = (phase.epoch, phase.name == "test")
         if here == there:
@@ -29,5 +29,5 @@ class Position(NamedTuple):
 
 
 def position(checkpoint: Checkpoint) -> Position:
-    """Where the run of a checkpoint was."""
+    """The position of a run when it saved `checkpoint`."""
     return Position(*checkpoint.state["position"])

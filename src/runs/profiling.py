@@ -1,4 +1,4 @@
-"""Where the time of a phase goes: emulation, prediction, sampling, weight updates."""
+"""Measures how a phase spends its time: emulation, prediction, sampling, weight updates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from runs.run import Run
 
 
 class Stopwatch:
-    """Adds up the time and the calls of functions."""
+    """Sums up the time and the calls of methods."""
 
     def __init__(self) -> None:
         """Nothing timed yet."""
@@ -18,7 +18,7 @@ class Stopwatch:
         self.calls: dict[str, int] = {}
 
     def watch(self, name: str, owner: Any, method: str) -> None:
-        """Time `owner.method` under `name`, which may have several methods, from now on."""
+        """Time `owner.method` from now on. Methods with the same `name` are added up."""
         function = getattr(owner, method)
         self.seconds.setdefault(name, 0.0)
         self.calls.setdefault(name, 0)
@@ -35,7 +35,7 @@ class Stopwatch:
 
 
 def profile(parts: Run, work: Callable[[], None]) -> None:
-    """Do `work` and print what each part of it cost."""
+    """Do `work` and print the time that each part took."""
     watch = Stopwatch()
     games = parts.agent.games
     if len(games) == 1:

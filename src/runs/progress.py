@@ -18,19 +18,19 @@ from stats import Statistics
 logger = logging.getLogger(__name__)
 
 BAR_SECONDS = 0.2  # between changes of the bar
-LINE_SECONDS = 60.0  # between lines where there is no terminal
+LINE_SECONDS = 60.0  # between lines if there is no terminal
 
 
 class Progress(Callback):
-    """A bar a phase on a terminal; elsewhere a plain line now and then."""
+    """A progress bar for each phase on a terminal; otherwise a plain line every minute."""
 
     def __init__(
         self, statistics: Statistics, todo: Sequence[Planned], pace: Mapping[str, float]
     ) -> None:
-        """The score is the one `statistics` counts.
+        """The score is taken from `statistics`.
 
-        `todo` are the phases to come; `pace` the seconds a step, by the name of the phase, as far
-        as they have been measured.
+        `todo` are the remaining phases. `pace` are the seconds per step by the name of the phase,
+        as far as they were measured.
         """
         self.statistics = statistics
         self.todo = list(todo)
@@ -60,7 +60,7 @@ class Progress(Callback):
             )
 
     def on_round(self, step: int) -> None:
-        """Say how far it is, now and then."""
+        """Update the bar, or print a line if one is due."""
         if self.begun is None:
             self.begun = step
             if self.bar is not None:
@@ -91,7 +91,7 @@ class Progress(Callback):
         )
 
     def on_phase_end(self, phase: Phase) -> None:
-        """The bar goes; the phase's result and its pace stay."""
+        """Remove the bar, and remember the pace of the phase."""
         if self.begun is not None and self.step > self.begun:
             self.pace[phase.name] = (time.monotonic() - self.started) / (self.step - self.begun)
         if self.bar is not None:
@@ -99,7 +99,7 @@ class Progress(Callback):
             self.bar = None
 
     def _left_of_run(self, phase_left: float | None) -> float | None:
-        """Seconds; None if they are not known, or if nothing follows this phase."""
+        """Seconds; None if unknown, or if no phase follows this one."""
         if phase_left is None or not self.todo:
             return None
         if any(planned.phase.name not in self.pace for planned in self.todo):

@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, commit and machine."""
+"""How a result was made: versions, commit and machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runs.paths import portable_flags
 if TYPE_CHECKING:
     from runs.verbs import Task
 
-# A resumed run may differ in its last bits where one of these has changed.
+# If the version of one of these changes, a resumed run may differ in its last bits.
 PACKAGES = ("torch", "numpy", "ale-py", "opencv-python-headless", "numba")
 
 
@@ -33,7 +33,7 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit checked out, `+` if files differ from it; "" where there is no git."""
+    """The commit that is checked out, with `+` if files differ from it; "" without git."""
     try:
         words = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--abbrev=12"]
         answer = subprocess.run(words, capture_output=True, text=True, timeout=10, check=False)
@@ -43,7 +43,7 @@ def commit() -> str:
 
 
 def describe() -> str:
-    """Processor, cores, memory and system in a line."""
+    """Processor, cores, memory and system in one line."""
     memory = psutil.virtual_memory().total / 2**30
     cores = psutil.cpu_count(logical=True)
     return f"{processor()}, {cores} cores, {memory:.0f} GiB, {platform.platform(terse=True)}"
@@ -61,7 +61,7 @@ def processor() -> str:
 
 
 def about_run(task: Task) -> dict[str, Any]:
-    """What a checkpoint says of the run it is of."""
+    """The description of its run that a checkpoint contains."""
     return {
         "rom_md5": rom_md5(task.rom) if task.rom else "",
         "versions": versions(),

@@ -120,8 +120,8 @@ def resumed_config(
         if flag not in MAY_CHANGE:
             raise UserError(
                 f"--{flag} {changed[flag]} would change a run that was started with "
-                f"{values[flag]}: start a new one with ./train.sh GAME LABEL --load_weights "
-                f"SNAPSHOT. A resumed run can change {', '.join('--' + each for each in MAY_CHANGE)}."
+                f"{values[flag]}: start a new one with ./train.sh GAME LABEL --load_weights SNAPSHOT. "
+                f"A resumed run can change {', '.join('--' + each for each in MAY_CHANGE)}."
             )
     files = _files(name, about["flags"], given)
     config = Config(**{**old, **files, **changed, "checkpoint_path": folder})

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Run:
-    """A task and the parts that work on it."""
+    """A task and the parts that carry it out."""
 
     task: Task
     environment: Any  # the first game's; of one in another process only its action_names are here
@@ -31,13 +31,13 @@ class Run:
 
     @property
     def resumable(self) -> bool:
-        """Whether an interrupted phase can be continued, and has its row then."""
+        """Whether an interrupted phase can be resumed and gets its row then."""
         return bool(self.checkpointer and self.task.config.checkpoint_minutes)
 
     def settle(self, *, intact: bool) -> list[str]:
-        """Write what could not be written before; what is still not on the disk.
+        """Write files that could not be written before, and return those that still cannot.
 
-        A run that is not `intact` has nothing to make a checkpoint of.
+        If the run is not `intact`, it makes no checkpoint.
         """
         missing = [str(path) for path in self.owed.settle()]
         if self.stats.unwritten:

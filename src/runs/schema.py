@@ -1,7 +1,7 @@
-"""What values may be, wherever they come from: flags, presets, snapshots, checkpoints, CSV files.
+"""Checks values from all sources: flags, presets, snapshots, checkpoints, CSV files.
 
 A Value declares a type, a range and a length. `parse` reads a text, `check` a TOML, JSON or pickled
-value; both raise UserError in a sentence, and neither is impressed by any size.
+value. Both raise UserError with one sentence and handle values of any size.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from errors import UserError, shown
 
-COMMON = 1e9  # what a number without limits of its own may be, either way
+COMMON = 1e9  # the largest absolute value of a number without limits of its own
 LONGEST_TEXT = 1000  # characters
 LONGEST_PATH = 4000  # bytes; Linux takes 4095
 LONGEST_NAME = 200  # bytes of a part of a path; file systems take 255, and endings are added
@@ -43,7 +43,7 @@ class Value:
     optional: bool = False
 
     def parse(self, name: str, text: str) -> Any:
-        """The value that `text` stands for. Raises UserError if it is none."""
+        """The value of `text`. Raises UserError if it is not valid."""
         found: Any = text
         if self.kind is bool:
             found = _TRUTHS.get(text.lower())
@@ -56,7 +56,7 @@ class Value:
         return self.check(name, found)
 
     def check(self, name: str, value: Any) -> Any:
-        """`value`, converted where nothing is lost by it. Raises UserError if it may not be."""
+        """`value`, converted if that loses nothing. Raises UserError if it is not valid."""
         if value is None and self.optional:
             return None
         kind = self.kind
@@ -93,7 +93,7 @@ TRUTH = Value(kind=bool)
 
 
 def record(name: str, value: Any, wanted: Mapping[str, Value]) -> dict[str, Any]:
-    """The entries of a dict by name, each checked; others are left out. Raises UserError."""
+    """The `wanted` entries of a dict by name, each checked. Raises UserError."""
     if not isinstance(value, dict):
         raise UserError(f"{name} is {shown(value)}, not names with values.")
     for key, entry in wanted.items():
@@ -153,12 +153,12 @@ def _check_path(name: str, path: Path) -> None:
 
 
 def is_plain(text: str) -> bool:
-    """Whether a text can be shown in a line; bytes of a badly encoded file name are let pass."""
+    """Whether a text can be shown in one line; badly encoded file names are accepted."""
     return all(c.isprintable() or "\udc80" <= c <= "\udcff" for c in text)
 
 
 def value_of(kind: Any, *, optional: bool, choices: Sequence[str], low: Any, high: Any) -> Value:
-    """The Value of a flag; limits that it leaves open are the common ones."""
+    """The Value of a flag; missing limits are the common ones."""
     return Value(
         kind=kind,
         optional=optional,

@@ -15,7 +15,7 @@ from runs.run import Run
 
 
 def print_summary(game: str, scores: Sequence[float]) -> None:
-    """Print mean, deviation, median, minimum, maximum and the human-normalized score."""
+    """Print mean, standard deviation, median, minimum, maximum and human-normalized score."""
     if not scores:
         print("No game was finished.")
         return

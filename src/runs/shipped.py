@@ -1,4 +1,4 @@
-"""The agents that come with the project, and the games there are to train on."""
+"""The agents that come with the project, and the list of games."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Shipped:
     path: Path
     game: str
     epoch: int
-    score: float | None  # mean of the testing phase of its epoch; None if no row tells
+    score: float | None  # mean of the testing phase of its epoch; None if there is no row
 
 
 def shipped_agents(folder: Path) -> list[Shipped]:
@@ -60,9 +60,9 @@ def find_agent(folder: Path, word: str) -> Path | None:
 
 
 def choose_agent(folder: Path, usage: str) -> Path:
-    """The shipped agent that somebody at a terminal chooses.
+    """Ask the user to choose one of the shipped agents.
 
-    Raises UserError, with the agents there are, where nobody can be asked.
+    Raises UserError, which lists the agents, if there is no terminal.
     """
     agents = shipped_agents(folder)
     if not agents or not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -95,8 +95,8 @@ def print_games(folder: Path) -> None:
             [f"{score:10.1f}" for score in SCORES[game]] if game in SCORES else [f"{'-':>10}"] * 2
         )
         print(f"{game:22}{''.join(scores)}  {_of_game(agents, game)}".rstrip())
-    print("Mean scores; those of a random and of a human player are of Wang et al. 2016, table 2.")
-    print("./train.sh GAME trains an agent, ./play.sh GAME shows the one that is there.")
+    print("Mean scores; those of a random and a human player are from Wang et al. 2016, table 2.")
+    print("./train.sh GAME trains an agent, ./play.sh GAME shows the one listed here.")
 
 
 def _of_game(agents: Sequence[Shipped], game: str) -> str:

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: a run ends in order."""
+"""Ends a run in order after Ctrl-C, SIGTERM or SIGHUP."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ STOPPING = b"\nStopping after this step; Ctrl-C again stops at once.\n"
 
 
 def stop_signals() -> list[signal.Signals]:
-    """The signals that end a run in order, except those that nohup or a shell had us ignore."""
+    """The signals that end a run in order, except those that nohup or a shell made it ignore."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
 
 
 def treat_signals_as_interrupts() -> None:
-    """As Ctrl-C, until a run handles them."""
+    """Treat these signals like Ctrl-C until a run handles them."""
     for number in stop_signals():
         signal.signal(number, signal.default_int_handler)
 
 
 @contextlib.contextmanager
 def stop_in_order(agent: Agent) -> Iterator[None]:
-    """The first signal ends the run after the step in progress; a second one at once."""
+    """The first signal ends the run after the current step, a second one immediately."""
 
     def stop(number: int, frame: object) -> None:
         if agent.stopped:
             raise KeyboardInterrupt
         agent.stop()
-        # NB! Not print: the signal may come in the middle of another one, which forbids this one.
+        # NB! Do not use print: a signal may interrupt another print, and Python forbids nesting.
         with contextlib.suppress(OSError):
             os.write(2, STOPPING)
 

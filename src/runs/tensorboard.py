@@ -139,11 +139,11 @@ class Events:
             self._add(self.summary.histogram(name, values, bins="auto"))
 
     def picture(self, name: str, picture: NDArray[np.uint8]) -> None:
-        """A picture, (height, width) gray."""
+        """Add a gray picture, (height, width)."""
         self._image(name, picture, format="png")
 
     def film(self, name: str, screens: list[NDArray[np.uint8]]) -> None:
-        """A film of gray screens (height, width), as an animated picture."""
+        """Add a film of gray screens (height, width), as an animated picture."""
         others = [scaled(screen, FILM_SCALE) for screen in screens[1:]]
         more = {"append_images": others, "duration": STEP_MILLISECONDS, "loop": 0}
         self._image(name, screens[0], FILM_SCALE, format="gif", save_all=True, **more)
@@ -192,7 +192,7 @@ def scaled(picture: NDArray[np.uint8], scale: int) -> Image.Image:
 
 
 def filters_picture(layer: Layer) -> NDArray[np.uint8]:
-    """The filters of a convolution over screens: each a row of its screens, oldest left.
+    """The filters of the first convolution, each as a row of screens with the oldest on the left.
 
     Gray is zero; black and white are minus and plus the filter's largest weight.
     """

@@ -1,4 +1,4 @@
-"""Which pixels of a screen the network's convolutions never reach."""
+"""Finds the pixels of a screen that the network's convolutions never reach."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from snapshot.layers import MAX_SIZE, Layer
 
 logger = logging.getLogger(__name__)
 
-TOLERATED = 1  # pixel: as many DeepMind's network leaves out of 84
+TOLERATED = 1  # pixels: DeepMind's network does not reach the last of 84
 
 
 def seen(size: int, convolutions: Sequence[Layer]) -> int:
-    """Of `size` pixels in a row, how many from the first one on reach the last convolution."""
+    """How many of `size` pixels in a row, from the first one, reach the last convolution."""
     sizes = [size]
     for layer in convolutions:
         c = layer.config
@@ -27,7 +27,7 @@ def seen(size: int, convolutions: Sequence[Layer]) -> int:
 
 
 def warn_of_unseen(settings: StateSettings, layers: Sequence[Layer]) -> None:
-    """Say so if the network learns without seeing the right or the lower edge of the screen."""
+    """Warn if the network does not see the right or the lower edge of the screen."""
     convolutions = [layer for layer in layers if layer.kind == "Convolution"]
     for flag, size in (
         ("screen_width", settings.screen_width),
@@ -40,7 +40,7 @@ def warn_of_unseen(settings: StateSettings, layers: Sequence[Layer]) -> None:
         near = [max((n for n in whole if n < size), default=None)]
         near.append(min((n for n in whole if n > size), default=None))
         logger.warning(
-            "The network sees %d of %d pixels of --%s: take %s, of which it sees all.",
+            "The network sees only %d of %d pixels of --%s: with %s it sees all.",
             reached,
             size,
             flag,

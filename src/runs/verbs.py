@@ -1,4 +1,4 @@
-"""What a command line asks for: the task of a verb, with the files that it works on."""
+"""Turns a command line into the task of a verb, with the files that it works on."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ class Task:
 
     verb: str
     config: Config
-    name: str  # <game>[_<label>], of the files written
+    name: str  # <game>[_<label>], which names the files
     rom: Path | None  # None unless the environment is ALE
-    snapshot: Snapshot | None = None  # the one that is loaded
-    checkpoint: Checkpoint | None = None  # the one that a run goes on from exactly
+    snapshot: Snapshot | None = None  # to be loaded
+    checkpoint: Checkpoint | None = None  # to resume from exactly
 
     @property
     def game(self) -> str:
-        """The game's name, as snapshots keep it."""
+        """The game's name, as in snapshots."""
         return game_name(str(self.rom)) if self.rom else file_name(self.config.game)
 
 
 def parse(verb: str, arguments: Sequence[str]) -> Task:
-    """The task that a command line asks for, its seed drawn and the messages it wants shown.
+    """The task of a command line. Draws the seed if none is given, and sets the log level.
 
     Raises UserError; exits after --help.
     """
@@ -88,7 +88,7 @@ def agents_folder() -> Path:
 
 
 def _snapshot_of(verb: str, subject: str) -> Path:
-    """The snapshot that is meant: a file, or the agent of a game that comes with the project."""
+    """The snapshot `subject`: a file, or the game of an agent that comes with the project."""
     path = Path(subject)
     if path.suffix == ".pkl" or (path.is_file() and path.suffix.lower() not in ENDINGS):
         return path
@@ -132,7 +132,7 @@ def _resolve(
 
 
 def _trained(path: Path, snapshot: Snapshot, given: dict[str, Any]) -> dict[str, Any]:
-    """The flags a snapshot was trained with. Raises UserError if it may not have them."""
+    """The flags a snapshot was trained with. Raises UserError if they are not valid."""
     try:
         trained = trained_with(snapshot.info.get("flags"))
     except UserError as error:
@@ -158,13 +158,13 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
     if verb == "resume":
         if "preset" in given:
             raise UserError(
-                "A resumed run keeps its preset: name single flags that are to change, or begin "
-                f"a new run with ./train.sh GAME LABEL --load_weights {path} --preset ..."
+                "A resumed run keeps its preset: give the flags that should change, or start a new "
+                f"run with ./train.sh GAME LABEL --load_weights {path} --preset ..."
             )
         flags = flags if isinstance(flags, dict) else {}
         for unknown in flags.keys() - FIELDS.keys():
             word = shown(unknown).strip("'")
-            logger.warning("%s was trained with --%s, which is left out.", path, word)
+            logger.warning("%s was trained with --%s, which is ignored.", path, word)
         begun = {k: flags[k] for k in FIELDS if k in flags and k not in NOT_RESUMED}
         try:
             defaults.update({flag: check(flag, value) for flag, value in begun.items()})
@@ -195,25 +195,25 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
     if verb == "resume" and config.epochs <= config.start_epoch:
         raise UserError(
             f"{path} is of epoch {config.start_epoch} and the run ends with epoch {config.epochs}: "
-            "go on with more --epochs."
+            "give more --epochs."
         )
     return Task(verb, config, name, rom, snapshot)
 
 
-# Of a run's flags, those that its resumption finds elsewhere. Files are where the command line or
-# the run's name says, never where a snapshot says.
+# Flags that a resumed run does not take from the snapshot. The places of files are decided by the
+# command line or the run's name, never by a snapshot.
 NOT_RESUMED = ("game", *CODE, "start_epoch", "overwrite")
 NOT_RESUMED += tuple(name for name in FIELDS if kind_of(name) is Path)
 RUN_NAME = Value(kind=str, longest=150)  # endings come after it, and file systems take 255
 
 
 def _refuse_namesake(agent: Path, name: str) -> None:
-    """Raise UserError if a run of the user's has the files that one from `agent` would write."""
+    """Raise UserError if the user already has a run with the files that this one would write."""
     paths = run_paths(name)
     if paths["csv_file"].exists() or earlier_snapshots(paths["save_weights_prefix"]):
         raise UserError(
-            f"There is a run {name} of yours already, which ./resume.sh {name} resumes: begin "
-            f"another one with ./train.sh GAME LABEL --load_weights {agent}"
+            f"You already have a run {name}: resume it with ./resume.sh {name}, or start another "
+            f"one with ./train.sh GAME LABEL --load_weights {agent}"
         )
 
 

@@ -41,9 +41,7 @@ def test_the_reach_is_what_a_prediction_depends_on(width: int, reached: int) -> 
 def test_a_narrow_screen_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     warn_of_unseen(Config(screen_width=40), network(screen_width=40).layers())
-    told = (
-        "The network sees 36 of 40 pixels of --screen_width: take 37 or 44, of which it sees all."
-    )
+    told = "The network sees only 36 of 40 pixels of --screen_width: with 37 or 44 it sees all."
     assert caplog.messages == [told]
 
 

@@ -184,7 +184,7 @@ def test_flags_of_other_versions_are_left_out(home: Path, caplog: pytest.LogCapt
     caplog.set_level(logging.WARNING)
     save_snapshot(home / "pong_3.pkl", flags={"learning_rate": 0.5, "warp": 9})
     assert command("resume", "pong_3.pkl").config.learning_rate == 0.5
-    assert caplog.messages == ["pong_3.pkl was trained with --warp, which is left out."]
+    assert caplog.messages == ["pong_3.pkl was trained with --warp, which is ignored."]
     for flags in (None, [1], "text"):
         save_snapshot(home / "pong_3.pkl", flags=flags)
         assert command("resume", "pong_3.pkl").config.screen_width == 84
