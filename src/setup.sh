@@ -128,7 +128,7 @@ attempt() {
 # NB! In these two, as in all that `attempt` runs, a failing command does not end the script.
 begin() { mkdir -p "$venv/tmp" && : >"$venv/unfinished"; }
 
-# The stamps of other files than $@ go, for their packages may have been changed.
+# Only files that are gone lose their stamps: set_up installs all the others together.
 finish() {
     local file
     rm -rf "$venv/tmp" "$venv"/requirements*.txt || return
@@ -141,6 +141,10 @@ set_up() {
     find_base
     lock
     if is_ready "$@"; then return; fi # another script has just made it
+    for file in "$venv"/requirements*.txt; do # what other scripts asked for stays
+        file=${file##*/}
+        [[ ! -r $root/$file || " $* " == *" $file "* ]] || set -- "$@" "$file"
+    done
     using=$(users)
     if [[ -n $using && -r $venv/requirements.txt && ! -e $venv/unfinished ]] && ! has requirements.txt; then
         say "requirements.txt has changed, but process$using still runs from .venv: the first script after its end updates it."
