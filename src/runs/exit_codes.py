@@ -17,7 +17,9 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
+
+from tqdm import tqdm
 
 from errors import Diverged, PartDied, UserError, clean
 from runs.signals import treat_signals_as_interrupts
@@ -118,6 +120,11 @@ def _of_the_world(error: Exception) -> str:
 class Messages(logging.StreamHandler):  # type: ignore[type-arg]
     """Shows messages with any content, and ignores errors of writing them."""
 
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a message; on a terminal above the progress bar, which is drawn again below it."""
+        with _beside_bars(self.stream):
+            super().emit(record)
+
     def format(self, record: logging.LogRecord) -> str:
         """The message without control characters."""
         return clean(super().format(record))
@@ -130,9 +137,14 @@ class Messages(logging.StreamHandler):  # type: ignore[type-arg]
 def say(text: str) -> None:
     """A line for people."""
     try:
-        print(clean(text), file=sys.stderr, flush=True)
+        with _beside_bars(sys.stderr):
+            print(clean(text), file=sys.stderr, flush=True)
     except OSError:
         silence(2)
+
+
+def _beside_bars(stream: TextIO) -> contextlib.AbstractContextManager[None]:
+    return tqdm.external_write_mode(stream) if stream.isatty() else contextlib.nullcontext()
 
 
 def flush(stream: object) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import re
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +14,7 @@ import pytest
 from agent import Done, Phase
 from game import Step
 from runs import progress
+from runs.exit_codes import Messages
 from runs.plan import Planned
 from runs.progress import Progress
 from stats import Statistics
@@ -156,3 +159,24 @@ def test_on_a_terminal_there_is_a_bar_that_goes(
     listener.on_phase_end(TRAIN)
     assert listener.bar is None
     assert bar.disable  # closed
+
+
+def test_messages_stand_above_the_bar(
+    watch: type[Stopwatch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    statistics, listener = make()
+    start(statistics, listener, TRAIN)
+    bar = terminal.getvalue()
+    assert "train 3:" in bar
+    message = logging.LogRecord("", logging.INFO, "", 0, "  25 episodes", (), None)
+    Messages(terminal).handle(message)
+    written = terminal.getvalue()[len(bar) :]
+    assert re.match(r"\r +\r  25 episodes\n", written)
+    assert "train 3:" in written  # drawn again
+    listener.on_phase_end(TRAIN)
