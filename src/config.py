@@ -1,7 +1,7 @@
-"""Every flag once: its name, default, unit, meaning and source. Presets, and what a run was.
+"""All flags: name, default, unit, meaning and source of each. Presets are read here too.
 
-Later wins: a flag's default, the preset, the flags a loaded snapshot was trained with, what the
-verb is for (./test.sh trains nothing), the command line.
+The value of a flag is the last of these: its default, the preset's, that of a loaded snapshot's
+training, the verb's (./test.sh trains nothing), the command line's.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def flag(
     high: float | None = None,
     code: Sequence[str] = (),
 ) -> Any:
-    """A flag: its default, what it means, and which values it takes (runs/schema.py).
+    """A flag: its default, its meaning, and the values that it accepts (runs/schema.py).
 
-    The value of a flag with `code` is one of these names or my_file.py:MyClass, which is executed:
+    The value of a flag with `code` is one of these names, or my_file.py:MyClass, which is executed:
     see envs/trust.py.
     """
     limits = {
@@ -57,18 +57,18 @@ class StateSettings:
 
     screen_width: int = flag(
         84,
-        "width of a screen in pixels; the network sees all of 36, 44, 52 ... 84",
+        "width of a screen in pixels; the network sees all pixels of 36, 44, 52 ... 84",
         low=1,
         high=256,
     )
-    screen_height: int = flag(84, "height of a screen in pixels; likewise", low=1, high=256)
+    screen_height: int = flag(84, "height of a screen in pixels", low=1, high=256)
     history_length: int = flag(4, "screens in a state", low=1, high=100)
     zero_history: bool = flag(
         False, "screens before the start of an episode are black, no-ops are single frames (nature)"
     )
     num_envs: int = flag(
         1,
-        "games played side by side, each with its own part of the replay memory",
+        "number of games played side by side, each with its own part of the replay memory",
         low=1,
         high=1024,
     )
@@ -87,7 +87,7 @@ class LearningSettings(StateSettings):
     )
     noisy: bool = flag(
         False,
-        "explore by factorized noise in the last layers instead of random actions (Fortunato et "
+        "explore with factorized noise in the last layers instead of random actions (Fortunato et "
         "al. 2018)",
     )
     reset_steps: int = flag(
@@ -100,11 +100,11 @@ class LearningSettings(StateSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentSettings(StateSettings):
-    """How a game is played and what is seen of it."""
+    """How a game is played and what the agent sees."""
 
     environment: str = flag(
         "ale",
-        "ale: Atari games; gym: Gymnasium's; my_env.py:MyClass: a class of your own",
+        "ale: Atari games; gym: Gymnasium environments; my_env.py:MyClass: your own class",
         code=("ale", "gym"),
     )
     frame_skip: int | None = flag(
@@ -133,12 +133,12 @@ class EnvironmentSettings(StateSettings):
         False, "an action is not repeated after a life is lost in training (nature)"
     )
     max_episode_frames: int = flag(
-        0, "frames after which a game is cut short; 0: never (papers: 18000 or 108000)", low=0
+        0, "frames after which a game is cut off; 0: never (papers: 18000 or 108000)", low=0
     )
     random_starts: int = flag(
         30,
         "an episode begins with history_length + 1 to random_starts + 1 no-op steps (nature: 2 to "
-        "random_starts + 1 frames); outside of ale 0",
+        "random_starts + 1 frames); outside of ale the default is 0",
         low=0,
         high=10_000,
     )
@@ -146,35 +146,36 @@ class EnvironmentSettings(StateSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class ReplaySettings(LearningSettings):
-    """What the replay memory keeps, and the transitions it makes of it."""
+    """What the replay memory keeps, and how it makes transitions."""
 
     replay_size: int = flag(1_000_000, "steps kept in the replay memory", low=1, high=100_000_000)
     replay_storage: str = flag(
         "auto",
-        "where screens are kept: array: as they are; compressed: without loss, in a twentieth of "
-        "the memory; gpu: as they are, on the GPU; auto: gpu, array or compressed, the first one "
-        "that fits in half of the free memory",
+        "where screens are kept: array: uncompressed; compressed: lossless, in a twentieth of the "
+        "memory; gpu: uncompressed on the GPU; auto: the first of gpu, array and compressed that "
+        "fits in half of the free memory",
         choices=("array", "compressed", "gpu", "auto"),
     )
-    discount_rate: float = flag(
-        0.99, "factor by which a reward one step later counts less", low=0, high=1
-    )
+    discount_rate: float = flag(0.99, "discount factor gamma, per step", low=0, high=1)
     min_reward: float = flag(-1.0, "clip rewards to at least this for learning")
     max_reward: float = flag(1.0, "clip rewards to at most this for learning")
     n_step: int = flag(
         1,
-        "steps whose rewards are summed before the value of the state after them",
+        "n-step returns: number of rewards summed before the next state's value is added",
         low=1,
         high=100,
     )
     priority_exponent: float = flag(
-        0.6, "how much priorities count in --prioritized; 0: not at all", low=0, high=1
+        0.6, "exponent alpha of priorities (--prioritized); 0: uniform sampling", low=0, high=1
     )
     importance_exponent: float = flag(
-        0.4, "how much importance weights correct for --prioritized; 1: fully", low=0, high=1
+        0.4,
+        "exponent beta of importance weights (--prioritized); 1: full correction",
+        low=0,
+        high=1,
     )
     importance_steps: int = flag(
-        0, "weight updates over which --importance_exponent rises to 1; 0: it stays", low=0
+        0, "weight updates over which --importance_exponent rises to 1; 0: it is constant", low=0
     )
 
 
@@ -189,59 +190,60 @@ class NetworkSettings(LearningSettings):
         "adam_corrected: algorithm 1 of its paper, as in PyTorch; centered_rmsprop: nature's",
         choices=("rmsprop", "adam", "adam_corrected", "adadelta", "centered_rmsprop"),
     )
-    adam_epsilon: float = flag(1e-8, "what Adam adds to the root of the mean square", low=0)
-    adam_beta_1: float = flag(0.9, "share of the old mean that Adam keeps", low=0, high=1)
-    adam_beta_2: float = flag(0.999, "share of the old mean square that Adam keeps", low=0, high=1)
+    adam_epsilon: float = flag(1e-8, "epsilon of Adam, added to the root of the mean square", low=0)
+    adam_beta_1: float = flag(0.9, "decay rate of Adam's mean of gradients", low=0, high=1)
+    adam_beta_2: float = flag(0.999, "decay rate of Adam's mean of squares", low=0, high=1)
     decay_rate: float = flag(
-        0.95, "share of the old average that RMSProp and Adadelta keep", low=0, high=1
+        0.95, "decay rate of the averages of RMSProp and Adadelta", low=0, high=1
     )
     clip_error: float = flag(1.0, "clip TD errors to +-this; 0 disables clipping", low=0)
     loss: str = flag(
         "clipped",
-        "loss of a TD error: clipped: squared up to --clip_error (of quantiles, their kappa), "
-        "linear beyond; mse: squared",
+        "loss of a TD error: clipped: squared up to --clip_error and linear beyond it (kappa of "
+        "quantile methods); mse: squared",
         choices=("clipped", "mse"),
     )
     target: str = flag(
         "standard",
-        "what the network learns to predict: standard: as --double_q and --munchausen say; "
-        "my_target.py:my_target: a function of your own",
+        "what the network learns to predict: standard: see --double_q and --munchausen; "
+        "my_target.py:my_target: your own function",
         code=("standard",),
     )
     double_q: bool = flag(
         False,
-        "the network chooses the next action, the target network values it (van Hasselt et al. "
+        "the network chooses the next action, the target network evaluates it (van Hasselt et al. "
         "2016)",
     )
     munchausen: bool = flag(
-        False, "add the log-policy to the reward and value softly (Vieillard et al. 2020)"
+        False, "add the log-policy to the reward, and use soft values (Vieillard et al. 2020)"
     )
     dueling: bool = flag(
         False,
-        "separate streams for the state's value and the actions' advantages (Wang et al. 2016)",
+        "dueling network: streams for the state's value and the actions' advantages (Wang et al. "
+        "2016)",
     )
     distribution: str = flag(
         "none",
         "learn the distribution of returns: c51: probabilities of fixed returns (Bellemare et al. "
-        "2017); quantile: its quantiles; iqn: any of its quantiles (Dabney et al. 2018)",
+        "2017); quantile: fixed quantiles; iqn: any quantile (both Dabney et al. 2018)",
         choices=("none", "c51", "quantile", "iqn"),
     )
     atoms: int = flag(
         0,
-        "numbers that describe a distribution; 0: the paper's: c51 51, quantile 200, iqn 64",
+        "size of a distribution; 0: as in its paper: c51 51, quantile 200, iqn 64",
         low=0,
         high=1024,
     )
-    value_min: float = flag(-10.0, "smallest return that c51 can express")
-    value_max: float = flag(10.0, "largest return that c51 can express")
+    value_min: float = flag(-10.0, "smallest return that c51 can represent")
+    value_max: float = flag(10.0, "largest return that c51 can represent")
     network: str = flag(
         "nature",
         "the layers up to the features: nature (Mnih et al. 2015), nips (Mnih et al. 2013), impala "
-        "(Espeholt et al. 2018), or my_network.py:MyNetwork: a class of your own",
+        "(Espeholt et al. 2018), or my_network.py:MyNetwork: your own class",
         code=("nature", "nips", "impala"),
     )
     network_width: float = flag(
-        1.0, "factor by which the layers up to the features have more filters", low=0.05, high=16
+        1.0, "multiply the filters of the layers up to the features by this", low=0.05, high=16
     )
     normalization: str = flag(
         "none",
@@ -262,18 +264,20 @@ class NetworkSettings(LearningSettings):
         False, "sum the gradient over the minibatch instead of averaging it (nature)"
     )
     overlap: bool = flag(
-        False, "learn while the agent plays; in training it then acts from the target network"
+        False, "learn while the agent plays; in training it then acts with the target network"
     )
     update_parts: int = flag(
         2,
-        "parts into which a minibatch is divided, each computed by one thread; changes the last "
-        "bits of a run, the number of threads does not",
+        "parts of a minibatch, each computed by one thread; another number of parts changes the "
+        "last bits of a run, another number of threads does not",
         low=1,
         high=1024,
     )
     engine: str = flag("torch", "what computes the network", choices=("torch", "neon"))
     backend: str = flag(
-        "auto", "device; auto: the GPU if there is one", choices=("auto", "cpu", "gpu")
+        "auto",
+        "device of the network; auto: the GPU if there is one",
+        choices=("auto", "cpu", "gpu"),
     )
     device_id: int = flag(0, "number of the GPU", low=0, high=1000)
     datatype: str = flag(
@@ -283,7 +287,7 @@ class NetworkSettings(LearningSettings):
     )
     stochastic_round: bool = flag(False, "round stochastically (Neon only)")
     threads: int = flag(
-        0, "CPU threads that compute weight updates; 0: one for each core", low=0, high=1024
+        0, "CPU threads that compute weight updates; 0: one per core", low=0, high=1024
     )
 
 
@@ -295,19 +299,19 @@ class AgentSettings(LearningSettings):
         1.0, "share of random actions when training begins", low=0, high=1
     )
     exploration_rate_end: float = flag(
-        0.1, "share of random actions when the decay is over", low=0, high=1
+        0.1, "share of random actions after the decay", low=0, high=1
     )
     exploration_decay_steps: float = flag(
-        1_000_000, "training steps over which the share falls linearly", low=1, high=1e12
+        1_000_000, "training steps over which that share falls linearly", low=1, high=1e12
     )
     exploration_rate_test: float = flag(
         0.05, "share of random actions in testing and playing", low=0, high=1
     )
     train_frequency: int = flag(4, "steps between weight updates", low=1)
-    train_repeat: int = flag(1, "weight updates each time", low=0, high=10_000)
+    train_repeat: int = flag(1, "weight updates made each time", low=0, high=10_000)
     target_clock: str = flag(
         "epoch",
-        "whether target_steps counts the steps of the epoch or of the whole run (nature)",
+        "what target_steps counts: the steps of the epoch, or of the whole run (nature)",
         choices=("epoch", "run"),
     )
     remember_all: bool = flag(False, "also remember no-op steps and test steps (2015)")
@@ -346,8 +350,8 @@ class RunSettings:
     random_steps: int = flag(50_000, "random steps that fill the replay memory first", low=0)
     train_steps: int = flag(250_000, "training steps in an epoch", low=0)
     test_steps: int = flag(125_000, "testing steps after each epoch's training", low=0)
-    epochs: int = flag(200, "epoch with which the run ends", low=0, high=1_000_000)
-    start_epoch: int = flag(0, "epochs already done", low=0, high=1_000_000)
+    epochs: int = flag(200, "the last epoch of the run", low=0, high=1_000_000)
+    start_epoch: int = flag(0, "epochs that are already done", low=0, high=1_000_000)
     play_games: int = flag(0, "play this many games instead of training", low=0, high=1_000_000)
     test_games: int = flag(
         0, "test for this many whole games instead of test_steps", low=0, high=1_000_000
@@ -360,17 +364,17 @@ class RunSettings:
     )
     checkpoint_minutes: float = flag(
         10.0,
-        "minutes between checkpoints, beside the one at the end of each phase; 0: no checkpoints",
+        "minutes between checkpoints; one is also made after each phase; 0: no checkpoints",
         low=0,
         high=1_000_000,
     )
     keep_snapshots: int = flag(
         0,
-        "newest snapshots that are kept, beside the one with the best score; 0: all",
+        "number of newest snapshots to keep, in addition to the best one; 0: keep all",
         low=0,
         high=1_000_000,
     )
-    overwrite: bool = flag(False, "replace files that are there already")
+    overwrite: bool = flag(False, "replace existing files")
     preset: str = flag(DEFAULT_PRESET, "presets/<name>.toml, or a file of flags")
     random_seed: int | None = flag(None, "the same seed gives the same run", low=0, high=2**63 - 1)
     log_level: str = flag(
@@ -380,7 +384,7 @@ class RunSettings:
     )
     log: str = flag(
         "text",
-        "json: what happens as JSON on standard output, an object a line, for other programs",
+        "json: print events on standard output, one JSON object per line, for other programs",
         choices=("text", "json"),
     )
 
@@ -389,9 +393,9 @@ class RunSettings:
 class Config(
     RunSettings, WatchSettings, AgentSettings, NetworkSettings, ReplaySettings, EnvironmentSettings
 ):
-    """The value of every flag. Names and defaults of the original's flags are as they were.
+    """The values of all flags. The original's flags have their names and defaults.
 
-    Each part of a run takes the settings that concern it, so a Config can be given to all of them.
+    Each part of a run accepts the settings that it needs, so a Config can be passed to all of them.
     """
 
 
@@ -404,8 +408,8 @@ GROUPS: dict[str, Any] = {
     "Agent": AgentSettings,
     "Watching and recording": WatchSettings,
     "Run": RunSettings,
-}  # by the titles that --help gives them; a flag belongs to the first group that has it
-# What a snapshot's network was trained with and must be played and tested with.
+}  # by their titles in --help; a flag belongs to the first group that has it
+# Flags of a snapshot's training that must be the same when it plays.
 FROM_SNAPSHOT = tuple(
     """environment frame_skip repeat_action_probability minimal_action_set color_averaging
     frame_maximum resize screen_width screen_height history_length zero_history batch_norm bias
@@ -413,8 +417,8 @@ FROM_SNAPSHOT = tuple(
     value_min value_max network network_width normalization""".split()
 )
 
-# What presets/ and the flags' defaults say of Atari games alone. Other environments skip frames and
-# repeat actions as they do by themselves (None), and begin as they begin: action 0 may be any.
+# Values for other environments than ale, in place of the defaults and of presets/. None leaves the
+# environment as it is. There are no no-op starts, because action 0 may have an effect.
 OUTSIDE_ALE: dict[str, Any] = {
     "frame_skip": None,
     "repeat_action_probability": None,
@@ -424,12 +428,12 @@ OUTSIDE_ALE: dict[str, Any] = {
 
 
 def parse_value(name: str, text: str) -> Any:
-    """The value that `text` stands for as flag `name`. Raises UserError if it is none."""
+    """The value of flag `name` written as `text`. Raises UserError if it is not valid."""
     return VALUES[name].parse(f"--{name}", text)
 
 
 def group_of(name: str) -> str:
-    """The title under which --help shows a flag."""
+    """The title of a flag's group in --help."""
     return next(title for title, group in GROUPS.items() if name in group.__dataclass_fields__)
 
 
@@ -454,7 +458,7 @@ CODE = {name: f.metadata["code"] for name, f in FIELDS.items() if f.metadata["co
 
 
 def check(name: str, value: Any) -> Any:
-    """`value` if flag `name` can have it, a TOML or JSON value converted; else UserError."""
+    """A TOML, JSON or command line value of flag `name`, converted. Raises UserError."""
     return VALUES[name].check(f"--{name}", value)
 
 
@@ -464,12 +468,12 @@ def check_together(config: Config) -> None:
     if c.replay_size <= c.history_length:
         raise UserError(
             f"--history_length {c.history_length} does not fit into --replay_size {c.replay_size}: "
-            "a state and the next one need one screen more."
+            "take a larger replay memory; a state and the next one need one more screen."
         )
     if not c.zero_history and c.random_starts < c.history_length:
         raise UserError(
-            f"--random_starts {c.random_starts} is too small: the no-op steps fill a state of "
-            f"--history_length {c.history_length}; for none at all give --zero_history true."
+            f"--random_starts {c.random_starts} is too small: the no-op steps must fill a state of "
+            f"--history_length {c.history_length}; --zero_history true allows any number."
         )
     if c.remember_all and c.zero_history:
         raise UserError(
@@ -477,9 +481,9 @@ def check_together(config: Config) -> None:
             "leave one of them out."
         )
     if c.min_reward > c.max_reward:
-        raise UserError("--min_reward is above --max_reward.")
+        raise UserError("--min_reward is above --max_reward: lower it.")
     if c.exploration_rate_end > c.exploration_rate_start:
-        raise UserError("--exploration_rate_end is above --exploration_rate_start.")
+        raise UserError("--exploration_rate_end is above --exploration_rate_start: lower it.")
     if c.frame_maximum and c.color_averaging:
         raise UserError("--frame_maximum true needs --color_averaging false.")
     if c.overlap and (c.engine != "torch" or not c.target_steps):
@@ -489,20 +493,20 @@ def check_together(config: Config) -> None:
         _check_side_by_side(c)
     if c.stochastic_round and c.engine != "neon":
         raise UserError(
-            "--stochastic_round is a feature of Neon: leave it out, or take --engine neon."
+            "--stochastic_round works with Neon only: remove it, or take --engine neon."
         )
 
 
 def _check_research(c: Config) -> None:
-    """Raise UserError for combinations of methods that make no sense, each with the reason."""
+    """Raise UserError, with the reason, for combinations of methods that make no sense."""
     if c.target != "standard" and (c.munchausen or c.double_q):
         raise UserError(
-            "--target takes the place of --double_q and --munchausen: leave them out, or it."
+            "--target replaces --double_q and --munchausen: remove them, or remove --target."
         )
     if c.munchausen and c.double_q:
         raise UserError(
-            "--munchausen true values actions softly and takes no maximum, which is what "
-            "--double_q true corrects: leave one of them out."
+            "--double_q true corrects the maximum over actions, which --munchausen true does not "
+            "use: remove one of them."
         )
     if c.munchausen and c.distribution == "c51":
         raise UserError(
@@ -541,7 +545,7 @@ def _check_neon(c: Config) -> None:
     for name in names:
         if getattr(c, name) != getattr(plain, name):
             raise UserError(
-                f"--{name} {getattr(c, name)} is not to be had with --engine neon: take --engine "
+                f"--{name} {getattr(c, name)} does not work with --engine neon: take --engine "
                 "torch."
             )
     if c.optimizer not in ("rmsprop", "adam", "adadelta") or c.n_step > 1:
@@ -555,22 +559,22 @@ def _check_side_by_side(c: Config) -> None:
     part = c.replay_size // c.num_envs
     if part <= c.history_length:
         raise UserError(
-            f"Each of --num_envs {c.num_envs} games has {part} of --replay_size {c.replay_size} "
-            f"steps, but a state and the next one need {c.history_length + 1}: at most --num_envs "
-            f"{c.replay_size // (c.history_length + 1)} fit."
+            f"With --num_envs {c.num_envs} each game has {part} of --replay_size {c.replay_size} "
+            f"steps, but a state and the next one need {c.history_length + 1}: take at most "
+            f"--num_envs {c.replay_size // (c.history_length + 1)}."
         )
     for name in ("random_steps", "train_steps", "test_steps"):
         if 0 < getattr(c, name) < c.num_envs:
             raise UserError(
-                f"--num_envs {c.num_envs} games do {c.num_envs} steps at a time, more than "
+                f"--num_envs {c.num_envs} makes {c.num_envs} steps at a time, more than "
                 f"--{name} {getattr(c, name)}: take fewer games or more steps."
             )
     if c.play_games or c.display_screen or c.record_screen_path or c.record_sound_filename:
-        raise UserError("Only one game can be watched or recorded: leave --num_envs out.")
+        raise UserError("Only one game can be watched or recorded: remove --num_envs.")
 
 
 def unknown_flag(name: str) -> UserError:
-    """What to say to a flag that there is not."""
+    """The error for a flag that does not exist."""
     known = [each for each in FIELDS if each != "game"]
     near = difflib.get_close_matches(name[:60], known, 3, 0.6)
     hint = f" Did you mean {' or '.join('--' + n for n in near)}?" if near else ""
@@ -579,7 +583,7 @@ def unknown_flag(name: str) -> UserError:
 
 
 def read_preset(name: str) -> dict[str, Any]:
-    """The flags of presets/<name>.toml or of a file. Raises UserError if it is none."""
+    """The flags in presets/<name>.toml or in a .toml file. Raises UserError."""
     path = PRESETS / f"{name}.toml"
     try:
         if not path.is_file():
@@ -599,7 +603,7 @@ def read_preset(name: str) -> dict[str, Any]:
         raise UserError(f"The preset {path} cannot be read: {shown(str(error))}.") from None
     for key in values:
         if key in ("game", "preset"):
-            raise UserError(f"{path}: a preset cannot say what {key} to take; leave it out.")
+            raise UserError(f"{path}: a preset cannot contain {key}: remove it.")
         if key not in FIELDS:
             raise UserError(f"{path}: {unknown_flag(key)}")
     try:
@@ -611,8 +615,9 @@ def read_preset(name: str) -> dict[str, Any]:
 def resolve(
     given: dict[str, Any], defaults: dict[str, Any], trained: dict[str, Any] | None = None
 ) -> Config:
-    """The value of every flag. Later wins: the preset, what the snapshot was `trained` with, the
-    verb's `defaults`, the command line (`given`), on which a --preset wins over the snapshot."""
+    """The values of all flags. Each of these overrides the ones before it: the preset, the flags
+    that the snapshot was `trained` with, the verb's `defaults`, the command line (`given`). A
+    --preset on the command line overrides the snapshot."""
     name = given.get("preset", DEFAULT_PRESET)
     preset, snapshot = read_preset(name), trained or {}
     layers = [snapshot, preset] if "preset" in given else [preset, snapshot]
@@ -628,13 +633,13 @@ def resolve(
 
 
 def to_plain(config: Config) -> dict[str, Any]:
-    """Flag values as JSON has them, paths as text."""
+    """Flag values for JSON, with paths as text."""
     values = dataclasses.asdict(config)
     return {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
 
 
 def trained_with(flags: object) -> dict[str, Any]:
-    """Of the flags kept in a snapshot, those that its network must be played with."""
+    """The flags in a snapshot that its network must be played with."""
     if not isinstance(flags, dict):
         return {}
     kept = {name: flags[name] for name in FROM_SNAPSHOT if flags.get(name) is not None}

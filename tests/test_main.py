@@ -320,7 +320,7 @@ def test_a_snapshots_bytes_do_not_depend_on_git(
         ("pong --batch_size 16384 --screen_width 256 --screen_height 256", "are free: take a"),
         ("pong --csv_file file/run.csv", "Cannot write file/run.csv: Not a directory"),
         ("pong --save_weights_prefix file/pong", "Cannot write into file"),
-        ("pong --stochastic_round true", "--stochastic_round is a feature of Neon"),
+        ("pong --stochastic_round true", "--stochastic_round works with Neon only"),
         ("pong --backend gpu --device_id 99", "There is no GPU 99"),
         ("pong --preset nosuch", "There is no preset 'nosuch'"),
         ("pong --load_weights none.pkl", "There is no snapshot none.pkl"),

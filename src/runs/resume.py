@@ -120,7 +120,7 @@ def resumed_config(
         if flag not in MAY_CHANGE:
             raise UserError(
                 f"--{flag} {changed[flag]} would change a run that was started with "
-                f"{values[flag]}: start another with ./train.sh GAME LABEL --load_weights SNAPSHOT. "
+                f"{values[flag]}: start a new one: ./train.sh GAME LABEL --load_weights SNAPSHOT. "
                 f"A resumed run can change {', '.join('--' + each for each in MAY_CHANGE)}."
             )
     files = _files(name, about["flags"], given)

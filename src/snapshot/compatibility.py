@@ -1,4 +1,4 @@
-"""Does a snapshot fit a network? The same answer for every engine."""
+"""Checks that a snapshot fits a network, in the same way for every engine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from errors import UserError, shown
 from snapshot.format import Snapshot
 from snapshot.layers import Layer
 
-# Flags that say which network it is, and when they do.
+# Flags that describe the network, and when they apply.
 DESCRIBING: dict[str, Callable[[NetworkSettings], bool]] = {
     "network": lambda s: ":" not in s.network,  # a file may have another name now
     "network_width": lambda s: True,
@@ -35,20 +35,20 @@ def check_same_network(path: Path, flags: object, settings: NetworkSettings) -> 
             continue
         if theirs != ours and (name, theirs) != ("atoms", 0):
             raise UserError(
-                f"{path} was trained with --{name} {shown(theirs).strip(chr(39)).lower()}, this "
-                f"network has {str(ours).lower()}: leave --{name} out to take it as it is."
+                f"{path} was trained with --{name} {shown(theirs).strip(chr(39)).lower()}, not "
+                f"{str(ours).lower()}: remove --{name} to use the snapshot as it is."
             )
 
 
 def check_fit(path: Path, given: Sequence[Layer], wanted: Sequence[Layer]) -> None:
-    """Raise UserError unless the layers `given` in `path` can replace a network's, `wanted`.
+    """Raise UserError unless the layers `given` in `path` fit those `wanted` by the network.
 
-    Both are without their ReLUs, as not every form of snapshot names them.
+    Both are without ReLUs, because not all forms of snapshots list them.
     """
     kinds = [layer.kind for layer in given], [layer.kind for layer in wanted]
     if kinds[0] != kinds[1]:
         raise UserError(
-            f"{path} holds the layers {', '.join(kinds[0])} but this network has "
+            f"{path} contains the layers {', '.join(kinds[0])} but this network has "
             f"{', '.join(kinds[1])}: check --batch_norm and --preset."
         )
     actions = [layers[-1].params["W"].shape[0] for layers in (given, wanted)]

@@ -1,9 +1,9 @@
 """Snapshots: the network after an epoch, in the file format of Neon.
 
-Read are all forms in which the original's files come: Neon 1.2 to 2.6 (`model.config.layers`) and
-Neon 1.0 and 1.1 (`layer_params_states`). Written is the form of Neon 2.6, so that its
-`Model.load_params` can load what we train, with one key that Neon does not look at, `simple_dqn`:
-what the snapshot plays and where it comes from. (Source: neon/models/model.py.)
+All forms of the original's files are read: Neon 1.2 to 2.6 (`model.config.layers`) and Neon 1.0 and
+1.1 (`layer_params_states`). The form of Neon 2.6 is written, so that Neon's `Model.load_params` can
+load what is trained here, with an additional key that Neon ignores: `simple_dqn` says what the
+snapshot plays and how it was trained. (Source: neon/models/model.py.)
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = ["Layer", "batch_norm", "bias", "convolution", "linear", "relu"]
 __all__ += ["Snapshot", "game_of", "read_snapshot", "write_snapshot"]
 
 
-TENSORS = "simple_dqn_tensors"  # the key of Snapshot.tensors, which Neon does not look at
+TENSORS = "simple_dqn_tensors"  # the key of Snapshot.tensors, which Neon ignores
 
 
 def _neon_cpu() -> dict[str, Any]:
@@ -53,11 +53,11 @@ def _sum_squared() -> dict[str, Any]:
 
 @dataclass
 class Snapshot:
-    """A network and where it comes from.
+    """A network and how it was trained.
 
-    `epoch` counts the epochs trained. `info` holds plain values by name: str, numbers, None, lists
-    and dicts of them. `train_input_shape` is (history, height, width), or () where the file does
-    not say. `backend` and `cost` are Neon's descriptions of what computed the network and its cost.
+    `epoch` is the number of epochs trained. `info` contains plain values by name: str, numbers,
+    None, lists and dicts of them. `train_input_shape` is (history, height, width), or () if the
+    file does not say. `backend` and `cost` are Neon's descriptions of its backend and cost.
     """
 
     layers: list[Layer]
@@ -71,13 +71,12 @@ class Snapshot:
 
 
 def read_snapshot(path: Path) -> Snapshot:
-    """Read a snapshot of ours, or of Neon 1.0 to 2.6. Nothing in the file is ever executed.
+    """Read a snapshot of this program or of Neon 1.0 to 2.6. Nothing in it is ever executed.
 
-    Weights need not be finite: whoever uses them decides.
+    Weights may not be finite: callers check that.
 
     Raises:
-        UserError: there is no such file, or it is damaged or hostile, or not a network of layers
-            that we know.
+        UserError: the file does not exist, is damaged or hostile, or has unknown layers.
     """
     try:
         if not path.is_file():
@@ -86,7 +85,7 @@ def read_snapshot(path: Path) -> Snapshot:
     except OSError as error:
         raise UserError(f"The snapshot {path} cannot be read: {error.strerror}.") from error
     except MemoryError:
-        raise UserError(f"There is not enough memory to read {path}; free some.") from None
+        raise UserError(f"There is too little memory to read {path}: free some.") from None
     except (ValueError, OverflowError) as reason:
         raise UserError(
             f"{path} cannot be used as a snapshot: {reason}; give a .pkl file that was written by "
@@ -95,13 +94,13 @@ def read_snapshot(path: Path) -> Snapshot:
 
 
 def write_snapshot(path: Path, snapshot: Snapshot) -> None:
-    """Write a snapshot so that `path`, whatever fails, is the old file or the new one, and whole.
+    """Write a snapshot atomically: if that fails, an older file stays.
 
     The same snapshot always gives the same bytes.
 
     Raises:
-        OSError: it could not be written; an earlier file stays, and nothing half-done is left.
-        UserError: it would be larger than what `read_snapshot` reads.
+        OSError: it could not be written; no half-written file is left.
+        UserError: it would be larger than `read_snapshot` allows.
     """
     data = dumps(
         {
@@ -120,13 +119,13 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> None:
     )
     if len(data) > MAX_BYTES:
         raise UserError(
-            f"The snapshot {path} would have {len(data) >> 20} MB and at most {MAX_BYTES >> 20} MB "
-            "can be read again; train a smaller network."
+            f"The snapshot {path} would have {len(data) >> 20} MB, more than the limit of "
+            f"{MAX_BYTES >> 20} MB: train a smaller network."
         )
     write_atomically(path, data)
 
 
-# What a snapshot says of itself, of those of its words that are used; each may be missing.
+# The entries of a snapshot's `info` that are used; each may be missing.
 INFO = {
     "game": Value(kind=str, longest=200, optional=True),
     "rom_md5": Value(kind=str, longest=64, optional=True),
@@ -141,8 +140,8 @@ MAX_EPOCH = 1_000_000
 
 
 def _check_info(info: dict[str, Any]) -> None:
-    """UserError unless what a snapshot says of itself is as the schema has it; its flags are
-    checked where they are used."""
+    """Raise UserError unless a snapshot's `info` matches the schema; its flags are checked where
+    they are used."""
     record("its description", info, INFO)
     if "versions" in info:
         texts("its versions", info["versions"])
@@ -151,13 +150,13 @@ def _check_info(info: dict[str, Any]) -> None:
 
 
 def game_of(path: Path, snapshot: Snapshot) -> str:
-    """The game that a snapshot plays: as it says itself, or else as its file's name does
-    (space_invaders_200.pkl is of space_invaders). UserError if it says a path."""
+    """The game that a snapshot plays, by its `info` or by its file's name (space_invaders_200.pkl
+    plays space_invaders). Raises UserError if the name could be a path."""
     game = snapshot.info.get("game")
     if game is None:
         return _game_and_epoch(path)[0]
     if not isinstance(game, str) or not re.fullmatch(r"[\w.-]*\w", game):
-        raise UserError(f"{path} says that it plays {shown(game)}; give the game it is of.")
+        raise UserError(f"{path} plays {shown(game)}, which is not the name of a game.")
     return game
 
 
@@ -202,8 +201,8 @@ def _snapshot(content: Any, path: Path) -> Snapshot:
 
 
 def _check_chain(layers: list[Layer], complete: bool) -> None:
-    """ValueError unless each layer takes what the one before gives and, if these are `complete`,
-    the last gives Q-values."""
+    """Raise ValueError unless each layer fits the previous one and, if these are `complete`, the
+    last one outputs Q-values."""
     outputs, is_flat = 0, False
     for layer in layers:
         match layer.kind:
@@ -220,6 +219,6 @@ def _check_chain(layers: list[Layer], complete: bool) -> None:
             case _:
                 fits = all(len(array) == outputs for array in layer.params.values())
         if not fits:
-            raise ValueError(f"its layer {layer.name} does not take what the one before gives")
+            raise ValueError(f"its layer {layer.name} does not fit the one before it")
     if complete and not is_flat:
-        raise ValueError("it has no linear layer to give the value of each action")
+        raise ValueError("it has no linear layer for the values of the actions")

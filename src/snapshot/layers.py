@@ -1,8 +1,8 @@
-"""The layers of a network as a snapshot has them, and to and from the way Neon writes them.
+"""The layers of a network in a snapshot, converted to and from Neon's form.
 
-Neon 1.2 to 2.6 writes a dict a layer: its class (`type`), what the class was made with (`config`),
+Neon 1.2 to 2.6 writes a dict for each layer: its class (`type`), the class's arguments (`config`),
 and for layers with weights `params` and the optimizer's `states`. Neon 1.0 and 1.1 wrote only
-`params` and `states` of the layers with weights. (Source: neon/layers/layer.py, Model.serialize.)
+`params` and `states` of layers with weights. (Source: neon/layers/layer.py, Model.serialize.)
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from errors import shown
 
 Array = NDArray[np.float32]
 
-# Filter size and stride of the convolutions of the only network the original had under Neon 1.0 and
-# 1.1, whose files do not tell; two linear layers follow.
+# Filter size and stride of each convolution in the original's only network under Neon 1.0 and 1.1,
+# whose files do not contain them; two linear layers follow.
 NEON_1_0_CONVOLUTIONS = ((8, 4), (4, 2), (3, 1))
-BATCH_NORM = {"rho": 0.9, "eps": 1e-3}  # Neon's defaults, which its files leave out
+BATCH_NORM = {"rho": 0.9, "eps": 1e-3}  # Neon's defaults, which its files omit
 MAX_SIZE = 256  # pixels of a filter, its stride or its padding: as many as a screen has
 MAX_LAYERS = 1000
 
 
 @dataclass
 class Layer:
-    """One layer, its arrays float32 and laid out as Neon has them.
+    """One layer; its arrays are float32 and arranged as in Neon.
 
     kind         params                                 config
     Convolution  W (channels * size * size, filters)    size, channels, filters, stride, padding
@@ -38,9 +38,9 @@ class Layer:
     BatchNorm    beta, gamma, gmean, gvar (outputs, 1)  rho, eps
     Activation   (a ReLU)
 
-    `states` are the optimizer's arrays, each of its parameter's shape: RMSProp's mean square;
-    Adam's mean and mean square; Adadelta's mean square, mean squared step and last step; none
-    before the first weight update. A BatchNorm's are those of beta, then as many of gamma.
+    `states` are the optimizer's arrays, each with its parameter's shape: RMSProp's mean square;
+    Adam's mean and mean square; Adadelta's mean square, mean squared step and last step. There are
+    none before the first weight update. A BatchNorm has those of beta, then those of gamma.
     """
 
     kind: str
@@ -73,7 +73,7 @@ def linear(name: str, W: Array, *, states: Sequence[Array] = ()) -> Layer:
 
 
 def bias(name: str, W: Array, *, states: Sequence[Array] = ()) -> Layer:
-    """What is added to the outputs of the layer before, W (outputs, 1)."""
+    """Values that are added to the outputs of the previous layer, W (outputs, 1)."""
     _check(name, [W], states, columns=1)
     return Layer("Bias", name, {"W": W}, list(states))
 
@@ -103,10 +103,10 @@ def relu(name: str) -> Layer:
 
 
 def to_neon(layers: Sequence[Layer]) -> list[dict[str, Any]]:
-    """The layers as Neon 2.6 writes them; a bias after a convolution is part of that layer there.
+    """The layers as Neon 2.6 writes them, with a bias after a convolution as part of that layer.
 
-    Neon wants to know how each layer's weights would be drawn, before it overwrites them with ours:
-    as the original's were.
+    Neon needs an initializer for each layer, although it then loads the weights: it is the
+    original's.
     """
     xavier = "initializers.initializer.Xavier"
     zero = described("initializers.initializer.Constant")
@@ -148,7 +148,7 @@ def to_neon(layers: Sequence[Layer]) -> list[dict[str, Any]]:
 
 
 def from_neon(entries: Sequence[Any]) -> list[Layer]:
-    """The layers that Neon 1.2 to 2.6 wrote; ValueError if one is none of ours."""
+    """The layers that Neon 1.2 to 2.6 wrote. Raises ValueError if one is unknown."""
     _check_count(entries)
     found: list[Layer] = []
     for entry in entries:
@@ -179,13 +179,13 @@ def from_neon(entries: Sequence[Any]) -> list[Layer]:
                     raise ValueError(f"its layer {name} is not a ReLU")
                 found.append(relu(name))
             case _:
-                raise ValueError(f"its layer {name} is of type {kind}, which is none of ours")
+                raise ValueError(f"its layer {name} is of the unknown type {kind}")
     return found
 
 
 def from_neon_1_0(entries: Sequence[Any]) -> list[Layer]:
-    """The layers of the original's network as Neon 1.0 and 1.1 wrote them, with the ReLUs between
-    them, of which those files say nothing; ValueError if it is another network."""
+    """The layers of the original's network as Neon 1.0 and 1.1 wrote them, plus the ReLUs, which
+    those files omit. Raises ValueError if it is another network."""
     _check_count(entries)
     found: list[Layer] = []
     names: list[str] = []
@@ -216,13 +216,13 @@ def _check_count(entries: Sequence[Any]) -> None:
 
 
 def described(kind: str, **config: Any) -> dict[str, Any]:
-    """An object as Neon describes it: its class and what it was made with."""
+    """An object as Neon describes it: its class and its arguments."""
     return {"type": f"neon.{kind}", "config": config}
 
 
 def get(holder: Any, key: str, kind: type[Any] | tuple[type[Any], ...]) -> Any:
-    """The value of a key that Neon's files have; ValueError if it is missing or of another kind,
-    or a text that cannot be shown in a line."""
+    """The value of a key in one of Neon's files. Raises ValueError if it is missing, of another
+    kind, or a text that cannot be shown in one line."""
     value = holder.get(key) if isinstance(holder, dict) else None
     is_long = isinstance(value, str) and (len(value) > 100 or not value.isprintable())
     if not isinstance(value, kind) or is_long:
@@ -255,8 +255,8 @@ def _filters(config: dict[str, Any]) -> dict[str, int]:
 
 
 def _both_ways(key: str, value: object, *, default: int) -> int:
-    """What Neon may write as one number, or as a dict with one for each direction that is not the
-    default."""
+    """A value that Neon writes as one number, or as a dict with one number for each direction that
+    differs from the default."""
     found = list(value.values()) if isinstance(value, dict) else [value]
     found += [default] if len(found) < 2 and isinstance(value, dict) else []
     numbers = {number for number in found if type(number) is int}
@@ -266,7 +266,7 @@ def _both_ways(key: str, value: object, *, default: int) -> int:
 
 
 def _check(name: str, params: list[Array], others: Sequence[Any], columns: int = 0) -> None:
-    """All arrays of a layer must be float32 matrices, and of one shape."""
+    """Raise ValueError unless all arrays of a layer are float32 matrices of the same shape."""
     for array in [*params, *others]:
         if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.ndim != 2:
             raise ValueError(f"its layer {name} has weights that are no float32 matrix")

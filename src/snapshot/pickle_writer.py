@@ -1,8 +1,8 @@
-"""Plain data and numpy arrays into a pickle that any Python and any numpy can load.
+"""Writes plain data and NumPy arrays as a pickle that any Python and any NumPy can load.
 
-Python's own pickler would name the installed numpy's private modules, unknown to other versions,
-and its bytes differ with which equal values happen to be one object; here equal data gives equal
-bytes.
+Python's own pickler would name private modules of the installed NumPy, which other versions do not
+have, and its bytes depend on which equal values are the same object. Here equal data always gives
+equal bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from snapshot.safe_pickle import NUMBERS
 
 def dumps(value: object) -> bytes:
     """A protocol 2 pickle of dicts with str keys, lists, tuples, str, numbers, None and arrays of
-    numbers; TypeError for anything else."""
+    numbers. Raises TypeError for anything else."""
     return b"\x80\x02" + b"".join(_instructions(value)) + b"."
 
 
@@ -68,7 +68,7 @@ def _instructions(value: object) -> Iterator[bytes]:
 
 
 def _encoded(data: bytes) -> Iterator[bytes]:
-    """Bytes as a protocol 2 pickle can say them to Python 2 and 3 alike: as text, to be encoded."""
+    """Bytes in a form of protocol 2 that Python 2 and 3 both understand: text and its encoding."""
     yield b"c_codecs\nencode\n"
     yield from _instructions((data.decode("latin-1"), "latin1"))
     yield b"R"

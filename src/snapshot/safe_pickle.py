@@ -1,12 +1,12 @@
-"""Plain data and numpy arrays out of a pickle, without Python's own unpickler.
+"""Reads plain data and NumPy arrays from a pickle, without Python's own unpickler.
 
 A pickle is a program for a small stack machine, and Python's machine imports and calls whatever the
-program names. The machine here knows only the instructions with which picklers of protocols 0 to 4
-write plain data; the few names that a numpy array needs stand for our own functions, so that
+program names. The machine here has only the instructions with which picklers of protocols 0 to 4
+write plain data. The few names that a NumPy array needs stand for functions in this file, so that
 nothing is ever imported or called. No file takes more than 1 GB of memory or 10 seconds: each
-instruction, each value that one copies and each byte it makes is charged to a budget before the
-work is done, and what an instruction works on is looked into only after its type is known: to
-compare or hash a value takes as long as whoever built it likes.
+instruction, each value that it copies and each byte that it makes is charged to a budget before the
+work is done. Operands are compared or hashed only after their types are known, because comparing or
+hashing a hostile value can take any amount of time.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_BYTES = 160 << 20  # with dueling and noisy streams and Adam's states 120 MB
-MAX_PARTS = 100_000  # instructions, and values in what they build; a snapshot has about 1,500
+MAX_PARTS = 100_000  # instructions, and values that they build; a snapshot has about 1,500
 MAX_DEPTH = 64  # containers within containers; a snapshot has 8
 MAX_LINE = 1_000  # bytes of a number or a name written as text
 MAX_TEXT = 1 << 16  # bytes of a text that is not an array's numbers
 MAX_NAME = 1_000  # characters of a key or a name
 MAX_ARGUMENTS = 8  # of the functions behind the names; of a dtype's state
 
-# What numpy calls arrays of numbers; objects (O), strings, records and dates are not among them.
+# NumPy's types of numbers; objects (O), strings, records and dates are not among them.
 NUMBERS = frozenset(["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"])
 
-# What instructions run into whose operands are missing, of the wrong type or unreadable as text;
-# the last is how Python 3.12 calls a backslash in a string that no Python wrote.
+# Errors of instructions whose operands are missing, of the wrong type or unreadable as text. The
+# last one is Python 3.12's for a backslash in a string that no Python wrote.
 _STUMBLES: tuple[type[Exception], ...] = (ArithmeticError, AttributeError, LookupError, TypeError)
 _STUMBLES += (ValueError, struct.error, DeprecationWarning, RecursionError)
 
 
 class Refused(ValueError):
-    """A pickle is damaged or holds more than plain data; the message says what of the file."""
+    """A pickle is damaged or contains more than plain data; the message says what is wrong."""
 
 
 @dataclass(eq=False)
@@ -56,10 +56,10 @@ class _Array:
 
 
 def loads(data: bytes) -> object:
-    """What a pickle (protocol 0 to 4) holds: dicts with str keys, lists, tuples, str, numbers,
-    None and numpy arrays.
+    """The content of a pickle (protocol 0 to 4): dicts with str keys, lists, tuples, str, numbers,
+    None and NumPy arrays.
 
-    Floating-point arrays come as float32, byte strings as str (latin-1, as Neon reads them).
+    Floating-point arrays become float32, and byte strings str (latin-1, as Neon reads them).
 
     Raises:
         Refused: it is damaged, too large, or asks for anything else. Nothing has been executed.
@@ -194,7 +194,7 @@ class _Machine:
             raise Refused("it holds an array whose shape is not that of its numbers")
         goal = np.dtype(np.float32) if dtype.kind == "f" else dtype.newbyteorder("=")
         self.grow(math.prod(shape) * goal.itemsize)
-        if isinstance(raw, str):  # Python 2's strings in a file that Python 3 has written anew
+        if isinstance(raw, str):  # strings of Python 2 in a file that Python 3 has rewritten
             raw = self.encode(raw, "latin1")
         found: NDArray[Any] = np.ndarray(shape, dtype, raw, order="F" if fortran else "C")
         with np.errstate(over="ignore", invalid="ignore"):  # whoever uses the numbers judges them
@@ -325,7 +325,7 @@ class _Machine:
     # The result
 
     def plain(self, value: Any, depth: int = 0) -> Any:
-        """The finished arrays in their places, each shared part counted as often as it is used."""
+        """The result with finished arrays; shared parts count as often as they are used."""
         self.count()
         if depth > MAX_DEPTH:
             raise Refused("it is nested far deeper than a snapshot")

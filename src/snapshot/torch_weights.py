@@ -1,4 +1,4 @@
-"""A network's weights and its optimizer's states as the layers of a snapshot, and back."""
+"""Converts a network's weights and its optimizer's states to and from the layers of a snapshot."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Array = NDArray[np.float32]
 def to_snapshot(
     network: Network, optimizer: Optimizer, state_shape: Sequence[int], epoch: int, info: Any
 ) -> Snapshot:
-    """The network after `epoch`, with the states of an optimizer that has done something."""
+    """The network after `epoch`, with the optimizer's states if there were updates."""
     done = optimizer if optimizer.updates else None
     tensors = {} if is_chain(network) else tensors_of(network, done)
     layers = layers_of(network, done)
@@ -33,7 +33,7 @@ def to_snapshot(
 
 
 def is_chain(network: Network) -> bool:
-    """Whether Neon's form holds the network: layers that it knows, one after the other."""
+    """Whether Neon's form can hold the network: a plain sequence of layers that it knows."""
     in_order = network.features.in_order and network.head.in_order
     layers = network.layers()
     known = not any(x.layer_normalized or x.spectral for x in layers.values())
@@ -43,7 +43,7 @@ def is_chain(network: Network) -> bool:
 
 def tensors_of(network: Network, optimizer: Optimizer | None = None) -> dict[str, Array]:
     """Weights, running statistics and the states of `optimizer` by name: `head.hidden.weight`, and
-    `head.hidden.weight 0` for its first state. Layers arrange theirs as a snapshot does."""
+    `head.hidden.weight 0` for its first state. Layers' tensors are arranged as in a snapshot."""
     layers, found = network.layers(), {}
     for n, (name, master) in enumerate(network.masters.items()):
         prefix, _, part = name.rpartition(".")
@@ -59,7 +59,7 @@ def tensors_of(network: Network, optimizer: Optimizer | None = None) -> dict[str
 
 
 def load_tensors(path: Path, snapshot: Snapshot, network: Network, optimizer: Optimizer) -> bool:
-    """Take over `snapshot.tensors`; whether the states of the optimizer were among them.
+    """Load `snapshot.tensors`. Returns whether the optimizer's states were among them.
 
     Raises UserError if they do not fit.
     """
@@ -101,8 +101,8 @@ def load_tensors(path: Path, snapshot: Snapshot, network: Network, optimizer: Op
 
 
 def layers_of(network: Network, optimizer: Optimizer | None = None) -> list[Layer]:
-    """The network as Neon's form has it, with the states of `optimizer`: of a network that it
-    cannot hold, the convolutions, if these follow one another."""
+    """The layers in Neon's form, with the states of `optimizer`. Of a network that this form cannot
+    hold, only the convolutions, if they are a plain sequence."""
     chain = is_chain(network)
     normalized = any(layer.layer_normalized for layer in network.layers().values())
     if not chain and (normalized or not network.features.in_order):
@@ -157,7 +157,7 @@ def layers_of(network: Network, optimizer: Optimizer | None = None) -> list[Laye
 def from_snapshot(
     path: Path, snapshot: Snapshot, network: Network, optimizer: Optimizer, rule: str
 ) -> None:
-    """Take over the network and, if they are of the same `rule`, the optimizer's states of `path`.
+    """Load the network of `path` and, if they are of the same `rule`, the optimizer's states.
 
     Raises UserError if the snapshot does not fit.
     """
@@ -176,7 +176,7 @@ def from_snapshot(
 
 
 def _same_states(rule: object, other: str) -> bool:
-    """Whether two rules have the same states: Adam's do not depend on how it takes its epsilon."""
+    """Whether two rules have the same states; both forms of Adam do."""
     return rule == other or {rule, other} == {"adam", "adam_corrected"}
 
 

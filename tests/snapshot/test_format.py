@@ -247,7 +247,7 @@ def test_the_game_by_the_snapshot_itself() -> None:
     path = Path("snapshots/pong_label_200.pkl")
     assert game_of(path, Snapshot([], 0, {"game": "breakout"})) == "breakout"
     for wrong in ("", "../../roms/x", "a/b", ".", "a\nb", 7):
-        with pytest.raises(UserError, match="give the game"):
+        with pytest.raises(UserError, match="not the name of a game"):
             game_of(path, Snapshot([], 0, {"game": wrong}))
 
 
@@ -297,7 +297,7 @@ def edit(layer: int, *keys: str, to: Any) -> Callable[[Content], None]:
         (lambda content: content["model"]["config"]["layers"].append(7), "it has no type"),
         (lambda content: content.update(train_input_shape=("a",)), "is not a shape"),
         (lambda content: content.update(simple_dqn=[]), "it has no simple_dqn"),
-        (edit(0, "type", to="neon.layers.layer.Pooling"), "is of type Pooling"),
+        (edit(0, "type", to="neon.layers.layer.Pooling"), "is of the unknown type Pooling"),
         (edit(0, "type", to="x" * 101), "it has no type"),
         (edit(0, "config", "name", to="\x1b[2J"), "it has no name"),
         (edit(0, "config", "fshape", to=(8, 4, 32)), "fshape is not one number"),
@@ -315,9 +315,9 @@ def edit(layer: int, *keys: str, to: Any) -> Callable[[Content], None]:
         (edit(0, "states", to=[array(256, 31)]), "do not fit each other"),
         (edit(0, "states", to=[None]), "no float32 matrix"),
         (edit(0, "states", to={}), "it has no states"),
-        (edit(1, to=CONVOLUTION), "does not take what the one before gives"),
-        (edit(8, to=CONVOLUTION), "does not take what the one before gives"),
-        (edit(7, to=LINEAR), "does not take what the one before gives"),
+        (edit(1, to=CONVOLUTION), "does not fit the one before it"),
+        (edit(8, to=CONVOLUTION), "does not fit the one before it"),
+        (edit(7, to=LINEAR), "does not fit the one before it"),
         (edit(1, to=LINEAR | {"type": "Bias"}), "has weights of shape"),
         (edit(1, "config", "transform", to={"type": "neon.Tanh", "config": {}}), "is not a ReLU"),
         (edit(1, "config", "transform", "config", to={"slope": 0.1}), "is not a ReLU"),

@@ -160,7 +160,7 @@ def test_a_class_that_is_no_network_is_refused_in_a_sentence(
 def test_a_function_that_is_no_target_is_refused_in_a_sentence(write: Write) -> None:
     with pytest.raises(UserError, match="must take three arguments"):
         make(target=write("def Mine(batch): ..."))
-    with pytest.raises(UserError, match="--target takes the place of --double_q"):
+    with pytest.raises(UserError, match="--target replaces --double_q"):
         check_together(Config(target=TARGET, double_q=True))
 
 
