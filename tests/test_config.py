@@ -227,7 +227,7 @@ def test_flags_may_stand_anywhere_and_with_an_equals_sign() -> None:
         ("--learning_rate 1e999", "--learning_rate must be a finite number"),
         ("--learning_rate -1", "--learning_rate must be at least 0"),
         ("--batch_norm maybe", "--batch_norm takes true or false, not 'maybe'"),
-        ("--optimizer sgd", "--optimizer is one of rmsprop, adam, adam_corrected, adadelta, centered"),
+        ("--optimizer sgd", "--optimizer is one of rmsprop, adam, adam_corrected, adadelta"),
         ("--datatype float8", "--datatype is one of float16"),
         ("--log_level LOUD", "--log_level is one of"),
         ("--discount_rate 1.01", "--discount_rate must be at most 1"),
@@ -311,7 +311,7 @@ def test_a_preset_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["natur", "", "/", "presets"])
 def test_an_unknown_preset_names_those_there_are(name: str) -> None:
     with pytest.raises(
-        UserError, match=r"There is no preset .*nature, simple_dqn, simple_dqn_2015"
+        UserError, match=r"There is no preset .*nature, .*simple_dqn, simple_dqn_2015"
     ):
         read_preset(name)
 
