@@ -18,7 +18,7 @@ from sweeps.drive import Failures, drive
 from sweeps.estimate import print_estimate
 from sweeps.node import Job, is_locked
 from sweeps.outcome import draw_results, write_results
-from sweeps.plan import Sweep, begin, is_finished, read, results_path
+from sweeps.plan import Sweep, check, describe, is_finished, read, results_path
 from sweeps.pool import open_pool
 from sweeps.watch import Display, Watch, table
 
@@ -51,7 +51,7 @@ def sweep(command: Command) -> int:
     name = command.sweep.name
     _refuse_second(name)
     with locked(run_paths(name)["checkpoint_path"]):
-        begin(command.sweep)
+        check(command.sweep)
         todo = [run for run in command.sweep.runs if not is_finished(run)]
         failures: Failures = {}
         if todo:
@@ -65,6 +65,7 @@ def _train(command: Command, jobs: Sequence[Job]) -> Failures:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, signal.default_int_handler)
+        describe(command.sweep)
         where = f" on {pool.nodes} nodes" if command.address else ""
         _say(f"{len(jobs)} runs, {pool.at_once} at once{where}; Ctrl-C stops them in order.")
         if pool.idle_gpus and not command.gpus:
@@ -111,9 +112,10 @@ def detach(command: Command, arguments: Sequence[str]) -> int:
     """Leave the sweep to a process of its own, which outlives this terminal."""
     name = command.sweep.name
     _refuse_second(name)
-    begin(command.sweep)
+    check(command.sweep)
     log = results_path(name).with_suffix(".log")
     words = [word for word in arguments if word != "--detach"]
+    log.parent.mkdir(exist_ok=True)
     with log.open("ab") as file:
         process = subprocess.Popen(
             [sys.executable, str(Path(__file__).resolve()), *words],

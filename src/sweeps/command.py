@@ -176,11 +176,12 @@ def _settings(
     settings: dict[str, tuple[str, ...]] = {}
     for combination in product(*choices):
         flags = fixed | dict(combination)
-        # One thread a run, as a core is; the number of parts decides the last bits.
         preset = read_preset(flags["preset"]) if "preset" in flags else {}
-        for flag in ("threads", "update_parts"):
-            if flag not in preset:
-                flags.setdefault(flag, str(threads))
+        # One thread a run, as a core is; the number of parts decides the last bits. Runs that begin
+        # at the same time would all take the same free memory for an array.
+        count = str(threads)
+        own = {"threads": count, "update_parts": count, "replay_storage": "compressed"}
+        flags = {flag: value for flag, value in own.items() if flag not in preset} | flags
         name = "_".join(_word(flag, value) for flag, value in combination)
         if name in settings:
             raise UserError(f"The setting {name} is there twice: name each value once.")

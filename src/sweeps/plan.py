@@ -95,8 +95,8 @@ def description_path(name: str) -> Path:
     return results_path(name).with_suffix(".json")
 
 
-def begin(sweep: Sweep) -> None:
-    """Write the sweep's description, or hold the sweep against the one that was begun.
+def check(sweep: Sweep) -> None:
+    """Hold the sweep against the one of that name that was begun, if there is one.
 
     Games, seeds and settings may be added. Raises UserError if one is missing or differs, or if
     other files are in the way.
@@ -114,6 +114,13 @@ def begin(sweep: Sweep) -> None:
     results = results_path(sweep.name)
     if not earlier and results.exists():
         raise UserError(f"{results} is there already: give the sweep another --name.")
+
+
+def describe(sweep: Sweep) -> None:
+    """Write the sweep's description, unless it is there. Raises UserError if that fails."""
+    path = description_path(sweep.name)
+    if path.exists() and read(sweep.name) == sweep:
+        return
     about = {
         "sweep": FORMAT,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -123,14 +130,11 @@ def begin(sweep: Sweep) -> None:
         "seeds": list(sweep.seeds),
         "settings": sweep.settings,
     }
-    if earlier == sweep:
-        return
     try:
-        description_path(sweep.name).parent.mkdir(exist_ok=True)
-        text = json.dumps(about, indent=2)
-        write_atomically(description_path(sweep.name), f"{text}\n".encode())
+        path.parent.mkdir(exist_ok=True)
+        write_atomically(path, f"{json.dumps(about, indent=2)}\n".encode())
     except OSError as error:
-        raise UserError(f"Cannot write {description_path(sweep.name)}: {error.strerror}.") from None
+        raise UserError(f"Cannot write {path}: {error.strerror}.") from None
 
 
 def read(name: str) -> Sweep:

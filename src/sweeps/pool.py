@@ -157,7 +157,10 @@ def _connect(ray: ModuleType, address: str, common: dict[str, Any]) -> None:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
         ray.init(address=address, **common)
     except (OSError, OverflowError) as error:
-        raise UserError(f"No Ray cluster answers at {address}: {error}.") from None
+        raise UserError(
+            f"No Ray cluster answers at {address} ({error}): is it running, and are RAY_AUTH_MODE "
+            "and RAY_AUTH_TOKEN set as they are there?"
+        ) from None
     except (RuntimeError, ValueError, AssertionError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise UserError(

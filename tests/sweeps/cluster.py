@@ -23,6 +23,8 @@ from tests.faults.sandbox import TIME_COLUMNS, Sandbox  # noqa: E402
 
 TINY = """--random_steps 200 --train_steps 200 --test_steps 50 --epochs 2 --replay_size 2000
 --batch_size 8 --train_frequency 10 --checkpoint_minutes 0.02 --backend cpu""".split()
+# What a sweep gives its runs, for one by itself: flags are part of a snapshot.
+ALONE = "--threads 1 --update_parts 1 --replay_storage compressed --overwrite".split()
 PATIENCE = 240.0  # seconds; the machine may be busy
 TOKEN = "1234" * 16
 

@@ -10,7 +10,12 @@ import pytest
 import sweep
 from errors import UserError
 from sweeps.command import Command, read_command
-from sweeps.plan import begin, description_path, is_finished, read
+from sweeps.plan import Sweep, check, describe, description_path, is_finished, read
+
+
+def begin(sweep: Sweep) -> None:
+    check(sweep)
+    describe(sweep)
 
 
 def command(line: str) -> Command:
@@ -26,11 +31,13 @@ def test_every_combination_is_a_run_with_a_name_of_its_own(home: Path) -> None:
         for seed in (1, 2)
     }
     assert found.begin["pong_x_double_q_true_seed2"] == (
-        *("train", "pong", "x_double_q_true_seed2", "--epochs=3", "--double_q=true"),
-        *("--threads=1", "--update_parts=1", "--random_seed=2", "--overwrite"),
+        *("train", "pong", "x_double_q_true_seed2"),
+        *("--threads=1", "--update_parts=1", "--replay_storage=compressed"),
+        *("--epochs=3", "--double_q=true", "--random_seed=2", "--overwrite"),
     )
     assert found.again["pong_x_double_q_true_seed2"] == (
-        *("resume", "pong", "x_double_q_true_seed2", "--epochs=3", "--threads=1"),
+        *("resume", "pong", "x_double_q_true_seed2"),
+        *("--threads=1", "--replay_storage=compressed", "--epochs=3"),
     )
     (run,) = (run for run in found.sweep.runs if run.name == "pong_x_double_q_true_seed2")
     assert (run.flags["double_q"], run.flags["epochs"]) == (True, 3)

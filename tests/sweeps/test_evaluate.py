@@ -17,7 +17,8 @@ from main import main
 from sweeps import evaluate
 
 SMALL = {"screen_width": 36, "screen_height": 36}
-PLAY = "--test_games 3 --max_episode_frames 1600 --exploration_rate_test 0.9 --random_seed 3 --csv_file eval.csv"
+PLAY = """--test_games 3 --max_episode_frames 1600 --exploration_rate_test 0.9 --random_seed 3
+--csv_file eval.csv"""
 
 
 @pytest.fixture
@@ -88,7 +89,10 @@ def test_a_snapshot_that_cannot_be_tested_stops_no_other(
     [
         ("breakout_2.pkl --best", "name at least two"),
         ("breakout_2.pkl breakout_7.pkl", "breakout_7.pkl does not exist"),
-        ("breakout_2.pkl breakout_10.pkl --csv_file breakout_2.pkl", "breakout_2.pkl is there already"),
+        (
+            "breakout_2.pkl breakout_10.pkl --csv_file breakout_2.pkl",
+            "breakout_2.pkl is there already",
+        ),
         ("breakout_2.pkl breakout_10.pkl --tset_games 3", "There is no flag --tset_games"),
     ],
 )

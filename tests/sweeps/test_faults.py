@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.sweeps.cluster import TINY, SweepSandbox, TwoNodes, kill_tree, wait_until
+from tests.sweeps.cluster import ALONE, TINY, SweepSandbox, TwoNodes, kill_tree, wait_until
 
 SWEEP = ["breakout", "--name", "a", "--seeds", "2", *TINY]
 RUNS = ("breakout_a_seed1", "breakout_a_seed2")
@@ -34,7 +34,7 @@ def test_a_run_a_node_and_the_driver_are_killed_and_nothing_is_lost(
 ) -> None:
     sandbox = SweepSandbox(tmp_path)
     for seed in ("1", "2"):  # undisturbed, by themselves
-        flags = [*TINY, *"--threads 1 --update_parts 1 --overwrite --random_seed".split(), seed]
+        flags = [*TINY, *ALONE, "--random_seed", seed]
         assert sandbox.run("train", "breakout", f"a_seed{seed}", *flags)[0] == 0
     expected = sandbox.outcome()
     assert [len(expected[f"{name}.csv"]) for name in RUNS] == [6, 6]

@@ -15,7 +15,7 @@ import sweep
 from runs import progress
 from sweeps.command import read_command
 from sweeps.node import MARK
-from sweeps.plan import Run, Sweep, begin
+from sweeps.plan import Run, Sweep, describe
 from sweeps.watch import PROGRESS, Display, Watch, summary, table
 
 FLAGS = "--epochs 3 --random_steps 100 --train_steps 200 --test_steps 50 --name x"
@@ -147,7 +147,7 @@ def test_a_log_has_a_line_for_each_thing_that_happens(two: Sweep) -> None:
 
 
 def test_status_shows_the_table_of_a_sweep(two: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
-    begin(two)
+    describe(two)
     row(two.runs[1], 1, "test", 4.0)
     assert sweep.main(["status", "x"]) == 0
     out = capsys.readouterr().out
