@@ -1,6 +1,6 @@
 """A sweep against a shell loop: N runs on N cores, each with one thread.
 
-    python bench/sweeps.py [--runs 2] [--rounds 2] [--steps 1500]
+    ./bench.sh sweeps [--runs 2] [--rounds 2] [--steps 1500]
 
 Prints for each way the steps per second of all runs together, in training, and processor time: that
 of the runs for a thousand steps, and that of everything else, which is Ray's. On a busy machine the

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from config import ROOT
+from envs.trust import sign
 from errors import UserError
 from runs.lock import locked
 from runs.paths import run_paths
@@ -66,6 +67,7 @@ def _train(command: Command, jobs: Sequence[Job]) -> Failures:
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, signal.default_int_handler)
         describe(command.sweep)
+        sign("")  # makes the clone's key, or runs that begin together would each make one
         where = f" on {pool.nodes} nodes" if command.address else ""
         _say(f"{len(jobs)} runs, {pool.at_once} at once{where}; Ctrl-C stops them in order.")
         if pool.idle_gpus and not command.gpus:

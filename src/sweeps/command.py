@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NoReturn
 
-from config import FIELDS, kind_of, parse_value, read_preset, unknown_flag
+from config import CODE, FIELDS, kind_of, parse_value, read_preset, unknown_flag
 from errors import UserError, shown
 from runs.catalog import Verb
 from runs.flags import Parser
@@ -38,6 +38,7 @@ REFUSED = {
     "display_screen",
 }
 REFUSED |= {flag for flag in FIELDS if kind_of(flag) is Path and flag != "load_weights"}
+KEPT = (*MAY_CHANGE, *CODE)  # given again to a resumed run; named code needs no consent
 NAME = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
 COUNT = Value(kind=int, low=1, high=1000)
 SEED = Value(kind=int, low=0, high=2**31 - 1)
@@ -101,7 +102,7 @@ def read_command(arguments: Sequence[str]) -> Command:
         flags = settings[run.setting]
         place = (words[run.game], run.label)
         begin[run.name] = ("train", *place, *flags, f"--random_seed={run.seed}", "--overwrite")
-        kept = [word for word in flags if word[2:].split("=")[0] in MAY_CHANGE]
+        kept = [word for word in flags if word[2:].split("=")[0] in KEPT]
         again[run.name] = ("resume", *place, *kept)
     return Command(
         sweep=sweep,
