@@ -1,13 +1,14 @@
-"""Draws results CSVs into one picture: `./plot.sh results/breakout.csv` makes results/breakout.png.
+"""Draws results CSVs in one picture: `./plot.sh results/breakout.csv` makes results/breakout.png.
 
-A panel for each field, epochs to the right: the random baseline, the training and testing curves.
-Runs whose paths differ only in a seed number (breakout_seed1.csv, breakout_seed2.csv) are drawn as
-one: their mean over the epochs that all of them have, with a band from the lowest to the highest.
-All other runs get curves of their own.
+There is a panel for each field, with curves over epochs of training and testing and a line for
+random play. Runs whose paths differ only in a seed number (breakout_seed1.csv, breakout_seed2.csv)
+are drawn as one: their mean over the epochs that all of them have, and a band from the lowest to
+the highest. Each other run has its own curves.
 
-Seeds of several settings or games are compared, unless --fields says otherwise: for each game the
-interquartile mean of the seeds, then that of the human-normalized scores of all games, and the
-probability that one setting is better than another, all with 95 % bootstrap intervals.
+Several settings or games with several seeds each are compared, unless --fields is given: for each
+game the interquartile mean of the seeds, then the interquartile mean of the human-normalized scores
+of all games, and the probability that one setting is better than another, all with 95 % bootstrap
+intervals.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ MAX_PIXELS = 20_000  # of a side: 1.6 GB while it is drawn
 
 
 class Parser(argparse.ArgumentParser):
-    """Answers a wrong flag with one sentence, as for everything else that is wrong."""
+    """Reports a wrong flag in one sentence, like all other mistakes."""
 
     def error(self, message: str) -> NoReturn:
         """Raises UserError."""
@@ -42,7 +43,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The command line, every number in its range."""
+    """Parse the command line. Raises UserError if a value is out of range."""
     parser = Parser(prog="plot.sh", description=__doc__, allow_abbrev=False)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
@@ -55,14 +56,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add(
         "--png_file",
         type=Path,
-        help="the picture (default: named after the CSVs, beside the first)",
+        help="the picture (default: named after the CSVs, in the folder of the first)",
     )
     add(
         "--fields",
         type=_fields,
-        help=f"numeric columns, a panel each (default {FIELDS})",
+        help=f"numeric columns, one panel for each (default {FIELDS})",
     )
-    add("--dpi", type=_within(10, 1000), default=80, help="pixels an inch (default 80)")
+    add("--dpi", type=_within(10, 1000), default=80, help="pixels per inch (default 80)")
     size = _within(3, 100)
     add("--figure_width", type=size, default=16, help="inches (default 16)")
     add("--figure_height", type=size, default=9, help="inches (default 9)")
@@ -70,7 +71,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--follow",
         metavar="SECONDS",
         type=_within(0.1, 86400),
-        help=f"look for new results every so often (default {FOLLOW_SECONDS:g}) until Ctrl-C",
+        help=f"redraw new results every SECONDS (default {FOLLOW_SECONDS:g}) until Ctrl-C",
     )
     options = parser.parse_intermixed_args(_with_seconds(arguments))
     if options.dpi * max(options.figure_width, options.figure_height) > MAX_PIXELS:
@@ -100,7 +101,7 @@ def read_groups(paths: Sequence[Path], fields: Sequence[str] | None) -> list[Gro
 
 
 def png_path(groups: Sequence[Group]) -> Path:
-    """Beside the first CSV, named by what all runs share, else by all their names."""
+    """A path in the folder of the first CSV, named after what the names of all runs share."""
     stems = [group.runs[0].series.stem for group in groups]
     if len(groups) == 1 and len(groups[0].runs) == 1:
         return groups[0].runs[0].path.with_suffix(".png")
@@ -109,7 +110,7 @@ def png_path(groups: Sequence[Group]) -> Path:
 
 
 def plot(options: argparse.Namespace) -> Path:
-    """Reads, draws and says what was drawn and what was left out; the picture's path."""
+    """Reads, draws and reports what was drawn and what was skipped; returns the picture's path."""
     groups = read_groups(options.csv_file, options.fields)
     path: Path = options.png_file or png_path(groups)
     runs = [run for group in groups for run in group.runs]
@@ -127,7 +128,7 @@ def plot(options: argparse.Namespace) -> Path:
 
 
 def follow(options: argparse.Namespace) -> None:
-    """Redraws whenever a CSV has changed, until Ctrl-C; waits for one that has no results yet."""
+    """Redraws whenever a CSV has changed, until Ctrl-C; waits if there are no results yet."""
     seen: list[tuple[int, int] | None] | None = None
     said = ""
     while True:
@@ -144,7 +145,7 @@ def follow(options: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the command line; the exit code: 0, or 2 for what the user can put right."""
+    """Runs the command line. Returns 0, or 2 for a mistake that the user can correct."""
     matplotlib.rcdefaults()  # a user's own matplotlibrc must not spoil the layout
     try:
         options = parse(arguments)
@@ -197,7 +198,7 @@ def _fields(word: str) -> list[str]:
 
 
 def _with_seconds(arguments: Sequence[str]) -> list[str]:
-    """`--follow results/pong.csv` follows that file: seconds are only what looks like a number."""
+    """Insert the default of --follow if it is not followed by a number but by a file."""
     words = list(arguments)
     for i, word in enumerate(words):
         following = words[i + 1] if i + 1 < len(words) else ""

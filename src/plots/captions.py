@@ -1,4 +1,4 @@
-"""What is written on a picture of results: titles, names, numbers."""
+"""The text in a picture of results: titles, names, numbers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SPREAD = "Mean of seeds, band from lowest to highest"
 
 
 def title(field: str) -> str:
-    """A panel's title: what the column is, or its name if it is a stranger."""
+    """A panel's title: a description of the column, or its name if it is unknown."""
     return TITLES.get(field, escaped(field))
 
 
@@ -68,10 +68,10 @@ def number(value: float) -> str:
 
 
 def rounded(value: float) -> str:
-    """The same to the four or three figures that are worth reading: 170.5, 0.000375."""
+    """A number with four significant digits, or three if it is below 1: 170.5, 0.000375."""
     return number(float(f"{value:.4g}" if abs(value) >= 1 else f"{value:.3g}"))
 
 
 def escaped(name: str, limit: int = 60) -> str:
-    """A name as matplotlib writes it: printable, no formula where there is a dollar."""
+    """A name for matplotlib: printable, and without formulas between dollar signs."""
     return printable(name, limit).replace("$", r"\$")

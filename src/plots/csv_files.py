@@ -53,7 +53,7 @@ class Results:
 
     @property
     def game(self) -> str:
-        """The game by the JSON that a training writes beside its CSV, else the file's name."""
+        """The game in the JSON file beside the CSV, or else in the file's name."""
         try:
             about = json.loads(read_whole(self.path.with_suffix(".json"), 1 << 20))
             game = about["flags"]["game"]
@@ -67,9 +67,9 @@ class Results:
         return int(max(row["epoch"] for _, row in self.rows))
 
     def curve(self, phase: str, field: str) -> dict[float, float]:
-        """Epoch -> value of one numeric column in one phase, by rising epoch, NaN left out.
+        """Epoch -> value of one numeric column in one phase, by increasing epoch, without NaN.
 
-        A resumed run may repeat an epoch; its later row counts. Of the random phase the first row
+        If a resumed run repeats an epoch, the later row counts. Of random phases the first row
         counts: later ones refill the replay memory with a policy that is no longer random.
         """
         values = [(row["epoch"], row[field]) for name, row in self.rows if name == phase]
@@ -79,9 +79,9 @@ class Results:
 
 
 def read_results(path: str | Path) -> Results:
-    """Reads one CSV. Raises UserError, with the columns there are, for whatever holds no results.
+    """Reads one CSV. Raises UserError, which lists the columns, if it contains no results.
 
-    A half-written or damaged line is skipped and told in `notes`.
+    A half-written or damaged line is skipped and reported in `notes`.
     """
     path = Path(path)
     try:
@@ -129,7 +129,7 @@ def read_results(path: str | Path) -> Results:
 
 
 def listed(names: Iterable[str], limit: int = 30) -> str:
-    """Column names for a sentence, made printable, the end left out if there are very many."""
+    """Column names for a sentence, printable, and shortened if there are very many."""
     shown = [printable(name, 40) for name in names if name]
     more = f" and {len(shown) - limit} more" if len(shown) > limit else ""
     return (", ".join(shown[:limit]) or "none") + more
@@ -142,7 +142,7 @@ def printable(text: str, limit: int = 60) -> str:
 
 
 def _split(text: str) -> tuple[list[str], list[tuple[int, bool, list[str]]]]:
-    """The header; of each line that is not blank its number, whether it has an end, its cells."""
+    """The header, and of each line that is not blank its number, whether it is whole, its cells."""
     reader = csv.reader(io.StringIO(text, newline=""))
     lines = [(reader.line_num, True, [c.strip() for c in cells]) for cells in reader if cells]
     if len(lines) > 1 and not text.endswith(("\n", "\r")):
@@ -151,7 +151,7 @@ def _split(text: str) -> tuple[list[str], list[tuple[int, bool, list[str]]]]:
 
 
 def _number(cell: str) -> float | None:
-    """The number in a cell, NaN for an empty or infinite one, None for what is no number."""
+    """The number in a cell; NaN for an empty or infinite one, None if it is not a number."""
     if not cell or cell.lower() in NOT_FINITE:
         return math.nan
     try:
@@ -187,7 +187,7 @@ def group_runs(runs: Sequence[Results]) -> list[Group]:
         members.setdefault(run.series, []).append(run)
     names = [path.stem for path in members]
     return [
-        # Two breakout.csv of two folders are told apart by the folder.
+        # Two files called breakout.csv are distinguished by their folders.
         Group(
             name=path.stem if names.count(path.stem) == 1 else f"{path.parent.name}/{path.stem}",
             runs=tuple(group),

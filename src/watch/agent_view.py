@@ -1,4 +1,4 @@
-"""What the agent sees, expects and does, step by step, for those who watch."""
+"""What the agent sees, expects and does at each step, for people who watch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Array = NDArray[np.float32]
 
 
 class AgentView(Callback):
-    """Looks into an agent that plays one game. It only reads: the game stays the same."""
+    """Observes an agent that plays one game, without changing the game."""
 
     def __init__(self, agent: Agent, *, game: str, action_names: Sequence[str]) -> None:
         """`game` is its name; `action_names` are the agent's."""
@@ -31,9 +31,9 @@ class AgentView(Callback):
         self.score = 0.0  # so far
         self.exploration_rate = agent.settings.exploration_rate_test
         self.lives = 0
-        self.person_plays = False  # a person holds the joystick
+        self.person_plays = False  # whether a person has the joystick
         self.saliency: Callable[[NDArray[np.uint8], int], Array] | None = None  # computes `heat`
-        self.changes = 0  # grows whenever there is something new to see
+        self.changes = 0  # counts changes of what can be seen
         self.games_over = 0
         self.action: int | None = None  # the agent's choice; None while a game is being opened
         self.state: NDArray[np.uint8] | None = None  # (history_length, height, width)
@@ -51,7 +51,7 @@ class AgentView(Callback):
         self.action = self.heat = None
 
     def on_action(self, game: int, action: int) -> None:
-        """The agent has chosen `action` and is about to do it."""
+        """The agent has chosen `action` and will now carry it out."""
         played: Any = self.agent.games[game]
         if self.action is None:
             self.history.clear()
@@ -60,7 +60,7 @@ class AgentView(Callback):
         self.lives = played.environment.lives()
         self.action = action
         if self.network:
-            # The agent does not predict when it explores; who watches wants to know all the same.
+            # The agent does not predict when it explores, but Q-values are to be shown then too.
             self.qvalues = self.network.predict(self.state[None])[0].copy()
             self.history.append(self.qvalues)
             self._look_at_returns(self.network, self.state)

@@ -19,8 +19,8 @@ from watch.picture import Picture
 from watch.speaker import SAMPLE_RATE
 
 SOUND_RATE = 48_000  # 1/s: one that AAC has, and 800 samples for the 512 of a frame
-QUALITY = "18"  # x264's crf: no loss to be seen
-BT709 = 1  # how the colors are coded, for players: as in all high definition video
+QUALITY = "18"  # x264's crf: no visible loss
+BT709 = 1  # the color space, as in all high definition video
 GIF_RATE = 20  # pictures/s: browsers keep to delays of 5/100 s
 # A .gif's palette that stays makes it small, one that changes makes it true: it is renewed when it
 # shows more than this share of the pixels wrong by more than this.
@@ -45,7 +45,7 @@ class Film(Protocol):
 
 
 def make_film(path: Path, *, size: tuple[int, int], frames_per_second: float, sound: bool) -> Film:
-    """A film of the kind that the file's name says, `size` its width and height.
+    """A film of the kind that the file's name says; `size` is its width and height.
 
     Raises UserError for an unknown kind or a file that cannot be written.
     """
@@ -63,7 +63,7 @@ def make_film(path: Path, *, size: tuple[int, int], frames_per_second: float, so
 
 
 def make_folder(folder: Path) -> None:
-    """Make `folder` and those above it, where there are none. Raises OSError."""
+    """Make `folder` and its parents if they do not exist. Raises OSError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
@@ -96,7 +96,7 @@ class Movie:
             self.resampler = av.AudioResampler(format="fltp", layout="mono", rate=SOUND_RATE)
 
     def add(self, picture: Picture, audio: NDArray[np.uint8] | None) -> None:
-        """A frame and its sound, which is silence where there is none."""
+        """Add a frame and its sound, or silence."""
         frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(
             format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
         )
@@ -114,7 +114,7 @@ class Movie:
             self.file.mux(self.audio.encode(frame))
 
     def close(self) -> None:
-        """Write what is still on its way, and the table of contents."""
+        """Write the remaining frames and the table of contents."""
         try:
             if self.frames:
                 if self.audio:
@@ -126,7 +126,7 @@ class Movie:
 
 
 class Gif:
-    """20 pictures a second: colors as they are while the film has 256, else the nearest of 256."""
+    """20 pictures per second; exact colors up to 256 of them, then the nearest of 256."""
 
     def __init__(
         self, path: Path, size: tuple[int, int], frames_per_second: Fraction, sound: bool
@@ -143,11 +143,11 @@ class Gif:
         self.seen: Any = np.empty(0, np.int32)  # colors, red << 16 | green << 8 | blue
         self.numbers: Any = np.zeros(1 << 24, np.uint8)  # of each color seen, in the palette
         self.exact = np.full((256, 4), 255, np.uint8)  # the palette: alpha, red, green, blue
-        self.palette = Image.new("P", (1, 1))  # has it once there are too many colors
+        self.palette = Image.new("P", (1, 1))  # used once there are too many colors
         self.palette.putpalette(bytes(3))
 
     def add(self, picture: Picture, audio: NDArray[np.uint8] | None) -> None:
-        """A frame; of those that are left out, sprites shown in every other frame are kept."""
+        """Add a frame. Sprites that are drawn in skipped frames only are kept."""
         if self.frames % self.every == 0:
             both = picture if self.previous is None else np.maximum(self.previous, picture)
             frame = av.VideoFrame.from_ndarray(self._numbered(both), "pal8")
@@ -182,7 +182,7 @@ class Gif:
         return np.asarray(image.quantize(palette=self.palette, dither=Image.Dither.NONE))
 
     def close(self) -> None:
-        """Write what is still on its way."""
+        """Write the remaining frames."""
         try:
             if self.frames:
                 self.file.mux(self.video.encode(None))

@@ -1,4 +1,4 @@
-"""What those who watch a game get of it: the agent itself sees screens."""
+"""Frames, for people and films; the agent sees screens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person's hand on the joystick: what is held, and how it reaches the game."""
+"""Lets a person take over the joystick, and passes the actions held to the game."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from watch.frames import FrameListener
 
 
 def action_name(held: Collection[str]) -> str:
-    """ALE's name of the action of holding some of `up down left right fire`."""
+    """ALE's name of the action for the held keys, some of `up down left right fire`."""
     vertical = ("up" in held) - ("down" in held)
     horizontal = ("right" in held) - ("left" in held)
     direction = ("", "UP", "DOWN")[vertical] + ("", "RIGHT", "LEFT")[horizontal]
@@ -21,7 +21,7 @@ def action_name(held: Collection[str]) -> str:
 
 
 def nearest_action(name: str, action_names: Sequence[str]) -> int:
-    """The action that does most of what `name` says and nothing else; 0 if there is none."""
+    """The action that does as much as possible of `name` and nothing else; 0 if there is none."""
 
     def parts(name: str) -> set[str]:
         return set(re.findall("UP|DOWN|LEFT|RIGHT|FIRE", name.upper()))
@@ -32,10 +32,10 @@ def nearest_action(name: str, action_names: Sequence[str]) -> int:
 
 
 class Joystick:
-    """An environment whose joystick a person can take: everything else passes through.
+    """An environment whose joystick a person can take over; everything else is passed on.
 
-    In ALE's games every legal action can be pressed and the hand is asked before each frame, since
-    a step is long for a person; in other environments it is asked before each step.
+    In ALE's games every legal action can be pressed, and keys are read before each frame, because a
+    step is long for a person. In other environments they are read before each step.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Joystick:
         held_action: Callable[[], str | None],
         on_restart: Callable[[], None],
     ) -> None:
-        """`held_action` gives the name of the action that is held, None while the agent plays."""
+        """`held_action` returns the name of the action held, or None while the agent plays."""
         self.environment = environment
         self.held_action = held_action
         self.on_restart = on_restart

@@ -1,4 +1,4 @@
-"""The game's picture as it is shown: the shape of its pixels, and where the agent looks."""
+"""The game's picture for people: the shape of its pixels, and the agent's saliency."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def size_of(picture: Picture) -> tuple[int, int]:
 
 
 def scaled(picture: Picture, width: int, height: int) -> Picture:
-    """`picture` in another size, its pixels left sharp."""
+    """`picture` in another size, with sharp pixels."""
     return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_NEAREST))
 
 

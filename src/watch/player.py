@@ -1,4 +1,4 @@
-"""Watch an agent play at the game's own pace, and take the joystick over from it."""
+"""Shows an agent playing at the game's own speed; a person can take over the joystick."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ logger = logging.getLogger(__name__)
 SPEEDS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0, float("inf"))
 HEARD = (0.25, 4.0)  # speeds at which there is sound
 NOTE_SECONDS = 2.0
-LATE_SECONDS = 0.1  # a delay that is not caught up with
-SLEEP_SECONDS = 1 / 60  # between looks at the keys while nothing moves
-LAST_SECONDS = 3.0  # for which the end of the last game is shown
+LATE_SECONDS = 0.1  # larger delays are not caught up
+SLEEP_SECONDS = 1 / 60  # between readings of the keys while nothing moves
+LAST_SECONDS = 3.0  # how long the end of the last game is shown
 
 
 class Player(Callback):
-    """Shows each frame when it is due and sees to the keys; in between the agent plays."""
+    """Shows each frame when it is due and handles keys; in between the agent plays."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Player(Callback):
         games: int,
         speed: float,
     ) -> None:
-        """`games`: how many are shown, 0 all. `speed` is one of SPEEDS; 1 is the game's own."""
+        """Show `games` games, 0: all. `speed` is one of SPEEDS; 1 is the game's own."""
         self.agent = agent
         self.view = view
         self.display = display
@@ -60,9 +60,9 @@ class Player(Callback):
         self._say("h: keys", NOTE_SECONDS)
 
     def show_frame(self, frame: Frame) -> None:
-        """Show a frame and wait until the next one is due. Listens to the environment."""
+        """Show a frame and wait until the next one is due; a listener of the environment."""
         if self.agent.stopped or (self.games and self.view.games_over >= self.games):
-            return  # what comes now is the opening of a game that nobody will play
+            return  # these frames are the no-ops of a game that will not be played
         self.frame = frame
         self.frames += 1
         speed = SPEEDS[self.speed]
@@ -77,11 +77,11 @@ class Player(Callback):
         self._wait()
 
     def held_action(self) -> str | None:
-        """What a person holds the joystick to, None while the agent has it."""
+        """The action that a person holds, or None while the agent plays."""
         return action_name(self.display.held()) if self.view.person_plays else None
 
     def on_step(self, done: Done) -> None:
-        """Stop after a single step; tell the score at a game's end."""
+        """Pause after a single step, and show the score when a game ends."""
         if done.step.ended:
             self._say(f"Game over: {self.view.scores[-1]:g}", NOTE_SECONDS)
         if self.stepping:
@@ -89,7 +89,7 @@ class Player(Callback):
             self._wait()
 
     def show_end(self) -> None:
-        """Leave the last game's end to be seen for a moment, or until a key is pressed."""
+        """Show the end of the last game for a moment, or until a key is pressed."""
         if not self.view.scores:
             return
         end = time.perf_counter() + LAST_SECONDS
@@ -116,7 +116,7 @@ class Player(Callback):
         self.drawn = time.perf_counter()
         note = self.note if self.drawn < self.note_until else ""
         if self.paused:
-            note = "paused   p: go on   n: one step"
+            note = "paused   p: resume   n: one step"
         scene = Scene(self.frame.rgb, self.view, self.shows_view, self.shows_keys, note)
         self.display.draw(scene)
 
@@ -169,10 +169,10 @@ class Player(Callback):
 def watching(
     agent: Agent, *, game: str, games: int, display: str, volume: float, speed: float = 1.0
 ) -> Iterator[AgentView]:
-    """Show what the agent does inside the `with` block; gives the AgentView that is shown.
+    """Show the agent playing inside the `with` block; yields the AgentView that is shown.
 
-    `games`: how many are shown, 0 all. `display` is window or terminal; where there is none, the
-    next best is taken, which is said. Raises UserError if a person is to play and there is none.
+    `games` games are shown, 0: all. If `display`, window or terminal, is not available, the other
+    one is used and a message says so. Raises UserError if a person is to play and there is none.
     """
     environment: Any = agent.games[0].environment
     view = AgentView(agent, game=game, action_names=environment.action_names)
@@ -201,11 +201,11 @@ def watching(
         shown.close()
         speaker.close()
         if player.quit:
-            agent.stopped = False  # to quit is no mishap
+            agent.stopped = False  # quitting is not an interruption
 
 
 def play(agent: Agent, *, game: str, games: int, display: str, volume: float) -> None:
-    """Play `games` games for somebody to watch, or to play, and print the scores."""
+    """Show `games` games, or let a person play them, and print the scores."""
     with watching(agent, game=game, games=games, display=display, volume=volume) as view:
         agent.play(games)
     for number, score in enumerate(view.scores, 1):
@@ -215,9 +215,9 @@ def play(agent: Agent, *, game: str, games: int, display: str, volume: float) ->
 
 
 def open_display(name: str, game: str, *, alone: bool) -> Display | None:
-    """The display called `name`; the terminal where there is no window, else None.
+    """The display called `name`; the terminal if no window can be opened; otherwise None.
 
-    Raises UserError if neither can be had and a person is to play `alone`.
+    Raises UserError if there is neither and a person is to play `alone`.
     """
     from watch.terminal import Terminal
 
@@ -237,6 +237,6 @@ def open_display(name: str, game: str, *, alone: bool) -> Display | None:
         problem = problem or str(error)
     hint = "In a text terminal, --display terminal shows the game."
     if alone:
-        raise UserError(f"{problem} Nobody can play without seeing. {hint}")
-    logger.warning("%s The agent plays unseen. %s", problem, hint)
+        raise UserError(f"{problem} You cannot play without a display. {hint}")
+    logger.warning("%s The agent plays without a display. %s", problem, hint)
     return None

@@ -1,4 +1,4 @@
-"""Film a game: what is seen and heard, frame by frame, as fast as it can be written."""
+"""Films a game, every frame and its sound, as fast as it can be written."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from watch.picture import Picture, glowing, scaled, size_of
 from watch.speaker import SAMPLE_RATE
 from watch.view_panel import HEIGHT, WIDTH, Panel
 
-FILM_HEIGHT = 840  # pixels, about: 210 lines four times. Films have one color for 2x2 pixels
-VIEW_HEIGHT = 630  # with the agent's view beside it: colors glow there anyhow
+FILM_HEIGHT = 840  # pixels, about: 4 per line, since films have one color for each 2x2 pixels
+VIEW_HEIGHT = 630  # the same with the agent's view, where exact colors matter less
 
 
 class FrameFolder:
-    """A folder of frames 000000.png, 000001.png, … of 320x210 pixels, if they are Atari's."""
+    """A folder of frames 000000.png, 000001.png, …, of 320x210 pixels for Atari games."""
 
     def __init__(self, folder: Path) -> None:
         """Make `folder`. Raises UserError if it cannot be written."""
@@ -42,14 +42,14 @@ class FrameFolder:
             raise UserError(f"Cannot write {error.filename}: {error.strerror}.") from None
 
     def add(self, picture: Picture, audio: NDArray[np.uint8] | None) -> None:
-        """Write a frame; its sound is not kept."""
+        """Write a frame without its sound."""
         image = Image.fromarray(scaled(picture, *size_of(picture)))
         file = self.folder / f"{self.frames:06}.png"
         image.save(file, compress_level=1)
         self.frames += 1
 
     def close(self) -> None:
-        """Nothing is left to do."""
+        """Nothing to do."""
         if not self.frames:
             (self.folder / "000000.png").unlink()
 
@@ -79,26 +79,26 @@ class SoundFile:
 
 
 class Recorder:
-    """Hands each frame to the film, with the agent's view if wanted, and to what else records."""
+    """Passes each frame to the film, perhaps with the agent's view, and to the other recordings."""
 
     def __init__(
         self, agent: Agent, view: AgentView, *, games: int, factor: int, shows_view: bool
     ) -> None:
-        """`games` are recorded, 0: all. The film shows pixels `factor` times as large."""
+        """Record `games` games, 0: all. The film's pixels are `factor` times as large."""
         self.agent = agent
         self.view = view
         self.games = games
         self.factor = factor
         self.shows_view = shows_view
         self.film: Film | None = None
-        self.others: list[Film] = []  # they get the game's own picture
+        self.others: list[Film] = []  # recordings of the game's own picture
         self.frames = 0
         self.error: Exception | None = None
-        self.whole = np.empty((0, 0, 3), np.uint8)  # the film's picture of last time
+        self.whole = np.empty((0, 0, 3), np.uint8)  # the film's last picture
         self.panel_shows = -1  # view.changes
 
     def record_frame(self, frame: Frame) -> None:
-        """Record a frame. What cannot be written ends the game, and `error` tells why."""
+        """Record a frame. If it cannot be written, the game ends and `error` says why."""
         if self.error or (self.games and self.view.games_over >= self.games):
             return
         try:
@@ -112,7 +112,7 @@ class Recorder:
             self.agent.stop()
 
     def close(self) -> None:
-        """End every file, as well as it can be done."""
+        """Close all files, even if some cannot be completed."""
         for writer in filter(None, [self.film, *self.others]):
             try:
                 writer.close()
@@ -120,7 +120,7 @@ class Recorder:
                 self.error = self.error or error
 
     def size(self, picture: Picture) -> tuple[int, int]:
-        """Width and height of the film of such pictures: even, as films must be."""
+        """Width and height of the film for such pictures; films need even ones."""
         width, height = (length * self.factor // 2 * 2 for length in size_of(picture))
         return width + self.shows_view * (WIDTH * height // HEIGHT // 2 * 2), height
 
@@ -153,11 +153,11 @@ def recording(
     screen_path: Path | None = None,
     sound_file: Path | None = None,
 ) -> Iterator[AgentView]:
-    """Record what the agent does inside the `with` block; gives what is seen of it, its scores.
+    """Record the agent playing inside the `with` block; yields its AgentView, with the scores.
 
-    `games`: how many are recorded, 0 all. `overlay` view shows the agent's view beside the game.
-    Raises UserError if something cannot be written: before the block, or at its end, when what was
-    recorded until then is kept.
+    `games` games are recorded, 0: all. `overlay` view shows the agent's view beside the game.
+    Raises UserError if something cannot be written, before the block or at its end; then everything
+    recorded before is kept.
     """
     environment: Any = agent.games[0].environment
     picture = environment.frame_rgb()
@@ -191,7 +191,7 @@ def recording(
 
 @contextlib.contextmanager
 def progress(agent: Agent, view: AgentView) -> Iterator[None]:
-    """A bar for as long as games are recorded: frames, frames a second, the score."""
+    """A progress bar while games are recorded: frames, frames per second, the score."""
     environment: Any = agent.games[0].environment
 
     def tell(frame: Frame) -> None:

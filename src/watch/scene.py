@@ -1,4 +1,4 @@
-"""What a window and a terminal have in common: the scene they show, the keys they give."""
+"""What window and terminal have in common: the scene that they show and the keys."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KEYS = (
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything there is to see at one moment."""
+    """Everything that is shown at one moment."""
 
     picture: Picture
     view: AgentView
@@ -39,13 +39,13 @@ class Display(Protocol):
     """Where a game is watched."""
 
     def pressed(self) -> list[str]:
-        """The keys pressed since the last call: their characters, `quit` for Esc."""
+        """The keys pressed since the last call, as characters; `quit` for Esc."""
 
     def held(self) -> Set[str]:
-        """Of `up down left right fire`, what is held down now."""
+        """Which of `up down left right fire` are held down now."""
 
     def draw(self, scene: Scene) -> None:
         """Show it."""
 
     def close(self) -> None:
-        """Leave everything as it was found."""
+        """Restore everything."""

@@ -1,4 +1,4 @@
-"""Games played for somebody: in a window, on film, for the filter page."""
+"""Games that are shown in a window, filmed, or played for the filter page."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ logger = logging.getLogger(__name__)
 
 
 def plays_alone(task: Task) -> bool:
-    """Whether a person plays without an agent: ./play.sh GAME."""
+    """Whether a person plays without an agent: ./play.sh GAME --alone."""
     return task.verb == "play" and not task.config.load_weights
 
 
 def play(task: Task, agent: Agent) -> None:
-    """Play `--play_games` games as the flags ask: seen, recorded, looked into, or just played."""
+    """Play `--play_games` games: shown, recorded, for the filter page, or just played."""
     config, games = task.config, task.config.play_games
     collector = StateCollector(agent)
     if config.visualization_file:
@@ -58,7 +58,7 @@ def play(task: Task, agent: Agent) -> None:
 
 @contextlib.contextmanager
 def recorded(task: Task, agent: Agent, games: int) -> Iterator[Any]:
-    """Record `games` games (0: all): a film, its frames, its sound, whichever the flags name."""
+    """Record `games` games (0: all) as film, frames and sound, as far as the flags name them."""
     config = task.config
     files = [config.video_file, config.record_screen_path, config.record_sound_filename]
     if not any(files):
@@ -83,7 +83,7 @@ def recorded(task: Task, agent: Agent, games: int) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def shown(task: Task, agent: Agent) -> Iterator[None]:
-    """A run, recorded or in a window as fast as it goes, if the flags ask for it."""
+    """Record a run, or show it in a window at full speed, if the flags ask for it."""
     config = task.config
     if plays_for_somebody(task):  # which `play` shows
         yield

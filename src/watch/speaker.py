@@ -1,4 +1,4 @@
-"""The game's sound, as it happens."""
+"""Plays the game's sound."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # it speaks on standard output
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame prints a greeting
 import pygame
 
 logger = logging.getLogger(__name__)
 
 SAMPLES_PER_FRAME = 512  # of ALE
 SAMPLE_RATE = SAMPLES_PER_FRAME * 60  # 1/s: sound keeps up with 60 frames/s, as in ALE's own files
-FIRST_FRAMES = 3  # gathered before sound begins, so that a late frame does not tear it
-MOST_FRAMES = 8  # waiting; more would be heard too late
+FIRST_FRAMES = 3  # frames collected before sound begins, so that late frames cause no gaps
+MOST_FRAMES = 8  # frames waiting; more would be heard too late
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what libraries below Python write to standard error, as ALSA does, off the terminal."""
+    """Discard what C libraries such as ALSA write to standard error."""
     try:
         kept = os.dup(2)
     except OSError:  # it is closed: nobody is disturbed
@@ -40,7 +40,7 @@ def _quiet() -> Iterator[None]:
 
 
 class Speaker:
-    """Plays each frame's samples through pygame's mixer; says so and keeps silent without one."""
+    """Plays each frame's samples with pygame's mixer; without a sound device only a message."""
 
     def __init__(self, volume: float) -> None:
         """`volume` from 0 to 1."""
@@ -55,14 +55,14 @@ class Speaker:
             logger.warning("There is no sound: %s.", str(error).rstrip("."))
 
     def play(self, audio: NDArray[np.uint8], speed: float) -> None:
-        """Add a frame's samples, (512,) uint8 around 128; at another speed the pitch changes."""
+        """Add a frame's samples, (512,) uint8 around 128; another speed changes the pitch."""
         if self.channel is None:
             return
         kept = (np.arange(len(audio) / speed) * speed).astype(np.intp)
         samples = (audio[kept].astype(np.int16) - 128) << 8
         self.waiting = np.append(self.waiting, samples)[-MOST_FRAMES * SAMPLES_PER_FRAME :]
-        # NB! The mixer works in blocks of 512 samples and begins a sound with a block: only sounds
-        # of whole blocks follow each other without a gap.
+        # NB! The mixer works in blocks of 512 samples, and a sound begins with a new block: only
+        # sounds of whole blocks follow each other without a gap.
         whole = len(self.waiting) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME
         busy = self.channel.get_busy()
         if (busy and self.channel.get_queue()) or whole < (1 if busy else FIRST_FRAMES) * 512:

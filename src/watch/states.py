@@ -1,4 +1,4 @@
-"""What the filters look for: collects a game's states for the page that nvis/ writes."""
+"""Collects the states of a game for the filter page, which nvis/ writes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from errors import UserError
 
 
 class StateCollector(Callback):
-    """Keeps every screen of a game once, and gives its states."""
+    """Keeps every screen of a game once, and makes states of them."""
 
     def __init__(self, agent: Agent) -> None:
-        """Listen to the first of the agent's games."""
+        """Collect the states of the agent's first game."""
         self.game = agent.games[0]
         self.screens: list[Screen] = []
 
@@ -65,7 +65,7 @@ def visualize(
 ) -> None:
     """Write the page of the first `filters` filters of each convolutional layer to `file`.
 
-    Raises UserError where there is nothing to draw or the file cannot be written.
+    Raises UserError if there is nothing to draw or the file cannot be written.
     """
     from nvis.page import visualize as write_page
 

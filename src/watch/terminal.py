@@ -1,4 +1,4 @@
-"""The game in a text terminal: two pixels a character, in color."""
+"""Shows the game in a text terminal: two pixels per character, in color."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ from watch.picture import Picture, glowing, size_of
 from watch.scene import KEYS, Scene
 from watch.view_panel import AMBER, BACKGROUND, BLUE, MUTED, TEXT
 
-# A terminal tells when a key goes down and repeats it, not when it goes up: so long is it held.
+# A terminal reports when a key is pressed and repeats it, but not its release: a key counts as held
+# for so long.
 HELD_SECONDS = 0.3
-ESCAPE_SECONDS = 0.03  # after which a lone Esc is not the beginning of an arrow key
+ESCAPE_SECONDS = 0.03  # after that long Esc is a key, not the beginning of an arrow key
 KEY = re.compile(r"\x1b[\[O](?:[0-9;]*)([A-Za-z~])|(\x1b)|(.)", re.DOTALL)
 JOYSTICK = {"A": "up", "B": "down", "C": "right", "D": "left"}  # the last letter of an arrow key
 OPPOSITE = {"up": "down", "down": "up", "left": "right", "right": "left"}
 PANEL = 34  # columns
 SCREENS = (15, 7)  # columns and rows of each of the agent's screens
-SHADES = " .:-=+*#%@"  # from dark to bright, where NO_COLOR forbids colors
+SHADES = " .:-=+*#%@"  # from dark to bright, for NO_COLOR
 BEGIN = "\x1b[?1049h\x1b[?25l\x1b[?7l"  # another screen, no cursor, no wrapping
 END = "\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l"
 
 
 class Terminal:
-    """Draws with half blocks. UserError if it is not a terminal that can show them."""
+    """Draws with half blocks. Raises UserError if the terminal cannot show them."""
 
     def __init__(
         self,
@@ -44,7 +45,7 @@ class Terminal:
         keyboard: TextIO | None = None,
         screen: TextIO | None = None,
     ) -> None:
-        """Take the terminal of standard input and output, or those given, over until `close`."""
+        """Use the terminal of standard input and output, or those given, until `close`."""
         self.keyboard, self.screen = keyboard or sys.stdin, screen or sys.stdout
         if not (self.keyboard.isatty() and self.screen.isatty()):
             raise UserError("--display terminal needs a text terminal, and there is none here.")
@@ -80,20 +81,20 @@ class Terminal:
 
     def _hold(self, name: str) -> None:
         until = time.monotonic() + HELD_SECONDS
-        # Only the key pressed last repeats: with it, what was held before goes on.
+        # Only the key pressed last repeats: meanwhile, keys held before it stay held.
         self.until = {key: until for key in [*self.held(), name] if key != OPPOSITE.get(name)}
 
     def held(self) -> Set[str]:
-        """What was pressed a moment ago."""
+        """The keys that were pressed a moment ago."""
         now = time.monotonic()
         return {name for name, until in self.until.items() if until > now}
 
     def draw(self, scene: Scene) -> None:
-        """Write what differs from the scene before."""
+        """Write what differs from the previous scene."""
         columns, lines = os.get_terminal_size(self.screen.fileno())
         if (columns, lines) != self.canvas.size:
             self._write("\x1b[0m\x1b[2J")
-        # Many games show a sprite in every other frame only: of two frames, the brighter pixels.
+        # Many games draw sprites in every other frame only: show the brighter pixels of two frames.
         picture = scene.picture
         if self.previous is not None and self.previous.shape == picture.shape:
             picture = np.maximum(self.previous, picture)
@@ -104,7 +105,7 @@ class Terminal:
         self.canvas = canvas
 
     def close(self) -> None:
-        """The terminal as it was."""
+        """Restore the terminal."""
         termios.tcsetattr(self.fd, termios.TCSAFLUSH, self.before)
         self._write(END)
 
@@ -114,7 +115,7 @@ class Terminal:
 
 
 class Canvas:
-    """Characters and their two colors, or characters alone if it is not `colored`."""
+    """Characters and their two colors, or only characters if it is not `colored`."""
 
     def __init__(self, columns: int, lines: int, *, colored: bool = True) -> None:
         """All black."""
@@ -152,7 +153,7 @@ class Canvas:
         color: tuple[int, int, int],
         behind: tuple[int, int, int] = (0, 0, 0),
     ) -> None:
-        """Write `text` from (x, y) on; what does not fit is left out."""
+        """Write `text` from (x, y); what does not fit is cut off."""
         columns, lines = self.size
         text = text[: max(columns - x, 0)]
         if 0 <= y < lines and text:
@@ -160,7 +161,7 @@ class Canvas:
             self.colors[y, x : x + len(text)] = (color, behind)
 
     def changes(self, before: Canvas, true_color: bool) -> str:
-        """What to write to a terminal that shows `before`."""
+        """What to write to a terminal that shows `before`, to show this canvas."""
         colors = codes(self.colors, true_color)
         differs = np.ones(self.characters.shape, bool)
         if before.size == self.size:
@@ -203,7 +204,7 @@ def _escape(color: tuple[int, int], true_color: bool) -> str:
 
 
 def draw_scene(canvas: Canvas, scene: Scene, picture: Picture) -> None:
-    """The picture in the middle, the agent's view at its right, notes in the last line."""
+    """Draw the picture in the middle, the agent's view on its right, a note in the last line."""
     columns, lines = canvas.size
     if scene.view.heat is not None:
         picture = glowing(picture, scene.view.heat)
@@ -221,7 +222,7 @@ def draw_scene(canvas: Canvas, scene: Scene, picture: Picture) -> None:
 
 
 def draw_mind(canvas: Canvas, view: AgentView, x: int, lines: int) -> None:
-    """The agent's view in text, its screens below as far as there is room."""
+    """Draw the agent's view as text, and its screens below if there is room."""
     who = "you play" if view.person_plays else "the agent plays"
     canvas.text(x, 0, view.game.replace("_", " ").title(), TEXT)
     canvas.text(x, 1, who, AMBER if view.person_plays else MUTED)

@@ -1,4 +1,4 @@
-"""The agent's view as a picture: what it sees, what it expects of each action, what it chose."""
+"""The agent's view as a picture: what it sees, each action's Q-value, and its choice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from watch.agent_view import HISTORY, AgentView
 
-WIDTH, HEIGHT = 392, 630  # pixels, at scale 1: as high as a game's 210 lines three times
+WIDTH, HEIGHT = 392, 630  # pixels at scale 1; three times the 210 lines of a game
 MARGIN = 16
 INNER = WIDTH - 2 * MARGIN
 BACKGROUND = (13, 17, 23)
@@ -25,8 +25,8 @@ MUTED = (133, 144, 158)
 BLUE = (84, 132, 196)
 DIM = (58, 84, 120)
 BINS = 40  # parts into which the returns that are shown are divided
-FINE = 4  # letters are drawn so many times as large
-AMBER = (255, 176, 0)  # whatever the agent does
+FINE = 4  # letters are drawn this many times as large, and scaled down
+AMBER = (255, 176, 0)  # marks what the agent does
 
 Picture = NDArray[np.uint8]  # (height, width, 3)
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -40,8 +40,8 @@ def font(size: int) -> Any:
 
 @lru_cache(4096)
 def written(text: str, size: int, anchor: str) -> tuple[Image.Image, int, int]:
-    """`text` in white on black, and where its corner lies from the anchor: drawing it is slow."""
-    # Drawn larger and scaled down: small letters would stand at whole pixels, too close or too far.
+    """`text` in white on black, and the place of its corner; cached, because drawing is slow."""
+    # Small letters drawn directly would be placed at whole pixels, too close or too far apart.
     letters = font(FINE * size)
     edges = letters.getbbox(text, anchor=anchor)
     left, top = (math.floor(edge / FINE) for edge in edges[:2])
@@ -52,28 +52,28 @@ def written(text: str, size: int, anchor: str) -> tuple[Image.Image, int, int]:
 
 
 def length(text: str, size: int) -> float:
-    """Pixels that `text` is wide."""
+    """The width of `text` in pixels."""
     return float(font(FINE * size).getlength(text)) / FINE
 
 
 class Panel:
-    """Draws a AgentView, (630, 392, 3) uint8 times `scale`."""
+    """Draws an AgentView, (630, 392, 3) uint8 times `scale`."""
 
     def __init__(self, scale: float = 1.0) -> None:
-        """A scale for the screen it is shown on: text is drawn in that size, not blown up."""
+        """`scale` is for the screen it is shown on: text is drawn in that size, not enlarged."""
         self.scale = scale
 
     def draw(self, view: AgentView) -> Picture:
-        """The picture of what `view` holds now."""
+        """The picture of the current state of `view`."""
         self.image = Image.new("RGB", (self._px(WIDTH), self._px(HEIGHT)), BACKGROUND)
         self.canvas = ImageDraw.Draw(self.image)
         self._header(view)
-        self._label(134, "State: the last screens it has seen, the newest at the right")
+        self._label(134, "State: the last screens, the newest on the right")
         bottom = self._qvalues(view, 264)
         chart: Box = (MARGIN, bottom + 38, WIDTH - MARGIN, HEIGHT - MARGIN)
         returns: Box = (WIDTH / 2 + 4, *chart[1:])
         if view.network:
-            title = "Q-values of the last 10 seconds, the best one in amber"
+            title = "Q-values of the last 10 seconds, the best in amber"
             if view.returns:
                 chart = (chart[0], chart[1], WIDTH / 2 - 4, chart[3])
                 title = "Q-values of 10 seconds"
@@ -133,7 +133,7 @@ class Panel:
             self._text(x + 10, 99, value, 24, TEXT, "ls")
 
     def _screens(self, picture: Picture, state: NDArray[np.uint8]) -> None:
-        """The screens side by side, oldest first; 84x84 ones are shown pixel by pixel."""
+        """Draw the screens side by side, oldest first; 84x84 ones pixel by pixel."""
         width = (INNER - 8 * (len(state) - 1)) / len(state)
         size = min(self._px(width), self._px(92))
         for i, screen in enumerate(state):
@@ -142,11 +142,11 @@ class Panel:
             picture[y : y + size, x : x + size] = gray[..., None]
 
     def _qvalues(self, view: AgentView, y: float) -> float:
-        """A bar an action, longer for a higher Q-value; returns where they end."""
+        """Draw a bar for each action, longer for a higher Q-value; returns where they end."""
         if not view.network:
-            self._label(y, "There is no network: this game is yours")
+            self._label(y, "There is no network: you play")
             return y
-        self._label(y, "Q-value of each action, and its choice")
+        self._label(y, "Q-value of each action, and the agent's choice")
         names, q = view.action_names, view.qvalues
         row = min(26.0, 240 / len(names))
         size = min(13, int(row) - 2)
@@ -168,7 +168,7 @@ class Panel:
     def _chart(
         self, picture: Picture, view: AgentView, box: tuple[float, float, float, float]
     ) -> None:
-        """A line an action, and the highest of them."""
+        """Draw a line for each action, and highlight the highest."""
         left, top, right, bottom = (self._px(v) for v in box)
         pad = self._px(8)
         q = np.stack(view.history)  # (steps, num_actions)
@@ -241,7 +241,7 @@ def _explores(view: AgentView) -> bool:
 
 
 def _range(view: AgentView) -> tuple[float, float]:
-    """The lowest and highest Q-value remembered: their differences are what matters."""
+    """The lowest and highest Q-value in the history: only differences matter."""
     if not view.history:
         return 0.0, 1.0
     low, high = float(np.min(view.history)), float(np.max(view.history))

@@ -1,4 +1,4 @@
-"""The game in a window of the desktop."""
+"""Shows the game in a desktop window."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # it speaks on standard output
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame prints a greeting
 import pygame
 
 from errors import UserError
@@ -26,9 +26,9 @@ JOYSTICK = {
     pygame.K_SPACE: "fire",
 }
 GAME = (320, 210)  # an Atari picture's size, at scale 1
-DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")  # one of them tells where it is
+DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")  # one is set if there is a display
 SMALLEST_PANEL = 0.65
-MOST_OF_DESKTOP = 0.85  # of its height, that a new window may take
+MOST_OF_DESKTOP = 0.85  # of its height may be taken by a new window
 
 
 class Window:
@@ -38,7 +38,7 @@ class Window:
         """Open it, with Atari's pixels scaled by a whole number."""
         try:
             if sys.platform == "linux" and not any(map(os.environ.get, DISPLAYS)):
-                raise pygame.error("there is no display")  # SDL would find itself a dummy
+                raise pygame.error("there is no display")  # SDL would use a dummy one
             pygame.display.init()
             if pygame.display.get_driver() == "x11":
                 # Pictures made here are faster shown as they are than as textures, which without a
@@ -53,7 +53,7 @@ class Window:
             raise UserError(f"No window can be opened here ({error}).") from None
         pygame.display.set_caption(title)
         pygame.key.stop_text_input()
-        self.tapped: set[str] = set()  # of the joystick, since the last look at it
+        self.tapped: set[str] = set()  # joystick keys since the last call of `held`
         self.shows_view = False
         self.panel = Panel()
         self.drawn: tuple[object, ...] = ()  # what the panel's surface shows
@@ -61,18 +61,18 @@ class Window:
 
     @property
     def screen(self) -> pygame.Surface:
-        """What is drawn on: another one whenever the window has changed its size."""
+        """The surface to draw on; a new one whenever the window has changed its size."""
         screen = pygame.display.get_surface()
         assert screen
         return screen
 
     def _open(self, width: int, height: int) -> None:
-        with warnings.catch_warnings():  # a window manager may know a better size
+        with warnings.catch_warnings():  # a window manager may choose another size
             warnings.simplefilter("ignore", RuntimeWarning)
             pygame.display.set_mode((width, height), pygame.RESIZABLE)
 
     def pressed(self) -> list[str]:
-        """The keys pressed since the last call; `f` and the window's size are seen to here."""
+        """The keys pressed since the last call; `f` and resizing are handled here."""
         found = []
         for event in pygame.event.get():
             if event.type == pygame.QUIT:
@@ -89,14 +89,14 @@ class Window:
         return found
 
     def held(self) -> Set[str]:
-        """What is held, and what was only tapped since the last call."""
+        """Keys that are held, and those that were only tapped since the last call."""
         down = pygame.key.get_pressed()
         held = {name for key, name in JOYSTICK.items() if down[key]} | self.tapped
         self.tapped = set()
         return held
 
     def draw(self, scene: Scene) -> None:
-        """The picture, sharp and in the middle, the panel at its right, cards on top."""
+        """Draw the picture in the middle, the panel on its right, and cards on top."""
         if scene.shows_view != self.shows_view:
             self._make_room(scene.shows_view)
         self.screen.fill((0, 0, 0))
@@ -135,7 +135,7 @@ class Window:
         return self.surface
 
     def _make_room(self, shows_view: bool) -> None:
-        """A window grows by the panel and shrinks again; a full screen has to do."""
+        """Widen the window for the panel, or shrink it again, unless it is full screen."""
         self.shows_view = shows_view
         if pygame.display.is_fullscreen():
             return
@@ -159,8 +159,8 @@ class Window:
 def fit(width: int, height: int, picture: tuple[int, int], shows_view: bool) -> tuple[float, float]:
     """The scales of the picture and of the panel beside it in a window.
 
-    The picture's is a whole number unless the window is too small; the panel takes what is left,
-    and at least SMALLEST_PANEL of the height.
+    The picture's scale is a whole number unless the window is too small. The panel takes the
+    remaining width, and at least SMALLEST_PANEL of the height.
     """
     room = min(width / picture[0], height / picture[1])
     if not shows_view:
@@ -174,7 +174,7 @@ def fit(width: int, height: int, picture: tuple[int, int], shows_view: bool) -> 
 
 
 def _surface(picture: Picture) -> pygame.Surface:
-    """(height, width, 3) or, with transparency, (height, width, 4) as pygame has it."""
+    """A pygame surface of (height, width, 3), or (height, width, 4) with transparency."""
     height, width, channels = picture.shape
     pixels, size = np.ascontiguousarray(picture).tobytes(), (width, height)
     if channels == 3:

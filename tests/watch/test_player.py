@@ -325,7 +325,7 @@ class TestWithoutDisplay:
     @pytest.mark.parametrize("display", ["window", "terminal"])
     def test_a_person_cannot(self, display: str) -> None:
         agent = make_agent(network=False, frames=100)
-        with pytest.raises(UserError, match="Nobody can play without seeing"):
+        with pytest.raises(UserError, match="You cannot play without a display"):
             play(agent, game="breakout", games=1, display=display, volume=0.5)
 
 
