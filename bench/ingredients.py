@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from loop import make_task
-
+from bench.loop import make_task
 from config import Config
 from deepqnetwork import DeepQNetwork
 from main import construct
@@ -184,6 +184,7 @@ def main() -> None:
                 flush=True,
             )
         prioritized = Update(base | dict(prioritized=True), screens)
+        prioritized.without_network()  # a million steps enter the tree at once
         uniform, sum_tree = (cost(u.without_network, 300)[0] for u in (plain, prioritized))
         share = (sum_tree - uniform) / table[f"plain, {datatype}"]["cpu"]
         print(

@@ -118,12 +118,15 @@ class Layer(nn.Module):
         """The outputs for (N, channels, height, width) or (N, features)."""
         bias = getattr(self, "bias", None)
         weight: Tensor = self.weight
-        if self.spectral:
-            weight = weight / (self.left.to(weight.dtype) @ weight @ self.right.to(weight.dtype))
         if self.size:
             # A layer over blocks has its padding and its stride in the blocks already.
             padding = self.padding if self.block == 1 else 0
             x = F.conv2d(x, weight, bias, self.stride // self.block, padding)
+        elif self.spectral:
+            left, right = self.left.to(weight.dtype), self.right.to(weight.dtype)
+            # Dividing the few outputs by the norm of the many weights is dividing these.
+            x = F.linear(flat(x).to(weight.dtype), weight) / (left @ (weight @ right))
+            x = x if bias is None else x + bias
         else:
             x = F.linear(flat(x).to(weight.dtype), weight, bias)
         if self.normalized:
