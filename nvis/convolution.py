@@ -1,4 +1,4 @@
-"""The convolutional layers of a snapshot, computed with NumPy alone."""
+"""The convolutional layers of a snapshot, computed with NumPy only."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ FloatArray = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class Convolution:
-    """A convolutional layer as its filters: what the page needs to know of the network."""
+    """The filters of a convolutional layer, and what else the page needs of it."""
 
-    name: str  # four digits: the layer's place in the network, its ReLUs counted
+    name: str  # four digits: the layer's place in the network, counting ReLUs
     weights: FloatArray  # (filters, channels, rows, columns)
     stride: int
     padding: int = 0
@@ -40,17 +40,17 @@ class Convolution:
         return outputs.transpose(0, 3, 1, 2)
 
     def rectified(self, responses: FloatArray) -> FloatArray:
-        """What the next layer sees: after batch normalization, if there is any, and the ReLU."""
+        """The input of the next layer: after batch normalization, if there is any, and ReLU."""
         if self.scale is not None and self.shift is not None:
             responses = responses * self.scale[:, None, None] + self.shift[:, None, None]
         return np.maximum(responses, 0)
 
     def backward(self, errors: FloatArray, height: int, width: int) -> FloatArray:
-        """(n, filters, rows, columns) -> (n, channels, height, width): the transpose of it."""
+        """(n, filters, rows, columns) -> (n, channels, height, width): the transpose."""
         n, _, rows, columns = errors.shape
         channels, r, s = self.weights.shape[1:]
         pad, stride = self.padding, self.stride
-        # (n, rows, columns, c, r, s): what each place sends to each pixel it saw
+        # (n, rows, columns, c, r, s): what each place sends back to each pixel that it saw
         sent = np.tensordot(errors, self.weights, axes=([1], [0]))
         sums = np.zeros((n, channels, height + 2 * pad, width + 2 * pad), np.float32)
         for i in range(r):
@@ -61,25 +61,26 @@ class Convolution:
 
 
 def convolutions(layers: Sequence[Layer]) -> list[Convolution]:
-    """The convolutional layers among the layers of a network, each with what belongs to it.
+    """The convolutional layers of a network, each with its bias and batch normalization.
 
-    They are named as Neon's page named them, 0000, 0002 and 0004, the ReLUs in between counted;
-    biases and batch normalization are not, so that the names do not change with them. Raises
-    UserError if it does not begin with one, or a weight is not a finite number.
+    They have the same names as in Neon's page, 0000, 0002 and 0004: ReLUs are counted, but biases
+    and batch normalization are not, so that these do not change the names. Raises UserError if the
+    network does not begin with a convolution, or if a weight is not a finite number.
     """
     found: list[Convolution] = []
     for layer in layers:
         params, config = layer.params, layer.config
         if not found and layer.kind != "Convolution":
             raise UserError(
-                f"The network begins with {layer.name}, not with a convolutional layer."
+                f"The network begins with {layer.name}, not with a convolutional layer: take "
+                "another snapshot."
             )
         if layer.kind == "Linear":
             break
         if not all(np.isfinite(values).all() for values in params.values()):
             raise UserError(
-                f"The weights of {layer.name} are not all finite numbers, its training has "
-                "diverged: take an earlier snapshot."
+                f"The weights of {layer.name} are not all finite, because training has diverged: "
+                "take an earlier snapshot."
             )
         if layer.kind == "Convolution":
             size = int(config["size"])

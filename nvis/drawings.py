@@ -33,8 +33,8 @@ WEIGHT_COLUMNS = 4  # filters side by side in the drawing of the first layer's w
 # negative, zero, positive: blue through white to red, readable for the color-blind
 BLUE, WHITE, RED = (33, 102, 172), (250, 250, 250), (178, 24, 43)
 
-# Inside the pictures there is nothing to see, so the ranges stay within them; and one finger
-# scrolls the page on a phone until a picture is zoomed: only then is there something to pan.
+# There is nothing to see outside the pictures, so the ranges stay within them. On a phone one
+# finger scrolls the page until a picture is zoomed in: only then is there something to pan.
 KEEP_INSIDE = """
 const clamp = (range, size) => {
   const flipped = range.start > range.end
@@ -52,14 +52,14 @@ SHOW_ALL = "x_range.setv({start: 0, end: width}); y_range.setv({start: height, e
 
 
 def _rgba(channels: ByteArray) -> NDArray[np.uint32]:
-    """The last three of (channels, h, w) as red, green and blue; a shorter history repeats."""
+    """The last three of (channels, h, w) as red, green and blue; repeated if there are fewer."""
     last = [channels[max(len(channels) - 3 + i, 0)] for i in range(3)]
     opaque = np.full_like(last[0], 255)
     return np.stack([*last, opaque], axis=-1).view(np.uint32)[..., 0]
 
 
 def pair(picture: ByteArray, state: ByteArray, field: tuple[int, int, int, int]) -> Row:
-    """Guided backpropagation and its input, side by side, zoomed and panned as one."""
+    """Guided backpropagation and its input side by side; both zoom and pan together."""
     height, width = state.shape[1:]
     x_range, y_range = Range1d(start=0, end=width), Range1d(start=height, end=0)
     cross = Span(dimension="width"), Span(dimension="height")
@@ -109,7 +109,7 @@ def _plot(name: str, x_range: Range1d, y_range: Range1d, aspect_ratio: float) ->
 def first_weights(weights: NDArray[np.float32]) -> Plot:
     """Every filter of the first layer: its weights for each screen, the oldest on the left."""
     filters, channels, r, s = weights.shape
-    wide, high = channels * (s + 1) + 2, r + 6  # one filter's room in pixels, gaps included
+    wide, high = channels * (s + 1) + 2, r + 6  # pixels for each filter, including gaps
     rows = -(-filters // WEIGHT_COLUMNS)
     canvas = np.full((rows * high - 1, WEIGHT_COLUMNS * wide - 3), np.nan, np.float32)
     labels: dict[str, list[Any]] = {"x": [], "y": [], "text": []}

@@ -1,10 +1,10 @@
 """What a filter of a convolutional layer looks for: the state that excites it most, and guided
 backpropagation (Springenberg et al. 2014, arXiv:1412.6806) from there to the screens.
 
-The numbers are those of Neon's own page, so the three rules that are Neon's and not the paper's
-are kept: the pass starts from the activation itself (a filter that is negative everywhere gets an
-empty picture), black pixels of the input get nothing, and batch normalization takes part in the
-way up but not in the way down. NumPy is all it needs, whichever engine trained the network.
+The results are the same as in Neon's page, including three rules of Neon's that are not in the
+paper: the backward pass starts from the activation itself (a filter that is negative everywhere
+gets an empty picture), black pixels of the input get nothing, and the backward pass skips batch
+normalization. It needs only NumPy, whichever engine trained the network.
 """
 
 from __future__ import annotations
@@ -20,14 +20,12 @@ from nvis.convolution import Convolution, FloatArray
 
 ByteArray = NDArray[np.uint8]
 
-BATCH_SIZE = (
-    32  # states at a time; it decides ties as in Neon, and keeps a long game's memory small
-)
+BATCH_SIZE = 32  # states at a time: as in Neon, because it decides ties
 
 
 @dataclass(frozen=True, kw_only=True)
 class Strongest:
-    """Where each filter of one layer responded most, over all states and places."""
+    """For each filter of a layer, its strongest response over all states and places."""
 
     states: NDArray[np.int64]  # (filters,) index of the state
     locations: NDArray[np.int64]  # (filters,) row * columns + column in the layer's output
@@ -36,7 +34,7 @@ class Strongest:
 
 
 def floats(states: ByteArray) -> FloatArray:
-    """Screens as the network sees them: 0 to 1."""
+    """Screens as the input of the network, 0 to 1."""
     return states.astype(np.float32) / np.float32(255)
 
 
@@ -45,7 +43,7 @@ def strongest_activations(
 ) -> list[Strongest]:
     """For each layer, the strongest response of each filter over states (n, channels, h, w).
 
-    Of equal ones the first batch of states wins; within it the first place, then the first state.
+    Of equal responses the first batch of states wins, in it the first place, there the first state.
     """
     found: list[Strongest] = []
     batches = range(0, len(states), BATCH_SIZE)
@@ -86,7 +84,7 @@ def guided_backpropagation(
     filters: NDArray[np.int64],
     locations: NDArray[np.int64],
 ) -> tuple[FloatArray, FloatArray]:
-    """From one place of one filter of the last layer given, back to the input, for each state.
+    """For each state, guided backpropagation from one place of one filter of the last layer.
 
     states (n, channels, h, w); filters and locations (n,). Returns the responses there (n,) and the
     pictures (n, channels, h, w).
@@ -100,13 +98,13 @@ def guided_backpropagation(
     errors[there] = responses[there]
     for layer, seen in zip(reversed(convolutions), reversed(inputs), strict=True):
         height, width = seen.shape[2:]
-        # guided: only what excites goes down, and only through what was excited on the way up
+        # guided: only positive gradients pass, and only through units that were active
         errors = layer.backward(np.maximum(errors, 0), height, width) * (seen > 0)
     return responses[there], errors
 
 
 def to_bytes(pictures: FloatArray) -> ByteArray:
-    """Each of (n, channels, h, w) stretched from its own minimum and maximum to 0..255."""
+    """Each of (n, channels, h, w) scaled from its own minimum and maximum to 0..255."""
     lowest = pictures.min(axis=(1, 2, 3), keepdims=True)
     span = pictures.max(axis=(1, 2, 3), keepdims=True) - lowest
     stretched: FloatArray = (pictures - lowest) / np.where(span > 0, span, 1) * 255
@@ -116,9 +114,9 @@ def to_bytes(pictures: FloatArray) -> ByteArray:
 def receptive_field(
     convolutions: Sequence[Convolution], row: int, column: int, height: int, width: int
 ) -> tuple[int, int, int, int]:
-    """(top, left, bottom, right) of the pixels that the last layer given sees from one place.
+    """(top, left, bottom, right) of the pixels that the last layer sees from one place.
 
-    bottom and right are exclusive; what would lie in the padding is cut off.
+    bottom and right are exclusive; pixels in the padding are cut off.
     """
     top, left, bottom, right = row, column, row, column
     for layer in reversed(convolutions):

@@ -1,4 +1,4 @@
-"""One HTML file that shows what the filters look for: works offline, sends nothing anywhere."""
+"""One HTML file that shows what the filters look for. It works offline and sends nothing."""
 
 from __future__ import annotations
 
@@ -42,20 +42,19 @@ def visualize(
 ) -> None:
     """Writes the page of the first `filters` filters of each convolutional layer to `file`.
 
-    states is (n, history_length, height, width) uint8, oldest screen first; they are read 32 at a
-    time, so a sliding view over a game's screens is as good as a copy and far smaller. game,
-    snapshot and epoch are shown in the header. Raises UserError where there is nothing to draw or
-    the file cannot be written.
+    states is (n, history_length, height, width) uint8, oldest screen first. They are read 32 at a
+    time, so they may be a sliding view over a game's screens. game, snapshot and epoch are shown in
+    the header. Raises UserError if there is nothing to draw or the file cannot be written.
     """
     if len(states) == 0:
-        raise UserError("No state was collected, so no filter saw anything: play a longer game.")
+        raise UserError("No states were collected: play a longer game.")
     if filters < 1:
-        raise UserError(f"--visualization_filters is {filters}, it must be 1 or more.")
+        raise UserError(f"--visualization_filters is {filters}, but it must be at least 1.")
     notes = []
     for layer in convolutions:
         if filters > len(layer.weights):
             notes.append(f"layer {layer.name} has {len(layer.weights)} filters")
-    note = f"{filters} filters were asked for, but {', '.join(notes)}: all are shown."
+    note = f"{filters} filters were requested, but {', '.join(notes)}: all are shown."
     if notes:
         log.warning(note)
     height, width = states.shape[2:]
@@ -80,7 +79,7 @@ def visualize(
         write_atomically(file, page.encode())
     except OSError as error:
         raise UserError(
-            f"Cannot write {file} ({error.strerror}): name another with --visualization_file."
+            f"Cannot write {file} ({error.strerror}): choose another --visualization_file."
         ) from error
 
 
@@ -133,5 +132,5 @@ def _filters(
 
 
 def _item(model: Model) -> str:
-    """A drawing as JSON that can stand inside a script element."""
+    """A drawing as JSON that is safe inside a script element."""
     return json.dumps(json_item(model)).replace("<", "\\u003c")

@@ -1,4 +1,4 @@
-"""Which pixels speak for an action: guided backpropagation from its Q-value to the screens."""
+"""Which pixels increase an action's Q-value: guided backpropagation from it to the screens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from snapshot.layers import Layer
 
 @dataclass
 class _Linear:
-    """y = (weights @ x) * scale + shift, batch normalization or bias folded in."""
+    """y = (weights @ x) * scale + shift, which includes batch normalization or the bias."""
 
     weights: FloatArray  # (outputs, inputs)
     scale: FloatArray | float = 1.0  # (outputs,)
@@ -23,7 +23,7 @@ class _Linear:
 
 
 class Saliency:
-    """The network's layers as NumPy arrays: whichever engine trained it, this is how it looks."""
+    """Computes saliency with NumPy from a network's layers, whichever engine trained it."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         """Copy what is needed of `layers`. Raises UserError if they do not fit (`convolutions`)."""
@@ -31,11 +31,11 @@ class Saliency:
         self.linears = _linears(layers)
 
     def __call__(self, state: NDArray[np.uint8], action: int) -> FloatArray:
-        """state (history, height, width) -> (height, width), zero or more: a pixel's weight.
+        """state (history, height, width) -> saliency (height, width), zero or more.
 
-        The gradient of the action's Q-value, where only what excites is passed down and only
-        through what was excited (Springenberg et al. 2014), its absolute values summed over the
-        screens.
+        It is the gradient of the action's Q-value, where only positive gradients are passed back
+        and only through units that were active (Springenberg et al. 2014); absolute values are
+        summed over the screens.
         """
         inputs = [floats(state[None])]  # of each convolution, the last one's output at the end
         for layer in self.convolutions:

@@ -1,4 +1,4 @@
-"""Compares guided backpropagation here with pictures that Neon's own code made."""
+"""Compares guided backpropagation with pictures that Neon's own code made."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from nvis.guided_backpropagation import guided_backpropagation, strongest_activa
 from snapshot.format import read_snapshot
 
 ACTIVATION_TOLERANCE = 1e-5
-PICTURE_TOLERANCE = 1  # of 255: Neon cuts its pictures off to bytes, so a last bit can cost one
+PICTURE_TOLERANCE = 1  # of 255: Neon truncates to bytes, so a different last bit can cost one
 
 
 @dataclass(frozen=True, kw_only=True)
 class NvisReport:
-    """How far we are from Neon's pictures; str() says it in a few lines."""
+    """The differences from Neon's pictures; str() gives them in a few lines."""
 
     layers: int
     filters: int  # of all layers together
-    elsewhere: int  # filters whose strongest activation is in another state or at another location
-    tied: int  # filters for which both places are equally strong, so that rounding decides
+    elsewhere: int  # filters whose strongest activation is in another state or location
+    tied: int  # filters for which both places are equally strong, and rounding decides
     activation_error: float  # the largest difference
     picture_error: int  # the largest difference, of 255
 
     @property
     def passed(self) -> bool:
-        """Whether all is within the tolerances."""
+        """Whether everything is within the tolerances."""
         return (
             self.elsewhere == 0
             and self.activation_error <= ACTIVATION_TOLERANCE
@@ -51,19 +51,19 @@ class NvisReport:
 
 
 def verify_nvis(npz: Path, snapshot: Path) -> NvisReport:
-    """Computes for `snapshot` what `npz` holds for it, and compares.
+    """Computes for `snapshot` what `npz` contains, and compares.
 
     npz: `states` (n, history_length, h, w) uint8, and for each convolutional layer, named by four
     digits in the order of the network, `0000_state`, `0000_location`, `0000_activation`, each
-    (filters,), and `0000_guided_uint8` (filters, h, w, history_length). Raises UserError if either
-    cannot be read or they do not fit each other.
+    (filters,), and `0000_guided_uint8` (filters, h, w, history_length). Raises UserError if a file
+    cannot be read, or if they do not belong together.
     """
     golden = _read(npz)
     network = convolutions(read_snapshot(snapshot).layers)
     names = sorted(key.removesuffix("_state") for key in golden if key.endswith("_state"))
     if len(names) != len(network):
         raise UserError(
-            f"{npz} is of {len(names)} convolutional layers and {snapshot} has {len(network)}: "
+            f"{npz} has {len(names)} convolutional layers and {snapshot} has {len(network)}: "
             "give the snapshot that the file was made for."
         )
     moved, weaker, activation_errors, picture_errors = [], [], [], []
@@ -95,12 +95,12 @@ def verify_nvis(npz: Path, snapshot: Path) -> NvisReport:
         )
     except (KeyError, ValueError, IndexError) as error:
         raise UserError(
-            f"{npz} does not hold Neon's pictures for the network of {snapshot}: {error}."
+            f"{npz} does not contain Neon's pictures for the network of {snapshot}: {error}."
         ) from None
 
 
 def check_nvis(npz: Path, snapshot: Path) -> bool:
-    """Prints the comparison, and tells whether all is within the tolerances."""
+    """Prints the comparison. Returns whether everything is within the tolerances."""
     report = verify_nvis(npz, snapshot)
     print(report)
     return report.passed

@@ -418,7 +418,7 @@ def whole_page(
     logging.getLogger("nvis.page").addHandler(handler)
     page = write_page(file, network, states[:64], filters=64)
     logging.getLogger("nvis.page").removeHandler(handler)
-    assert records == ["64 filters were asked for, but layer 0000 has 32 filters: all are shown."]
+    assert records == ["64 filters were requested, but layer 0000 has 32 filters: all are shown."]
     assert records[0] in page
     return file
 
