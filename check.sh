@@ -10,7 +10,7 @@ run() {
     "$@"
 }
 
-# What the packages lack of each other, but for pygame: pygame-ce is it (requirements-gym.txt).
+# Do the packages have what they require, except pygame? pygame-ce replaces it (requirements-gym.txt).
 packages_fit() {
     local lacking
     lacking=$("$python" -m pip check --disable-pip-version-check |

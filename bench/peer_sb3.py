@@ -1,6 +1,6 @@
 """The job of bench/peers.py on Stable-Baselines3, in a virtual environment of its own.
 
-Prints steps a second of its training loop; filling and warming up is not counted.
+Prints steps per second of its training loop; filling and warming up are not counted.
 """
 
 from __future__ import annotations

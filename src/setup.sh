@@ -1,11 +1,11 @@
 # shellcheck shell=bash
 # Sourced by every script, by its full path: makes .venv on the first run, keeps it in step with
-# requirements.txt, and sets $root (the clone) and $python (its interpreter). When nothing is to be
-# done it starts no other program. All it says goes to stderr; a failure it can name exits with 2.
+# requirements.txt, and sets $root (the clone) and $python (its interpreter). If there is nothing to
+# do, it starts no other program. Its messages go to stderr; a failure with a message exits with 2.
 # PYTHON=/path/to/python3.12 names the interpreter to make .venv with.
 #
-# NB! .venv/unfinished is there whenever .venv may be half-made, and its removal is the last act of
-# a set-up: whatever interrupts one, the next run sees it and makes .venv anew.
+# NB! .venv/unfinished exists whenever .venv may be incomplete, and removing it is the last step of a
+# set-up: whatever interrupts a set-up, the next run sees the file and makes a new .venv.
 set -euo pipefail
 
 root=${BASH_SOURCE[0]%/src/setup.sh}
@@ -20,18 +20,18 @@ fail() {
     exit 2
 }
 
-# Has .venv what requirements file $1 asks for?
+# Does .venv have what the requirements file $1 asks for?
 has() { [[ -r $venv/$1 && $(<"$venv/$1") == "$(<"$root/$1")" ]]; }
 
-# Is .venv whole, its Python the one it was made with, and its packages those of the files $@?
+# Is .venv complete, its Python the one it was made with, and its packages those of the files $@?
 is_ready() {
     local file
     [[ ! -e $venv/unfinished && $python -ef $venv/interpreter ]] || return 1
     for file in "$@"; do has "$file" || return 1; done
 }
 
-# Sets $base to the real path of the first Python that will do: .venv's own, so that an update does
-# not change it, else one on the PATH.
+# Sets $base to the real path of the first usable Python: .venv's own, so that an update does not
+# change it, or else one on the PATH.
 find_base() {
     local name answer problem='' names=("$python" python3 python3.14 python3.13 python3.12 python3.11)
     [[ -z ${PYTHON-} ]] || names=("$PYTHON")
@@ -60,8 +60,8 @@ print(os.path.realpath(sys.executable))' 2>/dev/null) && {
     fail "Simple DQN needs Python 3.11 to 3.14, $problem, or name one with PYTHON=/path/to/python3.12, and run this again."
 }
 
-# Takes the lock on set-ups, which ends with this process and its children however they end. Python
-# asks for it, because macOS has no flock command; the lock stays with descriptor 9.
+# Takes the lock on set-ups, which is released whenever this process and its children end. Python
+# takes it, because macOS has no flock command; the lock stays with descriptor 9.
 lock() {
     { exec 9>"$venv.lock"; } 2>/dev/null || fail "Cannot write in $root: make it writable, or clone Simple DQN to a folder of your own."
     "$base" -c '
@@ -102,11 +102,11 @@ show_progress() {
     [[ ! -t 2 ]] || printf '\r\033[K' >&2
 }
 
-# Runs one step of a set-up; if it fails, undoes what can be undone and says why in a sentence.
+# Runs one step of a set-up; if it fails, undoes what can be undone and says why in one sentence.
 attempt() {
     local output
     output=$(TMPDIR=$venv/tmp PIP_USER=no PIP_QUIET=0 "$@" 2>&1 </dev/null | show_progress) && return
-    if [[ $anew == true ]]; then
+    if [[ $new == true ]]; then
         rm -rf "$venv" # nothing in it is worth the disk it takes
     elif [[ $output != *"Installing collected packages"* ]]; then
         rm -f "$venv/unfinished" # pip only looked and downloaded: what was there still works
@@ -137,7 +137,7 @@ finish() {
 }
 
 set_up() {
-    local base file using anew=false arguments=() alone=() pip
+    local base file using new=false arguments=() alone=() pip
     find_base
     lock
     if is_ready "$@"; then return; fi # another script has just made it
@@ -154,7 +154,7 @@ set_up() {
     if [[ -e $venv/unfinished ]] || ! [[ $python -ef $base ]] || ! "$python" -m pip --version &>/dev/null; then
         if [[ -e $venv ]]; then say "Making .venv again: it was left half-made, or its Python has changed."; fi
         say "Setting up .venv, once: this takes a few minutes, and 1.6 GB of disk or 5 GB with CUDA.$(cuda_choice)"
-        anew=true
+        new=true
         rm -rf "$venv"
         attempt begin
         attempt "$base" -m venv "$venv"
@@ -176,7 +176,7 @@ set_up() {
     say ".venv is ready."
 }
 
-# Sees to it that .venv has the packages of the requirements files $@.
+# Makes sure that .venv has the packages of the requirements files $@.
 ensure() {
     if ! is_ready "$@"; then
         set_up "$@"
