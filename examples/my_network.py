@@ -1,4 +1,4 @@
-"""A network of one's own: docs/your_own_network.md walks through it."""
+"""A network of your own: docs/your_own_network.md walks through it."""
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ class MyNetwork(nn.Module):
     hidden = 256  # units of the hidden layer after the features
 
     def __init__(self, settings: NetworkSettings) -> None:
-        """`settings` are the flags: the screens' number and size, and any other."""
+        """`settings` has the value of every flag, such as the number and size of screens."""
         super().__init__()
         self.first = nn.Conv2d(settings.history_length, 16, kernel_size=5, stride=2)
         self.second = nn.Conv2d(16, 32, kernel_size=3)

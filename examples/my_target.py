@@ -1,4 +1,4 @@
-"""A target of one's own: docs/your_own_network.md walks through it."""
+"""A target of your own: docs/your_own_network.md walks through it."""
 
 import math
 
@@ -7,7 +7,7 @@ from torch import Tensor
 from network import Network
 from targets import Batch
 
-OMEGA = 5.0  # the larger, the nearer to the maximum
+OMEGA = 5.0  # the larger it is, the closer the result is to the maximum
 
 
 def mellowmax(online: Network, target: Network, batch: Batch) -> Tensor:
