@@ -10,14 +10,14 @@ from watch.agent_view import AgentView
 from watch.picture import Picture
 
 KEYS = (
-    ("m", "take the joystick over, give it back"),
+    ("m", "take over the joystick, give it back"),
     ("arrows, space", "steer and fire"),
     ("a  s", "slower, faster"),
     ("p", "pause"),
     ("n", "one step"),
     ("[  ]", "softer, louder"),
     ("v", "the agent's view"),
-    ("g", "glow: what speaks for its choice"),
+    ("g", "glow: which pixels favor the action"),
     ("f", "full screen"),
     ("h", "these keys"),
     ("q  Esc", "quit"),
