@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from config import Config, to_plain
+from config import Config, NetworkSettings, to_plain
 from deepqnetwork import DeepQNetwork
 from errors import UserError
 from nvis.saliency import Saliency
 from snapshot.format import read_snapshot
 from tests.variants.small import KINDS, SHAPE, draw_batch, draw_states, make
+from variants.optimizers import RULES
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 
@@ -255,3 +256,14 @@ def test_a_snapshot_of_what_neon_cannot_hold_says_so_to_neon(tmp_path: Path) -> 
         snapshot = read_snapshot(path)
         assert sum(layer.kind == "Convolution" for layer in snapshot.layers) == count
         assert bool(snapshot.tensors) == (kind != "nips")
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_says_whether_its_constants_change_from_update_to_update(rule: str) -> None:
+    """A CUDA graph would go on with those of the update that it recorded."""
+    made: Any = RULES[rule](NetworkSettings(optimizer=rule), 1.0)
+    seen = []
+    for update in (1, 2):
+        made.begin(update)
+        seen.append(dict(vars(made)))
+    assert (seen[0] != seen[1]) == made.varies
