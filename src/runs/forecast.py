@@ -6,6 +6,7 @@ The run itself stays the same, bit for bit.
 
 from __future__ import annotations
 
+import gc
 import logging
 import shutil
 import tempfile
@@ -54,6 +55,7 @@ def forecast(
         found = measure(construct(_measured(task), storage), _names(todo))
     finally:
         logging.disable(logging.NOTSET)
+        gc.collect()  # ends the threads and processes of the parts, and frees the GPU
     report(found, task.config, todo)
     return found.pace
 

@@ -102,7 +102,8 @@ def test_a_network_that_misses_some_of_the_screen_says_so(
 def test_a_game_is_filmed_once(
     snapshot: Path, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:
-    made = []
+    made: list[Path] = []
+    line = "record --max_episode_frames 80 --random_seed 1"
 
     def counted(path: Path, **settings: Any) -> Film:
         made.append(path)
@@ -111,7 +112,7 @@ def test_a_game_is_filmed_once(
     monkeypatch.setattr(recorder, "make_film", counted)
     film = snapshot.parent / "videos" / "pong_3.mov"
     for n in range(2):
-        assert main(["record", str(snapshot), "--max_episode_frames", "80"]) == 0
+        assert main([*line.split(), str(snapshot)]) == 0
         assert made[n:] == [film if n == 0 else film.with_name("pong_3.2.mov")]
     with av.open(str(film)) as video:
         assert len(list(video.decode(video=0))) == 80

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from agent import Phase
@@ -71,6 +73,18 @@ def test_a_long_run_is_measured_and_told(
         "Its checkpoints will take up to 3 MB.",
     ]
     assert sorted(path.name for path in home.rglob("*")) == ["snapshots"]
+
+
+def test_the_parts_that_were_measured_are_gone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        forecasting, "MEASURED_SECONDS", {"random": 0.01, "train": 0.01, "test": 0.01}
+    )
+    (home / "snapshots").mkdir()
+    threads = set(threading.enumerate())
+    run = parse("train", ["pong", *SMALL, "--threads", "2", "--num_envs", "2"])
+    assert forecast(run, plan(run), "array", construct)
+    assert set(threading.enumerate()) <= threads
+    assert not psutil.Process().children()
 
 
 def test_a_short_run_is_not_measured(home: Path) -> None:
