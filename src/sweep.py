@@ -1,4 +1,4 @@
-"""Many runs: parse the command line, start what is not finished, show it, sum it up."""
+"""Many runs: parses the command line, starts unfinished runs, shows progress, sums them up."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STOPPED = 130
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the command line says; the exit code: 0, 1 if runs failed, 2 for unusable input."""
+    """Do what the command line says. Returns 0, 1 if runs failed, 2 for unusable input."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     try:
         if list(arguments[:1]) == ["status"]:
@@ -43,12 +43,12 @@ def main(arguments: Sequence[str]) -> int:
         print(f"sweep: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nsweep: stopped; the same command again finishes it.", file=sys.stderr)
+        print("\nsweep: stopped; give the same command again to finish it.", file=sys.stderr)
         return STOPPED
 
 
 def sweep(command: Command) -> int:
-    """Train what is not finished."""
+    """Train all unfinished runs."""
     name = command.sweep.name
     _refuse_second(name)
     with locked(run_paths(name)["checkpoint_path"]):
@@ -67,11 +67,11 @@ def _train(command: Command, jobs: Sequence[Job]) -> Failures:
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, signal.default_int_handler)
         describe(command.sweep)
-        sign("")  # makes the clone's key, or runs that begin together would each make one
+        sign("")  # makes the clone's key now, because runs that start together would each make one
         where = f" on {pool.nodes} nodes" if command.address else ""
         _say(f"{len(jobs)} runs, {pool.at_once} at once{where}; Ctrl-C stops them in order.")
         if pool.idle_gpus and not command.gpus:
-            _say("The GPU is not used: --gpus 0.25 lets four runs share one.")
+            _say("The GPU is not used: with --gpus 0.25 four runs share one.")
         display = Display(Watch(command.sweep), pool.at_once)
         tests = 0
 
@@ -111,7 +111,7 @@ def _sum_up(command: Command, failures: Failures) -> int:
 
 
 def detach(command: Command, arguments: Sequence[str]) -> int:
-    """Leave the sweep to a process of its own, which outlives this terminal."""
+    """Start the sweep in a separate process that continues without this terminal."""
     name = command.sweep.name
     _refuse_second(name)
     check(command.sweep)
@@ -134,14 +134,14 @@ def detach(command: Command, arguments: Sequence[str]) -> int:
 
 
 def status(words: Sequence[str]) -> int:
-    """Say how far a sweep is."""
+    """Print the progress of a sweep."""
     if len(words) != 1 or not NAME.fullmatch(words[0]):
         raise UserError(f"Call it as {USAGE}.")
     found: Sweep = read(words[0])
     at_work = _is_at_work(found.name)
     print("\n".join(table(Watch(found, at_work=at_work).states(), None)))
     if not at_work and not all(map(is_finished, found.runs)):
-        print("No process is at work on it: the command that began it finishes it.")
+        print("No process is working on it: give the command that started it again to finish it.")
     return 0
 
 

@@ -34,7 +34,7 @@ def check_outputs(config: Config) -> None:
 def _take_place_of(earlier: list[Path], flag: str, config: Config) -> None:
     if earlier and not config.overwrite:
         raise UserError(
-            f"{earlier[0]} is there already: give another --{flag}, or replace it with --overwrite."
+            f"{earlier[0]} already exists: give another --{flag}, or replace it with --overwrite."
         )
     for path in earlier:
         path.unlink()

@@ -1,1 +1,1 @@
-"""Many runs: what they are, where they are computed, how far they are, and what came of them."""
+"""Many runs: their plan, the machines that compute them, their progress and their results."""

@@ -23,11 +23,11 @@ from sweeps.plan import Sweep
 USAGE = "./sweep.sh GAME... [flags], or ./sweep.sh status NAME"
 DESCRIPTION = """\
 Trains every combination of games, settings and seeds, as many runs at once as there are cores.
-Each is an ordinary run, results/<game>_<name>_<setting>_seed<k>.csv, that resume, test, play, plot
-and nvis take. The same command again finishes what is not finished. The results of all are in
-results/<name>.csv and results/<name>.png. status NAME says how far a sweep is."""
+Each is an ordinary run, results/<game>_<name>_<setting>_seed<k>.csv, which works with resume, test,
+play, plot and nvis. Give the same command again to finish an interrupted sweep. The results of all
+runs are in results/<name>.csv and results/<name>.png. status NAME shows the progress of a sweep."""
 MOST_RUNS = 10_000
-# What a sweep says itself, or what is not for many runs at once.
+# Flags that a sweep sets itself, or that make no sense for many runs.
 REFUSED = {
     "log",
     "random_seed",
@@ -38,7 +38,7 @@ REFUSED = {
     "display_screen",
 }
 REFUSED |= {flag for flag in FIELDS if kind_of(flag) is Path and flag != "load_weights"}
-KEPT = (*MAY_CHANGE, *CODE)  # given again to a resumed run; named code needs no consent
+KEPT = (*MAY_CHANGE, *CODE)  # given to a resumed run again; named code needs no agreement
 NAME = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
 COUNT = Value(kind=int, low=1, high=1000)
 SEED = Value(kind=int, low=0, high=2**31 - 1)
@@ -51,7 +51,7 @@ class Command:
     """What is to be done."""
 
     sweep: Sweep
-    begin: dict[str, tuple[str, ...]]  # the words that begin a run, by its name
+    begin: dict[str, tuple[str, ...]]  # the arguments that start a run, by its name
     again: dict[str, tuple[str, ...]]
     cpus: float  # for each run
     gpus: float
@@ -67,21 +67,21 @@ class _Own(argparse.ArgumentParser):
 
 
 def read_command(arguments: Sequence[str]) -> Command:
-    """What a command line asks for, all of it checked. Raises UserError; exits after --help."""
+    """Parse and check a command line. Raises UserError; exits after --help."""
     own, rest = _own_parser().parse_known_args(list(arguments))
     games, given = Parser(Verb(USAGE, DESCRIPTION)).parse(rest)
     if not games:
         raise UserError(f"Call it as {USAGE}; --help explains the flags.")
     if refused := sorted(REFUSED & given.keys()):
         instead = ": give --seeds" if refused[0] == "random_seed" else ""
-        raise UserError(f"--{refused[0]} is not for a sweep{instead or ': leave it out'}.")
+        raise UserError(f"--{refused[0]} is not for a sweep{instead or ': remove it'}.")
     if not NAME.fullmatch(own.name):
         raise UserError(f"--name {shown(own.name)} becomes part of file names: use letters and _.")
     cpus = CORES.parse("--cpus", own.cpus)
     seeds = _seeds(own.seeds)
     settings = _settings(own.preset, own.vary or [], given, int(max(1, cpus)))
     if len(games) * len(seeds) * len(settings) > MOST_RUNS:
-        raise UserError(f"A sweep takes at most {MOST_RUNS:,} runs: make several of it.")
+        raise UserError(f"A sweep has at most {MOST_RUNS:,} runs: divide it into several.")
     tasks = {
         (game, setting): _task(game, own.name, setting, seeds[0], flags)
         for setting, flags in settings.items()
@@ -122,23 +122,44 @@ def _own_parser() -> argparse.ArgumentParser:
         prog="sweep.sh",
         usage=USAGE,
         description=DESCRIPTION,
-        epilog="All flags of ./train.sh are taken too; ./train.sh --help all explains them.",
+        epilog="All flags of ./train.sh are accepted too; ./train.sh --help all explains them.",
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--seeds", default="5", metavar="N|A,B,C", help="how many seeds, 1 to N, or which ones [5]")
+    add(
+        "--seeds",
+        default="5",
+        metavar="N|A,B,C",
+        help="the number of seeds (1 to N), or a list of them [5]",
+    )
     add("--preset", metavar="P[,Q]", help="presets to compare, or one for all runs")
-    add("--vary", action="append", metavar="FLAG=A,B,C", help="values to compare; may be repeated")
-    add("--name", default="sweep", help="the sweep's name, part of its files' names [sweep]")
+    add(
+        "--vary",
+        action="append",
+        metavar="FLAG=A,B,C",
+        help="values of a flag to compare; may be repeated",
+    )
+    add("--name", default="sweep", help="name of the sweep, part of all file names [sweep]")
     add("--cpus", default="1", metavar="N", help="cores, and threads, for each run [1]")
     add("--gpus", default="0", metavar="N", help="GPUs for each run; 0.25: four runs share one [0]")
-    add("--address", metavar="HOST:PORT", help="the head of a Ray cluster [this machine alone]")
-    add("--last_tests", default="3", metavar="N", help="tests averaged in results/<name>.csv [3]")
+    add("--address", metavar="HOST:PORT", help="the head of a Ray cluster [only this machine]")
     add(
-        "--dry_run", action="store_true", help="list the runs, measure, and estimate hours and disk"
+        "--last_tests",
+        default="3",
+        metavar="N",
+        help="last tests averaged in results/<name>.csv [3]",
     )
-    add("--detach", action="store_true", help="leave it running; ./sweep.sh status NAME shows it")
+    add(
+        "--dry_run",
+        action="store_true",
+        help="list and measure the runs, estimate hours and disk space",
+    )
+    add(
+        "--detach",
+        action="store_true",
+        help="run in the background; ./sweep.sh status NAME shows it",
+    )
     return parser
 
 
@@ -155,7 +176,7 @@ def _seeds(text: str) -> tuple[int, ...]:
 def _settings(
     presets: str | None, varied: Sequence[str], given: dict[str, Any], threads: int
 ) -> dict[str, tuple[str, ...]]:
-    """The flags of every setting, by its name."""
+    """The flags of each setting, by the setting's name."""
     choices: list[list[tuple[str, str]]] = []  # of each varied flag, its values
     fixed = {flag: _text(value) for flag, value in given.items()}
     names = presets.split(",") if presets else []
@@ -168,7 +189,9 @@ def _settings(
         if flag not in FIELDS or flag == "game":
             raise unknown_flag(flag)
         if flag in REFUSED or flag == "preset" or flag in fixed:
-            raise UserError(f"--vary {flag} cannot be: it is given already, or not for a sweep.")
+            raise UserError(
+                f"--vary {flag} is not possible: --{flag} is given already, or not for a sweep."
+            )
         if "" in values.split(","):
             raise UserError(f"--vary {shown(word)} needs values: --vary {flag}=A,B.")
         for value in values.split(","):
@@ -178,14 +201,14 @@ def _settings(
     for combination in product(*choices):
         flags = fixed | dict(combination)
         preset = read_preset(flags["preset"]) if "preset" in flags else {}
-        # One thread a run, as a core is; the number of parts decides the last bits. Runs that begin
-        # at the same time would all take the same free memory for an array.
+        # One thread per run, because a run has one core; the number of parts affects the last bits.
+        # Runs that start together would all rely on the same free memory for an array.
         count = str(threads)
         own = {"threads": count, "update_parts": count, "replay_storage": "compressed"}
         flags = {flag: value for flag, value in own.items() if flag not in preset} | flags
         name = "_".join(_word(flag, value) for flag, value in combination)
         if name in settings:
-            raise UserError(f"The setting {name} is there twice: name each value once.")
+            raise UserError(f"There are two settings {name}: give each value once.")
         settings[name] = tuple(f"--{flag}={value}" for flag, value in flags.items())
     return settings
 
@@ -202,14 +225,14 @@ def _task(game: str, name: str, setting: str, seed: int, flags: tuple[str, ...])
     label = "_".join(filter(None, [name, setting, f"seed{seed}"]))
     task = parse("train", [game, label, *flags, f"--random_seed={seed}"])
     if not (task.config.epochs and task.config.train_steps):
-        raise UserError("A sweep trains: give --epochs and --train_steps above 0.")
+        raise UserError("A sweep trains agents: give --epochs and --train_steps above 0.")
     if not task.config.checkpoint_minutes:
         raise UserError("A sweep resumes runs: give --checkpoint_minutes above 0.")
     return task
 
 
 def _decisive(task: Task) -> dict[str, Any]:
-    """The flags that decide what is learned; --epochs is one, as a sweep compares equals."""
+    """The flags that affect what is learned; --epochs too, so that runs can be compared."""
     left_out = {"game", "random_seed", *MAY_CHANGE} - {"epochs", "learning_rate"}
     return {k: v for k, v in portable_flags(task.config).items() if k not in left_out}
 

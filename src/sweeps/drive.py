@@ -1,4 +1,4 @@
-"""Sees jobs through: what was killed is started again, what fails by itself stops no other."""
+"""Completes all jobs: restarts those that were killed; one that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from runs.exit_codes import DIVERGED, DONE, UNUSABLE_INPUT
 from sweeps.node import MARK, Job, progress
 from sweeps.pool import End, Pool
 
-FRUITLESS = 3  # ends of a job, none further than the one before, that are enough
-TAIL = 1 << 20  # bytes of a log that are looked at: ten days of lines
+FRUITLESS = 3  # a job is given up after being killed this often without progress
+TAIL = 1 << 20  # bytes of a log that are read: ten days of lines
 OWN_FAULT = (DIVERGED, UNUSABLE_INPUT)
 
 Failures = dict[str, str]  # sentences by the names of jobs
 
 
 def drive(jobs: Sequence[Job], pool: Pool, *, seconds: float, look: Callable[[], None]) -> Failures:
-    """Have all jobs done, calling `look` every so many seconds; those that failed, and why.
+    """Complete all jobs, and call `look` every `seconds`. Returns which failed, and why.
 
-    KeyboardInterrupt ends the jobs in order and comes out again.
+    KeyboardInterrupt ends the jobs in order and is raised again.
     """
     failures: Failures = {}
     fruitless = {job.name: 0 for job in jobs}
@@ -54,12 +54,12 @@ def drive(jobs: Sequence[Job], pool: Pool, *, seconds: float, look: Callable[[],
 def _gave_up(end: End) -> str:
     why = end.reason or f"exit code {end.code}"
     if end.code == -9:
-        why = "killed, as by a system without memory"
-    return f"It ended {FRUITLESS} times without getting further ({why}); see {end.job.log}."
+        why = "killed, perhaps because memory ran out"
+    return f"It ended {FRUITLESS} times without progress ({why}); see {end.job.log}."
 
 
 def tail(log: Path) -> list[str]:
-    """The last lines of a log, [] if there is none."""
+    """The last lines of a log; [] if it does not exist."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - TAIL))
@@ -69,6 +69,6 @@ def tail(log: Path) -> list[str]:
 
 
 def last_words(log: Path) -> str:
-    """The last line that is the program's own."""
+    """The last line that the program itself has written."""
     own = [line for line in tail(log) if line.strip() and not line.startswith(MARK)]
-    return own[-1].strip() if own else f"It said nothing; see {log}."
+    return own[-1].strip() if own else f"It printed no message; see {log}."

@@ -1,4 +1,4 @@
-"""What a sweep will take, before it begins: hours by a short measurement, and disk."""
+"""Estimates what a sweep will take: hours, by a short measurement, and disk space."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runs.forecast import duration, gigabytes
 from sweeps.command import Command
 from sweeps.plan import Run, is_finished
 
-# As short as a measurement can be; the second epoch's pace counts, the first one warms up.
+# The measurement is as short as possible; the second epoch counts, and the first one warms up.
 SHORT = {"random_steps": 500, "train_steps": 500, "test_steps": 500, "epochs": 2}
 MEASURED_REPLAY = 5_000  # steps; more of them cost memory, not time
 LAST_CHECKPOINTS = 2  # those that a run keeps
@@ -32,7 +32,7 @@ class Measured:
 
 
 def print_estimate(command: Command) -> None:
-    """List the runs, then say what they take; a run of each setting is measured for seconds."""
+    """List the runs and print what they take; one run of each setting is measured for seconds."""
     runs = command.sweep.runs
     for run in runs:
         print(f"{run.name}{'  (finished)' if is_finished(run) else ''}")
@@ -49,7 +49,7 @@ def print_estimate(command: Command) -> None:
     longest = max(each.seconds for each in todo)
     total = sum(each.seconds for each in todo)
     print(
-        f"A run takes up to {duration(longest)}, all of them {total / 3600:,.1f} hours of a core."
+        f"A run takes up to {duration(longest)}, all runs together {total / 3600:,.1f} core hours."
     )
     print(
         f"About {duration(max(longest, total / at_once))} on this machine with {at_once} at once, "
@@ -66,7 +66,7 @@ def _measure(run: Run, begin: tuple[str, ...]) -> Measured:
     f = run.flags
     short = SHORT | {
         "replay_size": min(f["replay_size"], max(MEASURED_REPLAY, 20 * f["num_envs"])),
-        # Predictions cost time, so explore as the run mostly will.
+        # Predictions take time, so explore as much as the run mostly will.
         "exploration_rate_start": f["exploration_rate_end"],
     }
     with tempfile.TemporaryDirectory(prefix="sweep_") as folder:

@@ -1,4 +1,4 @@
-"""./test.sh with several snapshots: all of them play, side by side where Ray is installed."""
+"""./test.sh with several snapshots: all of them play, in parallel if Ray is installed."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ Row = dict[str, str]
 
 
 def evaluates_many(arguments: Sequence[str]) -> bool:
-    """Whether these words of ./test.sh name more than one snapshot, or ask for the best."""
+    """Whether these arguments of ./test.sh name several snapshots, or ask for the best one."""
     words, given = Parser(VERBS["test"]).parse(arguments)
     return len(words) > 1 or "best" in given
 
 
 def evaluate(arguments: Sequence[str]) -> int:
-    """Play with each of the snapshots and sum up. Returns an exit code: 2 if one cannot be tested.
+    """Test each snapshot and write the results. Returns 0, or 2 if one cannot be tested.
 
-    Raises UserError before anything is played if the results cannot be written.
+    Raises UserError before playing if the results could not be written.
     """
     words, given = Parser(VERBS["test"]).parse(arguments)
     best, csv_file, overwrite = (given.pop(k, None) for k in ("best", "csv_file", "overwrite"))
     snapshots = list(dict.fromkeys(map(Path, words)))
     if len(snapshots) < 2:
-        raise UserError("--best compares snapshots: name at least two.")
+        raise UserError("--best compares snapshots: give at least two.")
     if missing := [path for path in snapshots if not path.is_file()]:
-        raise UserError(f"{missing[0]} does not exist: name snapshots, like snapshots/pong_3.pkl.")
+        raise UserError(f"{missing[0]} does not exist: give snapshots, like snapshots/pong_3.pkl.")
     if csv_file:
         if csv_file.exists() and not overwrite:
-            raise UserError(f"{csv_file} is there already: replace it with --overwrite.")
+            raise UserError(f"{csv_file} already exists: replace it with --overwrite.")
         check_writable(csv_file.parent)
     given.setdefault("random_seed", secrets.randbits(31))  # the same for all
     with tempfile.TemporaryDirectory(prefix="test_") as folder:
@@ -118,7 +118,7 @@ def _row(job: Job) -> Row | None:
 
 
 class _Printer:
-    """Prints the result of each snapshot as soon as it is there, in no order."""
+    """Prints the result of each snapshot when it is finished, in any order."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self.todo = list(jobs)
@@ -156,7 +156,7 @@ def _write(path: Path, rows: Sequence[Row]) -> None:
 def _name_best(rows: Sequence[Row]) -> None:
     best = max(rows, key=lambda row: float(row["average_reward"]))
     print(
-        f"Best: {best['snapshot']}, {_result(best)}. It was chosen afterwards, among {len(rows)} "
-        "snapshots by these games, so its score is too good: test it alone with another "
+        f"Best: {best['snapshot']}, {_result(best)}. It has the best score among {len(rows)} "
+        "snapshots, so that score is too optimistic: test it alone with another "
         "--random_seed."
     )

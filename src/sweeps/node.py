@@ -1,7 +1,7 @@
-"""What happens on a node: one process of a run, from its start to its end.
+"""Runs on a node: starts one process of a run and waits for its end.
 
-Ray sends this file itself to its workers, so that a node without the shared folder can say so: it
-imports nothing but Python's own library.
+Ray sends this file itself to its workers, so that a node without the shared folder can report that.
+It imports only Python's standard library.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-LOOK_SECONDS = 0.2  # between looks at the process
+LOOK_SECONDS = 0.2  # between checks of the process
 STOP_SECONDS = 120.0  # for its last checkpoint
-LOCK_SECONDS = 300.0  # a file server frees the lock of a dead node after about 90
+LOCK_SECONDS = 300.0  # a file server releases the lock of a dead node after about 90
 MARK = "sweep: "  # begins the lines that are not the run's own
 
-# The process ends in order (SIGTERM) when the one that started it is gone, however it went.
+# The process ends in order (SIGTERM) when the one that started it is gone, for any reason.
 TETHERED = """
 import ctypes, os, sys
 if sys.platform == "linux":
@@ -35,7 +35,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A command to be run on some node, once or again until it is done."""
+    """A command to run on any node, again if it was killed, until it is done."""
 
     name: str
     begin: tuple[str, ...]  # the words after main.py
@@ -54,9 +54,9 @@ def progress(checkpoints: str) -> int:
 
 
 def work(job: Job) -> int:
-    """Start the process or continue with it, and wait for its end; its exit code.
+    """Start or resume the run, wait for its end, and return its exit code.
 
-    KeyboardInterrupt, which is how Ray cancels, ends it in order.
+    KeyboardInterrupt, with which Ray cancels tasks, ends it in order.
     """
     with Path(job.log).open("ab") as log:
         _wait_for_lock(job, log)
@@ -91,7 +91,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _environment(job: Job) -> dict[str, str]:
-    """As the run would have it by itself, without what Ray adds for its own workers."""
+    """The environment of a run without Ray: what Ray adds for its workers is removed."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     kept.pop("OMP_NUM_THREADS", None)
     if not job.gpus:
@@ -100,7 +100,7 @@ def _environment(job: Job) -> dict[str, str]:
 
 
 def _wait_for_lock(job: Job, log: IO[bytes]) -> None:
-    """Let another process of the same run end, on this node or on one that has just died."""
+    """Wait until another process of the same run has ended, here or on a node that has died."""
     path = Path(f"{job.checkpoints}.lock")
     end, told = time.monotonic() + LOCK_SECONDS, False
     while job.checkpoints and time.monotonic() < end and is_locked(path):

@@ -1,4 +1,4 @@
-"""What came of a sweep: results/<name>.csv, a row a run, and the picture results/<name>.png."""
+"""The results of a sweep: results/<name>.csv, a row for each run, and the picture, .png."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ COLUMNS = (
 
 
 def write_results(sweep: Sweep, last_tests: int) -> list[Results]:
-    """Write a row for each run that has one; their CSVs, those with a test.
+    """Write a row for each run that has results, and return the results of runs with a test.
 
-    `last_tests`: how many of a run's last tests are averaged. A disk that is full is reported.
+    `last_tests` of a run's last tests are averaged. A full disk is reported.
     """
     text, found = io.StringIO(), []
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
@@ -75,8 +75,8 @@ def _row(run: Run, results: Results, last_tests: int) -> dict[str, object]:
 
 
 def draw_results(sweep: Sweep, found: list[Results], last_tests: int) -> Path | None:
-    """Draw the picture as ./plot.sh does; None if there is nothing to be drawn yet."""
-    from plots.comparison import draw_comparison  # matplotlib takes its time
+    """Draw the picture as ./plot.sh does; None if there is nothing to draw yet."""
+    from plots.comparison import draw_comparison  # importing matplotlib is slow
     from plots.files import save_figure
 
     if not found:

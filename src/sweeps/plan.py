@@ -1,4 +1,4 @@
-"""The runs of a sweep, and its description, which a later start must agree with."""
+"""The runs of a sweep, and its description, with which a later start must agree."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Run:
 
     @property
     def label(self) -> str:
-        """The run's label, as ./train.sh GAME LABEL has it."""
+        """The run's label, as in ./train.sh GAME LABEL."""
         return "_".join(filter(None, [self.sweep, self.setting, f"seed{self.seed}"]))
 
     @property
@@ -76,7 +76,7 @@ class Sweep:
 
     @property
     def runs(self) -> list[Run]:
-        """Every combination; the seeds of a setting last, so that all settings soon have one."""
+        """All combinations, ordered by seed, so that all settings soon have a run."""
         return [
             Run(game=game, sweep=self.name, setting=setting, seed=seed, flags=flags)
             for seed in self.seeds
@@ -86,20 +86,20 @@ class Sweep:
 
 
 def results_path(name: str) -> Path:
-    """Where the results of a sweep are summed up."""
+    """The path of the results of a sweep."""
     return run_paths(name)["csv_file"]
 
 
 def description_path(name: str) -> Path:
-    """Where a sweep is described."""
+    """The path of the description of a sweep."""
     return results_path(name).with_suffix(".json")
 
 
 def check(sweep: Sweep) -> None:
-    """Hold the sweep against the one of that name that was begun, if there is one.
+    """Compare the sweep with an earlier one of the same name, if there is one.
 
     Games, seeds and settings may be added. Raises UserError if one is missing or differs, or if
-    other files are in the way.
+    files of another run are in the way.
     """
     earlier = read(sweep.name) if description_path(sweep.name).exists() else None
     if earlier:
@@ -113,11 +113,11 @@ def check(sweep: Sweep) -> None:
             )
     results = results_path(sweep.name)
     if not earlier and results.exists():
-        raise UserError(f"{results} is there already: give the sweep another --name.")
+        raise UserError(f"{results} already exists: give the sweep another --name.")
 
 
 def describe(sweep: Sweep) -> None:
-    """Write the sweep's description, unless it is there. Raises UserError if that fails."""
+    """Write the sweep's description, unless it exists. Raises UserError if that fails."""
     path = description_path(sweep.name)
     if path.exists() and read(sweep.name) == sweep:
         return
@@ -169,14 +169,14 @@ NEEDED = dict.fromkeys(("random_steps", "train_steps", "test_steps", "epochs"), 
 
 
 def _check_same(old: Sweep, new: Sweep) -> None:
-    way = "finish it with the flags that it was begun with, or give this one another --name."
+    way = "finish it with the flags that it was started with, or give this one another --name."
     for kind, before, now in (
         ("game", old.games, new.games),
         ("seed", old.seeds, new.seeds),
         ("setting", _named(old.settings), _named(new.settings)),
     ):
         if missing := _missing(before, now):
-            raise UserError(f"The sweep {old.name} was begun with the {kind} {missing}: {way}")
+            raise UserError(f"The sweep {old.name} was started with the {kind} {missing}: {way}")
     for setting, flags in old.settings.items():
         now_flags = new.settings[setting]
         for flag in sorted(flags.keys() | now_flags.keys()):
@@ -184,7 +184,7 @@ def _check_same(old: Sweep, new: Sweep) -> None:
             if was != is_now:
                 of = f"Its setting {setting}" if setting else f"The sweep {old.name}"
                 raise UserError(
-                    f"{of} was begun with --{flag} {shown(was)}, not {shown(is_now)}: {way}"
+                    f"{of} was started with --{flag} {shown(was)}, not {shown(is_now)}: {way}"
                 )
 
 
@@ -205,7 +205,7 @@ def _in_the_way(run: Run) -> Path | None:
 
 
 def is_finished(run: Run) -> bool:
-    """Whether the last row and the last snapshot of a run are there."""
+    """Whether the last row and the last snapshot of a run exist."""
     name, epoch, _ = run.phases[-1]
     prefix = run_paths(run.name)["save_weights_prefix"]
     try:

@@ -1,7 +1,7 @@
-"""Ray: it finds a node with free cores for each job, and tells when a job or its node has died.
+"""Ray: it finds a node with free cores for each job, and reports when a job or its node has died.
 
-This file alone knows Ray. On one machine it is started for the time of the sweep, out of reach from
-outside: it listens on the loopback address and answers only those who know a random word.
+Only this file uses Ray. On one machine Ray is started for the time of the sweep and cannot be
+reached from outside: it listens on the loopback address and requires a random token.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ VERSIONS = (
 
 @dataclass(frozen=True, kw_only=True)
 class End:
-    """How a job came back."""
+    """How a job ended."""
 
     job: Job
     code: int | None  # None: its node or Ray's worker died, or could not even start it
     reason: str = ""
-    blameless: bool = False  # the node died, which says nothing of the job
+    blameless: bool = False  # the node died, which is not the job's fault
 
 
 @dataclass(kw_only=True)
 class Pool:
-    """Jobs in, exit codes out."""
+    """Runs jobs and returns their exit codes."""
 
     ray: ModuleType
     cpus: float  # for each job
@@ -71,18 +71,18 @@ class Pool:
     jobs: dict[Any, Job] = field(default_factory=dict)
 
     def submit(self, job: Job) -> None:
-        """Have the job done as soon as there are cores for it."""
+        """Run the job as soon as there are free cores."""
         remote = self.ray.remote(work)
         options = {"num_cpus": self.cpus, "num_gpus": self.gpus, "max_retries": 0}
         self.jobs[remote.options(name=job.name, **options).remote(job)] = job
 
     def wait(self, seconds: float) -> list[End]:
-        """The jobs that have ended, after at most so many seconds."""
+        """The jobs that have ended; waits at most so many seconds."""
         ready, _ = self.ray.wait(list(self.jobs), timeout=seconds)
         return [self._end(reference) for reference in ready]
 
     def stop(self) -> None:
-        """End all jobs in order, and wait for it."""
+        """End all jobs in order, and wait until they have ended."""
         for reference in self.jobs:
             with contextlib.suppress(self.ray.exceptions.RayError):
                 self.ray.cancel(reference)
@@ -104,7 +104,7 @@ class Pool:
 
 @contextlib.contextmanager
 def open_pool(*, cpus: float, gpus: float, address: str | None = None) -> Iterator[Pool]:
-    """Ray on this machine, or the cluster at `address`. Raises UserError if it will not do."""
+    """Ray on this machine, or the cluster at `address`. Raises UserError if it cannot be used."""
     os.environ.update(ALWAYS if address else ALWAYS | LOCAL | {"RAY_AUTH_TOKEN": _word()})
     try:
         import ray
@@ -132,7 +132,7 @@ def open_pool(*, cpus: float, gpus: float, address: str | None = None) -> Iterat
             most = max(each["Resources"].get("CPU", 0) for each in alive)
             cards = max(each["Resources"].get("GPU", 0) for each in alive)
             raise UserError(
-                f"--cpus {cpus:g} and --gpus {gpus:g} a run are more than any node has, which is "
+                f"--cpus {cpus:g} and --gpus {gpus:g} per run are more than any node has, which is "
                 f"{most:g} cores and {cards:g} GPUs."
             )
         if address:

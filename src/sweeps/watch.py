@@ -1,4 +1,4 @@
-"""How far the runs of a sweep are, read off their files: the live table, and ./sweep.sh status."""
+"""The progress of a sweep's runs, read from their files: the live table and ./sweep.sh status."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sweeps.plan import Run, Sweep, is_finished
 PROGRESS = re.compile(r"  (random|train|test)(?: (\d+))?: step (\d+)(?: of \d+)?, (\d+) steps/s")
 STATUSES = ("running", "failed", "waiting", "done")
 HEADER = ("run", "node", "epoch", "steps/s", "test", "time left")
-REPORT_SECONDS = 600.0  # between whole tables where there is no terminal
+REPORT_SECONDS = 600.0  # between complete tables if there is no terminal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class State:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """What the table shows of it."""
+        """The cells of its row in the table."""
         epochs = f"{self.epoch}/{self.run.flags['epochs']} {self.phase}".strip()
         running = self.status == "running"
         pace = f"{self.pace:.0f}" if running and self.pace else ""
@@ -56,10 +56,10 @@ class State:
 
 @dataclass
 class Watch:
-    """Reads the states; a file that has not changed is not read again."""
+    """Reads the states; files that have not changed are not read again."""
 
     sweep: Sweep
-    at_work: bool = True  # whether somebody sees to the runs; without, none is running
+    at_work: bool = True  # whether a process works on the sweep; if not, no run is running
     known: dict[str, tuple[object, State]] = field(default_factory=dict)
 
     def states(self, failed: Sequence[str] = ()) -> list[State]:
@@ -178,10 +178,10 @@ def table(states: Sequence[State], at_once: int | None, most: int | None = None)
 
 
 class Display:
-    """A table that is drawn over on a terminal; elsewhere a line for each thing that happens."""
+    """On a terminal a table that is redrawn; otherwise a line for each event."""
 
     def __init__(self, watch: Watch, at_once: int, stream: TextIO = sys.stderr) -> None:
-        """Of a sweep that has `at_once` runs at once."""
+        """Show a sweep with `at_once` runs at a time."""
         self.watch, self.at_once, self.stream = watch, at_once, stream
         self.terminal = stream.isatty()
         self.height = 0
@@ -190,7 +190,7 @@ class Display:
 
     @property
     def seconds(self) -> float:
-        """Between looks: a shared folder is not to be asked about a thousand runs a second."""
+        """Between readings: a shared folder must not be asked about a thousand runs per second."""
         return max(1.0, len(self.watch.sweep.runs) / 20)
 
     def look(self) -> list[State]:

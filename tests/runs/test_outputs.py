@@ -38,7 +38,7 @@ def test_a_file_that_is_there_is_refused_or_replaced_as_asked(tmp_path: Path, fl
     path.touch()
     check_outputs(Config(**files))  # nothing is lost with it
     path.write_text("my holidays")
-    with pytest.raises(UserError, match=rf"film.mov is there already: give another --{flag}, or"):
+    with pytest.raises(UserError, match=rf"film.mov already exists: give another --{flag}, or"):
         check_outputs(Config(**files))
     assert path.read_text() == "my holidays"
     check_outputs(Config(**files, overwrite=True))
@@ -49,7 +49,7 @@ def test_frames_are_refused_or_replaced_and_nothing_beside_them(tmp_path: Path) 
     others = {"notes.txt", "best.png", "2024.png", "000001.jpg"}
     for name in {"000000.png", "000001.png"} | others:
         (tmp_path / name).touch()
-    with pytest.raises(UserError, match=r"000000.png is there already"):
+    with pytest.raises(UserError, match=r"000000.png already exists"):
         check_outputs(Config(record_screen_path=tmp_path))
     check_outputs(Config(record_screen_path=tmp_path, overwrite=True))
     assert {path.name for path in tmp_path.iterdir()} == others

@@ -72,7 +72,7 @@ def test_what_fails_by_itself_is_said_at_the_end_and_stops_no_other(tmp_path: Pa
     pool = Script({"a": [1], "b": [2], "c": [-9, 0]}, tmp_path)
     assert pool.drive() == {
         "a": "train: It diverged.",
-        "b": f"It said nothing; see {tmp_path / 'b.log'}.",
+        "b": f"It printed no message; see {tmp_path / 'b.log'}.",
     }
     assert sorted(pool.begun) == ["a", "b", "c", "c"]
 
@@ -81,7 +81,7 @@ def test_a_run_that_gets_no_further_is_given_up(tmp_path: Path) -> None:
     pool = Script({"a": [-9] * FRUITLESS, "b": [0]}, tmp_path)
     failures = pool.drive()
     assert list(failures) == ["a"]
-    assert f"{FRUITLESS} times without getting further" in failures["a"]
+    assert f"{FRUITLESS} times without progress" in failures["a"]
     assert "memory" in failures["a"]
 
 

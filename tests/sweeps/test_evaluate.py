@@ -63,7 +63,7 @@ def test_all_snapshots_play_and_one_file_has_every_score(
     out = capsys.readouterr().out
     assert "breakout_2.pkl   mean " in out
     assert "\nBest: " in out
-    assert "chosen afterwards, among 2 snapshots" in out
+    assert "best score among 2 snapshots" in out
     # Its scores are the same if it plays alone.
     assert main(["test", "breakout_10.pkl", *PLAY.split(), "--overwrite"]) == 0
     (alone,) = rows(home / "eval.csv")
@@ -87,11 +87,11 @@ def test_a_snapshot_that_cannot_be_tested_stops_no_other(
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("breakout_2.pkl --best", "name at least two"),
+        ("breakout_2.pkl --best", "give at least two"),
         ("breakout_2.pkl breakout_7.pkl", "breakout_7.pkl does not exist"),
         (
             "breakout_2.pkl breakout_10.pkl --csv_file breakout_2.pkl",
-            "breakout_2.pkl is there already",
+            "breakout_2.pkl already exists",
         ),
         ("breakout_2.pkl breakout_10.pkl --tset_games 3", "There is no flag --tset_games"),
     ],
