@@ -102,4 +102,4 @@ def test_an_interrupt_ends_all_in_order(tmp_path: Path) -> None:
 
 
 def test_last_words_of_a_log_that_is_not_there(tmp_path: Path) -> None:
-    assert "said nothing" in last_words(tmp_path / "a.log")
+    assert "printed no message" in last_words(tmp_path / "a.log")
