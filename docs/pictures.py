@@ -2,9 +2,9 @@
 
     docs/pictures.sh agents/breakout_seed1_3.pkl [--second 20]
 
-Films a game with the agent's view and takes a frame of it, draws the window of ./play.sh at that
-moment, takes a picture of the filter page in Chromium (playwright must be installed, see
-requirements-dev.txt), and draws the curves.
+Films a game with the agent's view and takes a frame of it, films ten seconds without it, draws the
+window of ./play.sh at that moment, takes a picture of the filter page in Chromium (playwright must
+be installed, see requirements-dev.txt), and draws the curves.
 """
 
 from __future__ import annotations
@@ -61,6 +61,22 @@ def film(snapshot: Path, second: float, file: Path) -> None:
     image.quantize(256).save(file, optimize=True)
 
 
+def short_film(snapshot: Path, second: float, file: Path) -> None:
+    """Ten seconds of a game as a GIF, 15 pictures per second."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "film.mp4"
+        run("record", snapshot, "--play_games", "1", *SEED, "--video_file", path)
+        with av.open(str(path)) as video:
+            first, last = second * FRAMES_PER_SECOND, (second + 10) * FRAMES_PER_SECOND
+            pictures = [
+                Image.fromarray(picture.to_ndarray(format="rgb24")).resize((320, 420))
+                for number, picture in enumerate(video.decode(video=0))
+                if first <= number < last and number % 4 == 0
+            ]
+    few = [picture.quantize(32) for picture in pictures]
+    few[0].save(file, save_all=True, append_images=few[1:], duration=66, loop=0, optimize=True)
+
+
 def window(snapshot: Path, second: float, file: Path) -> None:
     """The window of ./play.sh with the agent's view."""
     os.environ["SDL_VIDEODRIVER"] = "dummy"  # drawn, not shown
@@ -109,6 +125,7 @@ def main() -> None:
     parser.add_argument("--second", type=float, default=20, help="of the game that is shown [20]")
     options = parser.parse_args()
     film(options.snapshot, options.second, IMAGES / "record_mind.png")
+    short_film(options.snapshot, options.second, IMAGES / "breakout.gif")
     window(options.snapshot, options.second, IMAGES / "play.png")
     filters(options.snapshot, IMAGES / "nvis.png")
     curves = ROOT / "tests" / "original_results" / "breakout.csv"
