@@ -127,7 +127,7 @@ class Twin:
 
 
 class Chosen:
-    """A sampler that draws what it is told to, and notes what it is told."""
+    """A sampler that draws given slots and records its calls."""
 
     def __init__(self) -> None:
         self.index: Index = np.empty(0, np.int64)

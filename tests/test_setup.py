@@ -1,7 +1,7 @@
 """The set-up by the first run, in copies of the scripts whose paths have spaces.
 
 `template` makes one true environment with a tiny package. Tests of what pip and Python cannot be
-made to do on demand run on a fake Python, which is quick, does as it is told and keeps a log.
+made to do on demand run on a fake Python, which is quick, does as the test says and keeps a log.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Prioritized replay (Schaul et al. 2016, arXiv:1511.05952): proportional, on a sum tree."""
+"""Prioritized replay (Schaul et al. 2016, arXiv:1511.05952), proportional, with a sum tree."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ EPSILON = 1e-6  # so that a transition without an error is still drawn (section 
 class SumTree:
     """Priorities of slots; each node above is the sum of its two children.
 
-    Sums are always computed from the children, never moved by differences, so they are a function
-    of the priorities alone and a checkpoint needs only these.
+    Sums are always computed from the children and never updated by differences. So they depend on
+    the priorities only, and a checkpoint needs only these.
     """
 
     def __init__(self, size: int) -> None:
@@ -34,11 +34,11 @@ class SumTree:
 
     @property
     def priorities(self) -> NDArray[np.float64]:
-        """Of all slots, (size,): a view."""
+        """The priorities of all slots, (size,): a view."""
         return self.nodes[self.first : self.first + self.size]
 
     def set(self, slots: Index, priorities: NDArray[np.float64]) -> None:
-        """New priorities of `slots` (n,); of equal slots the last one counts."""
+        """Set the priorities of `slots` (n,); if a slot is repeated, the last one counts."""
         node = slots + self.first
         self.nodes[node] = priorities
         for _ in range(self.depth):
@@ -46,7 +46,7 @@ class SumTree:
             self.nodes[node] = self.nodes[2 * node] + self.nodes[2 * node + 1]
 
     def find(self, values: NDArray[np.float64]) -> Index:
-        """The slots (n,) at which the running sum of the priorities passes `values` (n,)."""
+        """The slots (n,) at which the cumulative sum of priorities exceeds `values` (n,)."""
         node = np.ones(len(values), np.int64)
         left = values.copy()
         for _ in range(self.depth):
@@ -64,7 +64,7 @@ class Prioritized:
     """A Sampler (replay_memory.py): P(t) = p_t^a / sum of p_k^a, p_t = |delta_t| + epsilon.
 
     New transitions get the largest priority so far, so that each is likely to be drawn once. Slots
-    at which no transition begins have none.
+    that are not transitions have priority 0.
     """
 
     def __init__(self, settings: ReplaySettings, rng: np.random.Generator) -> None:
@@ -80,7 +80,7 @@ class Prioritized:
 
     def draw(self, memory: ReplayMemory) -> tuple[Index, NDArray[np.float32]]:
         """Slots and importance weights w = (N P(t))^-b / max w   (section 3.4)."""
-        memory.candidates()  # refuses a memory that is too empty
+        memory.candidates()  # raises UserError if the memory has too few steps
         self._enter(memory)
         tree = self.tree
 
@@ -93,7 +93,7 @@ class Prioritized:
             return tree.find((stratum + self.rng.random(size)) / size * tree.total)
 
         index = memory.draw_valid(propose)
-        # N and the sum of all priorities are factors that all weights share.
+        # N and the sum of all priorities are common factors of all weights.
         weights = tree.priorities[index] ** -self._exponent()
         self.draws += 1
         return index, (weights / weights.max()).astype(np.float32)
@@ -103,9 +103,9 @@ class Prioritized:
         self.new.append(slot)
 
     def update(self, index: Index, errors: NDArray[np.float32]) -> None:
-        """The sizes of the TD errors of transitions become their priorities."""
-        # NB! Steps written since the draw may have cut a transition, which then has no priority.
-        # An error that is no number is for the callback that reports a training that diverges.
+        """Make the absolute TD errors of transitions their priorities."""
+        # NB! Steps written since the draw may have cut a transition, which then keeps priority 0.
+        # Errors that are not finite are ignored here: a callback reports that training diverged.
         kept = (self.tree.priorities[index] > 0) & np.isfinite(errors)
         sizes = errors[kept].astype(np.float64) + EPSILON
         priorities = np.power(sizes, self.settings.priority_exponent, dtype=np.float64)
@@ -113,7 +113,7 @@ class Prioritized:
         self.tree.set(index[kept], priorities)
 
     def _enter(self, memory: ReplayMemory) -> None:
-        """Give new transitions their priority and take it from those that new steps cut.
+        """Give new transitions their priority, and remove it from those that new steps cut.
 
         A step completes the transition n - 1 slots before it and cuts the windows of the `history`
         slots after it. All transitions from there to here are new ones.

@@ -1,4 +1,4 @@
-"""Environments of one's own: the walk-through of docs/, what may be left out, what is refused."""
+"""Environments of your own: the walk-through of docs/, what may be left out, what is refused."""
 
 from __future__ import annotations
 

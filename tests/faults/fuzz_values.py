@@ -4,7 +4,7 @@
 
 Hypothesis draws the forgeries from the schema (runs/schema.py) and from what is worst: numbers at
 and beyond every limit, texts for numbers, terminal codes, long and deeply nested values, parts left
-out. Each is read as the program reads it; what is accepted is used. All hashes are made anew, so
+out. Each is read as the program reads it; what is accepted is used. Hashes are computed again, so
 that nothing is refused for being damaged. A case fails if it ends in anything but being used or one
 plain sentence; then Hypothesis shows the smallest such case, and the exit code is 1.
 """

@@ -77,7 +77,7 @@ class Faults:
             outcome.wrong.append(f"left behind: {', '.join(p.name for p in sandbox.leftovers())}")
 
     def begin_and_stop(self, *, checkpoints: int) -> None:
-        """Begin the run anew and stop it in order once it has made so many checkpoints."""
+        """Start the run again and stop it in order once it has made so many checkpoints."""
         self.sandbox.clear()
         process = self.sandbox.start(*self.sandbox.begin())
         self.sandbox.wait_for(lambda: self.sandbox.newest() >= checkpoints, process)
@@ -136,7 +136,7 @@ class Faults:
         return outcome
 
     def signals(self) -> Outcome:
-        """Signals end a run in order; it says how to go on and does."""
+        """Signals end a run in order; it says how to resume and does."""
         sandbox, outcome = self.sandbox, Outcome("SIGINT, SIGTERM, SIGHUP")
         sandbox.clear()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -152,7 +152,7 @@ class Faults:
             outcome.wrong += sandbox.clean_end(code, sandbox.said(), (STOPPED,))
             said = sandbox.said()
             if f"./resume.sh {GAME} resumes from" not in said and "stopped." not in said:
-                outcome.wrong.append(f"{number.name}: it does not say how to go on")
+                outcome.wrong.append(f"{number.name}: it does not say how to resume")
             outcome.wrong += sandbox.check_saved(self.reference)
         self.finish(outcome)
         return outcome
@@ -174,7 +174,7 @@ class Faults:
             if "being trained already" not in said:
                 outcome.wrong.append(f"it does not say why it is refused: {said[-300:]}")
         if first.poll() is not None:
-            outcome.wrong.append("the first training did not go on")
+            outcome.wrong.append("the first training did not continue")
         first.kill()
         first.wait()
         self.finish(outcome)
@@ -224,7 +224,7 @@ class Faults:
         return outcome
 
     def small_disk(self, megabytes: int = 45) -> Outcome:
-        """The whole run on a disk that fills up; then it is larger, and the run goes on."""
+        """The whole run on a disk that fills up; then it is larger, and the run continues."""
         sandbox, outcome = self.sandbox, Outcome(f"a disk of {megabytes} MB")
         sandbox.clear()
         folders = [sandbox.root / name for name in ("snapshots", "checkpoints", "results")]
@@ -243,7 +243,7 @@ class Faults:
             if not outcome.tried:
                 outcome.wrong.append("the disk never was full")
             remount(disk, "size=500m")
-            # Snapshots that did not fit are missing, but for those after the last checkpoint.
+            # Snapshots that did not fit are missing, except those after the last checkpoint.
             code, said = sandbox.run(*sandbox.go_on())
             outcome.wrong += sandbox.clean_end(code, said, (0, REFUSED))
             outcome.wrong += sandbox.check_saved(self.reference)

@@ -66,7 +66,7 @@ class Sandbox:
         return (self.root / "said.txt").read_text(errors="replace")
 
     def go_on(self) -> list[str]:
-        """The words that go on with the run, or begin it anew where nothing was saved yet."""
+        """The arguments that resume the run, or start it again if nothing was saved yet."""
         if self.newest():
             return ["resume", GAME]
         return ["train", GAME, *self.flags, "--overwrite"]

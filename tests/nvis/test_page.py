@@ -126,7 +126,7 @@ def test_a_tie_is_told_from_another_place(network: list[Convolution], tmp_path: 
     report = verify_nvis(changed(tmp_path, states=twice, **later), SNAPSHOT)
     assert report.passed
     assert report.elsewhere == 0
-    assert report.tied > 9  # all 18, but for the last bits
+    assert report.tied > 9  # all 18, except for the last bits
     assert f"{18 - report.tied} the same, and {report.tied} that tie with it" in str(report)
 
 

@@ -128,7 +128,7 @@ def test_a_run_stopped_again_and_again_ends_as_if_it_never_was(
     assert run.train() == 0
     expected = run.results()
     assert set(expected) == {"rows", "breakout_1.pkl", "breakout_2.pkl"}
-    # The first and last round of phases, and others; rounds done anew are counted anew.
+    # The first and last round of phases, and others; repeated rounds are counted again.
     run.rounds, run.stop_at = 0, {1, 60, 61, 119, 150, 160, ROUNDS}
     assert run.train() == 130
     assert run.to_the_end() > 3
@@ -345,7 +345,7 @@ def test_a_snapshot_means_the_checkpoint_that_follows_it_or_leads_to_it(
     assert resume.find_run([str(elsewhere / "pong_3.pkl")], folder)[1] == elsewhere / "pong_3.pkl"
 
 
-# ---- What is lost while a run goes on
+# ---- What is lost during a run
 
 
 @pytest.mark.parametrize("lost", ["all", "screens"])
@@ -437,7 +437,7 @@ def test_a_killed_worker_ends_the_run_with_its_own_code_and_how_to_resume(
 
 
 def forge(run: Run, change: Callable[[dict[str, Any]], None]) -> None:
-    """Change the newest checkpoint's content, and make its hashes anew."""
+    """Change the newest checkpoint's content, and compute its hashes again."""
     number = numbers(run.checkpoints)[0]
     path = run.checkpoints / file_name(number, "json")
     body = json.loads(path.read_bytes())["checkpoint"]

@@ -1,4 +1,4 @@
-"""What a long phase tells of itself."""
+"""How a long phase reports its progress."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from sweeps.pool import End, Pool
 
 
 class Script:
-    """A pool whose jobs come back as they are told to."""
+    """A pool whose jobs end as the test says."""
 
     def __init__(self, ends: dict[str, Iterable[Any]], folder: Path) -> None:
         """`ends`: of each job's attempts, a code or the fields of an End."""

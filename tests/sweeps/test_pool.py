@@ -42,7 +42,7 @@ ERRORS = SimpleNamespace(
 
 
 class FakeRay:
-    """Its nodes answer `look_around` as they are told to, or raise."""
+    """Its nodes answer `look_around` as the test says, or raise."""
 
     exceptions = ERRORS
 

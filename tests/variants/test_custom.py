@@ -1,4 +1,4 @@
-"""Networks and targets of one's own: the walk-through of docs/, what is refused."""
+"""Networks and targets of your own: the walk-through of docs/, what is refused."""
 
 from __future__ import annotations
 

@@ -260,7 +260,7 @@ def test_a_snapshot_of_what_neon_cannot_hold_says_so_to_neon(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_says_whether_its_constants_change_from_update_to_update(rule: str) -> None:
-    """A CUDA graph would go on with those of the update that it recorded."""
+    """A CUDA graph would continue to use those of the update that it recorded."""
     made: Any = RULES[rule](NetworkSettings(optimizer=rule), 1.0)
     seen = []
     for update in (1, 2):

@@ -109,7 +109,7 @@ def test_keys_are_held_for_a_while(pseudo: Pseudo, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(time, "monotonic", lambda: now)
     pseudo.type(b"\x1b[A")
     now += 0.2
-    pseudo.type(b"\x1b[C")  # repeats from now on: up goes on with it
+    pseudo.type(b"\x1b[C")  # repeats from now on: up stays held with it
     now += 0.2
     pseudo.type(b" ")
     assert pseudo.display.held() == {"up", "right", "fire"}
