@@ -32,17 +32,8 @@ def texts(found: list[Results]) -> set[str]:
 
 
 def test_settings_are_what_names_have_beside_game_and_seed(tmp_path: Path) -> None:
-    found = settings_of(
-        runs(
-            tmp_path,
-            *(
-                f"{game}_x_lr_{lr}_seed{k}"
-                for game in ("pong", "breakout")
-                for lr in "12"
-                for k in "34"
-            ),
-        )
-    )
+    names = [f"{g}_x_lr_{lr}_seed{k}" for g in ("pong", "breakout") for lr in "12" for k in "34"]
+    found = settings_of(runs(tmp_path, *names))
     assert [setting.name for setting in found] == ["1", "2"]
     assert [[len(each) for each in s.runs.values()] for s in found] == [[2, 2], [2, 2]]
     assert list(found[0].runs) == ["pong", "breakout"]
@@ -88,12 +79,9 @@ def test_too_many_settings_get_a_sentence(tmp_path: Path) -> None:
         settings_of(runs(tmp_path, *(f"pong_{i}_x_seed1" for i in range(MOST_SETTINGS + 1))))
 
 
-def test_plot_compares_settings_unless_fields_are_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    paths = [
-        str(r.path) for r in runs(tmp_path, *(f"pong_x_{s}_seed{k}" for s in "ab" for k in "12"))
-    ]
+def test_plot_compares_settings_unless_fields_are_named(tmp_path: Path) -> None:
+    names = [f"pong_x_{setting}_seed{k}" for setting in "ab" for k in "12"]
+    paths = [str(results.path) for results in runs(tmp_path, *names)]
     assert plot.main(paths) == 0
     compared = matplotlib.image.imread(tmp_path / "pong_x.png")
     assert plot.main([*paths, "--fields", plot.FIELDS]) == 0

@@ -78,8 +78,8 @@ def test_threads_follow_the_cores_unless_they_are_given(home: Path) -> None:
         ("pong --vary learning_rate=1,,2", "needs values"),
         ("pong --vary learning_rate=a", "--learning_rate takes a number"),
         ("pong --vary optimizer=adam,adam", "two settings optimizer_adam"),
-        ("pong --vary random_seed=1,2", "cannot be"),
-        ("pong --vary epochs=1,2 --epochs 3", "cannot be"),
+        ("pong --vary random_seed=1,2", "is not possible"),
+        ("pong --vary epochs=1,2 --epochs 3", "is not possible"),
         ("pong --vary loss=mse --distribution c51", "c51 has a loss of its own"),
         ("pong --seeds x", "--seeds takes a whole number"),
         ("pong --seeds 0", "--seeds must be at least 1"),
@@ -134,12 +134,12 @@ def test_games_seeds_and_settings_may_be_added(home: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("breakout --seeds 2", "begun with the game pong"),
-        ("pong --seeds 1", "begun with the seed 2"),
-        ("pong --seeds 2 --epochs 7", "begun with --epochs 200, not 7"),
+        ("breakout --seeds 2", "started with the game pong"),
+        ("pong --seeds 1", "started with the seed 2"),
+        ("pong --seeds 2 --epochs 7", "started with --epochs 200, not 7"),
         ("pong --seeds 2 --preset nature", "was started with --bias False, not True"),
-        ("pong --seeds 2 --vary double_q=true", "begun with the setting without --vary"),
-        ("pong --seeds 2 --cpus 2", "begun with --update_parts 1, not 2"),
+        ("pong --seeds 2 --vary double_q=true", "started with the setting without --vary"),
+        ("pong --seeds 2 --cpus 2", "started with --update_parts 1, not 2"),
     ],
 )
 def test_a_setting_that_differs_is_refused(home: Path, line: str, says: str) -> None:

@@ -153,5 +153,5 @@ def test_status_shows_the_table_of_a_sweep(two: Sweep, capsys: pytest.CaptureFix
     out = capsys.readouterr().out
     assert "pong_x_seed2" in out
     assert "4.00" in out
-    assert "No process is at work on it" in out
+    assert "No process is working on it" in out
     logging.getLogger().setLevel(logging.WARNING)
