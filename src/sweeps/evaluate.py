@@ -156,7 +156,6 @@ def _write(path: Path, rows: Sequence[Row]) -> None:
 def _name_best(rows: Sequence[Row]) -> None:
     best = max(rows, key=lambda row: float(row["average_reward"]))
     print(
-        f"Best: {best['snapshot']}, {_result(best)}. It has the best score among {len(rows)} "
-        "snapshots, so that score is too optimistic: test it alone with another "
-        "--random_seed."
+        f"Best: {best['snapshot']}, {_result(best)}. It was chosen afterwards among {len(rows)} "
+        "snapshots, so its score is too optimistic: test it alone with another --random_seed."
     )
