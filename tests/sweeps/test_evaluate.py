@@ -63,7 +63,7 @@ def test_all_snapshots_play_and_one_file_has_every_score(
     out = capsys.readouterr().out
     assert "breakout_2.pkl   mean " in out
     assert "\nBest: " in out
-    assert "best score among 2 snapshots" in out
+    assert "chosen afterwards among 2 snapshots" in out
     # Its scores are the same if it plays alone.
     assert main(["test", "breakout_10.pkl", *PLAY.split(), "--overwrite"]) == 0
     (alone,) = rows(home / "eval.csv")
