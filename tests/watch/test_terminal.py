@@ -270,7 +270,7 @@ def test_in_tmux(tmp_path: Path) -> None:
         assert len(set(re.findall("38;2;[0-9;]*", screen))) > 8  # Breakout's rainbow
         for keys, pattern in (
             ("v", r"score 0 +lives 5[\s\S]*RIGHTFIRE|LEFT "),
-            ("h", "take the joystick over"),
+            ("h", "take over the joystick"),
             ("h", "q quit"),
             ("m", "you play"),
             ("m", "the agent plays"),
