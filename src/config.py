@@ -308,7 +308,7 @@ class AgentSettings(LearningSettings):
         0.05, "share of random actions in testing and playing", low=0, high=1
     )
     train_frequency: int = flag(4, "steps between weight updates", low=1)
-    train_repeat: int = flag(1, "weight updates made each time", low=0, high=10_000)
+    train_repeat: int = flag(1, "weight updates made each time", low=0, high=1000)
     target_clock: str = flag(
         "epoch",
         "what target_steps counts: the steps of the epoch, or of the whole run (nature)",
