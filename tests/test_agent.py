@@ -473,7 +473,7 @@ def test_callbacks_change_nothing() -> None:
     assert found[0] == found[1]
 
 
-def test_only_in_training_the_network_predicts_for_training() -> None:
+def test_where_steps_are_remembered_the_network_predicts_for_training() -> None:
     asked: list[bool] = []
 
     class Asked(FakeNetwork):
@@ -492,7 +492,7 @@ def test_only_in_training_the_network_predicts_for_training() -> None:
     agent.play_random(5, exploration_rate=0.0)
     agent.train(6)
     agent.test(7)
-    assert asked == [False] * 5 + [True] * 6 + [False] * 7
+    assert asked == [True] * 5 + [True] * 6 + [False] * 7
 
 
 def test_what_an_update_learned_reaches_the_sampler() -> None:

@@ -382,7 +382,7 @@ def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit:
         main(["test", "--help"])
     assert exit.value.code == 0
-    assert "./test.sh SNAPSHOT|GAME [flags]" in capsys.readouterr().out
+    assert "./test.sh SNAPSHOT...|GAME [flags]" in capsys.readouterr().out
 
 
 @pytest.fixture

@@ -180,22 +180,22 @@ def test_a_reset_gives_the_last_layers_new_weights_and_no_memory() -> None:
 @pytest.mark.parametrize(
     ("theirs", "ours", "word"),
     [
-        (dict(dueling=True), dict(), "--dueling true, this network has false"),
-        (dict(), dict(noisy=True), "--noisy false, this network has true"),
-        (dict(network="nips"), dict(), "--network nips, this network has nature"),
-        (dict(), dict(distribution="iqn"), "--distribution none, this network has iqn"),
+        (dict(dueling=True), dict(), "--dueling true, not false"),
+        (dict(), dict(noisy=True), "--noisy false, not true"),
+        (dict(network="nips"), dict(), "--network nips, not nature"),
+        (dict(), dict(distribution="iqn"), "--distribution none, not iqn"),
         (
             dict(distribution="c51", atoms=21),
             dict(distribution="c51", atoms=11),
-            "--atoms 21, this network has 11",
+            "--atoms 21, not 11",
         ),
         (
             dict(distribution="c51", value_max=20.0),
             dict(distribution="c51"),
-            "--value_max 20.0, this network has 10.0",
+            "--value_max 20.0, not 10.0",
         ),
-        (dict(normalization="layer"), dict(), "--normalization layer, this network has none"),
-        (dict(), dict(network_width=0.5), "--network_width 0.25, this network has 0.5"),
+        (dict(normalization="layer"), dict(), "--normalization layer, not none"),
+        (dict(), dict(network_width=0.5), "--network_width 0.25, not 0.5"),
     ],
 )
 def test_a_snapshot_of_another_network_is_refused_with_the_difference(
