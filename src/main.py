@@ -67,8 +67,9 @@ def run(task: Task, ending: Ending) -> None:
         check_outputs(config)
         pace = forecast(task, todo, storage, construct)
         parts = ending.run = construct(task, storage)
-        check_snapshot(parts)
         if parts.network:
+            if config.save_weights_prefix:
+                check_snapshot(parts.network)
             warn_of_unseen(config, parts.network.layers())
         if task.checkpoint and parts.checkpointer:
             parts.checkpointer.restore(task.checkpoint)

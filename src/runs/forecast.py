@@ -19,6 +19,7 @@ from typing import NamedTuple
 from config import Config
 from replay.make import storage_bytes
 from runs.plan import Planned
+from runs.preflight import check_snapshot
 from runs.run import Run
 from runs.verbs import Task
 
@@ -65,9 +66,13 @@ def _names(todo: Sequence[Planned]) -> set[str]:
 
 
 def measure(parts: Run, names: Container[str]) -> Forecast:
-    """Play and learn with `parts` for a few seconds, in each of the phases called `names`."""
+    """Play and learn with `parts` for a few seconds, in each of the phases called `names`.
+
+    Raises UserError if their snapshots would be too large.
+    """
     agent, network, memory = parts.agent, parts.network, parts.memory
     assert network and memory
+    check_snapshot(network)
     agent.callbacks.clear()
     count = len(agent.games)
     pace = {"random": _seconds_a_step(agent.play_random, count, "random", 4 * memory.batch_size)}

@@ -11,11 +11,11 @@ from pathlib import Path
 from atomic import check_replaceable, read_whole
 from config import Config
 from engine.hardware import free_memory
+from engine.make import LearningNetwork
 from errors import UserError
 from runs.checkpoint_files import file_name, numbers, remove_all_but
 from runs.manifest import parse_row
 from runs.paths import earlier_snapshots, refuse_links
-from runs.run import Run
 from runs.verbs import Task
 from snapshot.safe_pickle import MAX_BYTES
 
@@ -111,11 +111,9 @@ def check_memory(config: Config) -> None:
         )
 
 
-def check_snapshot(parts: Run) -> None:
-    """Raise UserError if the snapshots of a run would be too large to be read again."""
-    if not parts.network or not parts.task.config.save_weights_prefix:
-        return
-    state = parts.network.get_state()
+def check_snapshot(network: LearningNetwork) -> None:
+    """Raise UserError if the snapshots of `network` would be too large to be read again."""
+    state = network.get_state()
     kept = [array.size for name, array in state.items() if name.startswith(("online", "optimizer"))]
     size = int(4 * sum(kept) * SNAPSHOT_GROWTH)
     if size > MAX_BYTES:

@@ -232,8 +232,8 @@ def bombs(size: int) -> Iterator[tuple[str, bytes]]:
     yield "shape of a list", array(b"](K\x02K\x02e")
     yield "shape of truths", array(b"\x88\x88K\x04\x87")
     yield "floats as shape", array(b"G" + struct.pack(">d", 4.0) + b"\x85")
-    for code in ("O", "O8", "V16", "V1000000000", "S16", "U1000000000", "M8", "m8[s]", "f16", "c8"):
-        yield f"dtype {code}", array(b"K\x01\x85", dtype(code))
+    for kind in ("O", "O8", "V16", "V1000000000", "S16", "U1000000000", "M8", "m8[s]", "f16", "c8"):
+        yield f"dtype {kind}", array(b"K\x01\x85", dtype(kind))
     yield "dtype of parts", array(b"K\x01\x85", dtype("i4,(1000000000,)f8"))
     yield "dtype a list", array(b"K\x01\x85", b"cnumpy\ndtype\n](" + text("O") + b"e\x85R")
     yield (
