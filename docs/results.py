@@ -50,7 +50,8 @@ def play(snapshot: Path, games: int, seed: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "scores.csv"
             words = ["--test_games", str(games), "--max_episode_frames", str(FRAMES)]
-            words += ["--random_seed", str(seed), "--csv_file", str(file), *flags]
+            words += ["--num_envs", "10", "--random_seed", str(seed)]
+            words += ["--csv_file", str(file), *flags]
             subprocess.run([ROOT / "test.sh", snapshot, *words], check=True)
             with file.open(newline="") as opened:
                 row = next(csv.DictReader(opened))

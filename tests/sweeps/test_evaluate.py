@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from config import Config, to_plain
+from config import ROOT, Config, to_plain
 from deepqnetwork import DeepQNetwork
 from main import main
 from sweeps import evaluate
 
+MAIN = ROOT / "src" / "main.py"
 SMALL = {"screen_width": 36, "screen_height": 36}
 PLAY = """--test_games 3 --max_episode_frames 1600 --exploration_rate_test 0.9 --random_seed 3
 --csv_file eval.csv"""
@@ -38,18 +41,34 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.fixture(params=["one after another", "through Ray"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def play(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., str]:
+    """Calls ./test.sh, which must succeed. Returns what it prints."""
+
+    def here(*words: str) -> str:
+        assert main(["test", *words]) == 0
+        return capsys.readouterr().out
+
+    def apart(*words: str) -> str:
+        # Ray reads its environment once for each process, and other tests have used it in this one.
+        command = [sys.executable, str(MAIN), "test", *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
     if request.param == "one after another":
         monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    elif not importlib.util.find_spec("ray"):
+        return here
+    if not importlib.util.find_spec("ray"):
         pytest.skip("Ray is not installed; ./sweep.sh installs it")
+    return apart
 
 
-@pytest.mark.usefixtures("way")
 def test_all_snapshots_play_and_one_file_has_every_score(
-    home: Path, snapshots: list[str], capsys: pytest.CaptureFixture[str]
+    home: Path, snapshots: list[str], play: Callable[..., str]
 ) -> None:
-    assert main(["test", *snapshots, "--best", *PLAY.split()]) == 0
+    out = play(*snapshots, "--best", *PLAY.split())
     found = rows(home / "eval.csv")
     assert [(Path(row["snapshot"]).name, row["epoch"]) for row in found] == [
         ("breakout_2.pkl", "2"),
@@ -60,12 +79,11 @@ def test_all_snapshots_play_and_one_file_has_every_score(
         assert (row["phase"], row["random_seed"], len(scores)) == ("test", "3", 3)
         assert float(row["average_reward"]) == np.mean(scores)
         assert float(row["median_game_reward"]) == np.median(scores)
-    out = capsys.readouterr().out
     assert "breakout_2.pkl   mean " in out
     assert "\nBest: " in out
     assert "chosen afterwards among 2 snapshots" in out
     # Its scores are the same if it plays alone.
-    assert main(["test", "breakout_10.pkl", *PLAY.split(), "--overwrite"]) == 0
+    play("breakout_10.pkl", *PLAY.split(), "--overwrite")
     (alone,) = rows(home / "eval.csv")
     assert alone["game_rewards"] == found[1]["game_rewards"]
     assert alone.keys() == found[1].keys()
