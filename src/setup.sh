@@ -20,8 +20,14 @@ fail() {
     exit 2
 }
 
+# Was .venv made with the file $1 as it is now?
+same() { [[ -r $venv/$1 && $(<"$venv/$1") == "$(<"$root/$1")" ]]; }
+
 # Does .venv have what the requirements file $1 asks for?
-has() { [[ -r $venv/$1 && $(<"$venv/$1") == "$(<"$root/$1")" ]]; }
+has() { same "$1" && { [[ ! -e $root/locks/$1 ]] || same "locks/$1"; }; }
+
+# Was the lock of the requirements file $1, which begins with a copy of it, made for it as it is now?
+is_locked() { [[ -r $root/locks/$1 && $(<"$root/locks/$1") == "$(sed 's/^/# /' "$root/$1")"$'\n'* ]]; }
 
 # Is .venv complete, its Python the one it was made with, and its packages those of the files $@?
 is_ready() {
@@ -116,6 +122,9 @@ attempt() {
         fail "The disk of $root is full: making .venv takes 2 GB, or 7 GB with CUDA: free some and run this again." ;;
     *NewConnectionError* | *NameResolutionError* | *"Failed to establish a new connection"* | *[Tt]"imed out"* | *ProxyError* | *SSLError* | *"Could not fetch URL"* | *"Network is unreachable"*)
         fail "Cannot reach the package index to download what .venv lacks: check the network, or pip's proxy and index settings, and run this again." ;;
+    *"DO NOT MATCH THE HASHES"*)
+        say "${output#*DO NOT MATCH THE HASHES}"
+        fail "A downloaded package is not the file that $root/locks names: check pip's index settings, and run this again." ;;
     *"No matching distribution found for "*)
         output=${output##*No matching distribution found for }
         fail "pip finds no ${output%%[[:space:]]*} for $base on this machine: try another Python with PYTHON=/path/to/python3.12, or check pip's index settings, and run this again." ;;
@@ -131,13 +140,16 @@ begin() { mkdir -p "$venv/tmp" && : >"$venv/unfinished"; }
 # Only files that are gone lose their stamps: set_up installs all the others together.
 finish() {
     local file
-    rm -rf "$venv/tmp" "$venv"/requirements*.txt || return
-    for file in "$@"; do cp "$root/$file" "$venv/$file" || return; done
+    rm -rf "$venv/tmp" "$venv/locks" "$venv"/requirements*.txt && mkdir "$venv/locks" || return
+    for file in "$@"; do
+        cp "$root/$file" "$venv/$file" || return
+        [[ ! -e $root/locks/$file ]] || cp "$root/locks/$file" "$venv/locks/$file" || return
+    done
     ln -sfn "$(readlink -f "$python")" "$venv/interpreter" && rm "$venv/unfinished"
 }
 
 set_up() {
-    local base file using new=false arguments=() alone=() pip
+    local base file using new=false arguments=() alone=() locked=() pip
     find_base
     lock
     if is_ready "$@"; then return; fi # another script has just made it
@@ -163,6 +175,7 @@ set_up() {
         attempt begin
     fi
     for file in "$@"; do
+        if is_locked "$file"; then locked+=(-r "$root/locks/$file"); fi
         if [[ $(<"$root/$file") == *--no-deps* ]]; then # the file says so where it says how
             alone+=(-r "$root/$file")
         else
@@ -170,6 +183,9 @@ set_up() {
         fi
     done
     pip=("$python" -m pip install --disable-pip-version-check --no-input)
+    # What is in no lock comes afterwards, without hashes: PyTorch (docs/lock.sh says why), and the
+    # packages of a requirements file that has been changed since its lock was made.
+    [[ ${#locked[@]} == 0 ]] || attempt "${pip[@]}" --require-hashes --no-deps "${locked[@]}"
     attempt "${pip[@]}" "${arguments[@]}"
     [[ ${#alone[@]} == 0 ]] || attempt "${pip[@]}" --no-deps "${alone[@]}"
     attempt finish "$@"

@@ -6,8 +6,10 @@ made to do on demand run on a fake Python, which is quick, does as the test says
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -203,6 +205,60 @@ def test_failed_update_leaves_the_environment_as_it_was(clone: Clone) -> None:
     clone.require("tiny==1.0\n")
     code, output, errors = clone.run()
     assert (code, json.loads(output)[0], errors) == (0, "1.0", "")
+
+
+def lock(clone: Clone, version: str, hash_: str = "") -> str:
+    """Lock tiny at a version, by default with the hash of its wheel; returns the requirement."""
+    requirement = f"tiny=={version}"
+    if not hash_:
+        wheels = Path(clone.env["PIP_FIND_LINKS"].removeprefix("file://"))
+        wheel = wheels / f"tiny-{version}-py3-none-any.whl"
+        hash_ = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    (clone.folder / "locks").mkdir(exist_ok=True)
+    text = f"# {requirement}\n{requirement} \\\n    --hash=sha256:{hash_}\n"
+    (clone.folder / "locks" / "requirements.txt").write_text(text)
+    return requirement + "\n"
+
+
+def test_locked_packages_are_installed(clone: Clone) -> None:
+    clone.require(lock(clone, "2.0"))
+    code, output, errors = clone.run()
+    assert (code, json.loads(output)[0]) == (0, "2.0"), errors
+    assert clone.run()[2] == ""
+    # A lock alone changes too, when a package that no requirements file names becomes newer.
+    with (clone.folder / "locks" / "requirements.txt").open("a") as file:
+        file.write("# newer\n")
+    assert clone.run()[2].startswith("Updating .venv")
+
+
+def test_a_package_that_is_not_the_locked_one_is_refused(clone: Clone) -> None:
+    clone.require(lock(clone, "2.0", "0" * 64))
+    code, _, errors = clone.run()
+    assert code == 2
+    assert errors.splitlines()[-1].startswith("A downloaded package is not the file that ")
+    assert "tiny==2.0" in errors
+    clone.require(lock(clone, "1.0"))
+    assert json.loads(clone.run()[1])[0] == "1.0", "what was there still works"
+
+
+def test_requirements_changed_since_their_lock_are_installed(clone: Clone) -> None:
+    lock(clone, "1.0", "0" * 64)
+    clone.require("tiny==2.0\n")
+    assert json.loads(clone.run()[1])[0] == "2.0"
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("requirements*.txt")), ids=lambda path: path.stem)
+def test_locks_are_those_of_the_requirements(path: Path) -> None:
+    text, locked = path.read_text(), (ROOT / "locks" / path.name).read_text()
+    copy = "".join(f"# {line}\n" for line in text.splitlines())
+    assert locked.startswith(copy), "run docs/lock.sh"
+    packages = re.findall(r"^([\w-]+==\S+)(.*)$", locked.removeprefix(copy), re.MULTILINE)
+    assert all(rest.endswith(" \\") for _, rest in packages), "each has hashes"
+    named = {line.lower() for line in text.splitlines() if not line.startswith("#")}
+    assert named - {name for name, _ in packages} <= {
+        line for line in named if line.startswith("torch==")
+    }
+    assert not re.search("^(torch=|nvidia|cuda|triton)", locked, re.MULTILINE)
 
 
 @pytest.mark.skipif(shutil.which("ps") is None, reason="finds running scripts by ps")
