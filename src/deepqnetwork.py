@@ -36,6 +36,7 @@ from targets import Batch, taken
 from variants.heads import make_head
 from variants.networks import make_features
 from variants.optimizers import make_rule
+from variants.resets import reset_last_layers
 from variants.targets import make_target
 
 # float16 gradients are multiplied by this, so that small ones do not vanish, and the optimizer
@@ -86,8 +87,12 @@ class DeepQNetwork:
             self.target.copy_from(self.online)
         self.gradient_scale = FLOAT16_SCALE if s.datatype == "float16" else 1.0
         scale = 1 / self.gradient_scale / (1 if s.sum_gradient else s.batch_size)
-        masters = list(self.online.masters.values())
-        self.optimizer = Optimizer(make_rule(s, scale), masters, shares=self.workers.count)
+        self.optimizer = Optimizer(
+            make_rule(s, scale),
+            list(self.online.masters.values()),
+            copies=list(self.online.parameters()),
+            shares=self.workers.count,
+        )
         # Costs are summed on the device and read once per phase, so that no update waits for them.
         self.cost_sum = torch.zeros((), dtype=torch.float64, device=self.device)
         self.cost_count = 0
@@ -228,7 +233,6 @@ class DeepQNetwork:
         gradients = [part.gradients for part in parts]
         shares = range(len(self.optimizer.shares))
         self.workers.map(lambda share: self.optimizer.step(share, gradients), shares)
-        self.online.refresh()
         self.online.follow_spectrum()
         self.cost_sum += sum(part.cost for part in parts) / self.settings.batch_size
         return torch.cat([part.errors for part in parts])
@@ -250,16 +254,9 @@ class DeepQNetwork:
             self.target.copy_from(self.online)
 
     def reset_last_layers(self) -> None:
-        """New weights for the layers after the features; the optimizer forgets the old ones.
-
-        (Nikishin et al. 2022, "The Primacy Bias in Deep Reinforcement Learning", arXiv:2205.07802)
-        """
+        """New weights for the layers after the features: see variants/resets.py."""
         self.wait()
-        seed = int(torch.randint(2**62, (), generator=self.random))
-        self.online.initialize(self.settings.init, np.random.default_rng(seed), part="head")
-        for name, states in zip(self.online.masters, self.optimizer.states, strict=True):
-            for state in states if name.startswith("head") else ():
-                state.zero_()
+        reset_last_layers(self.online, self.optimizer, self.settings.init, self.random)
         self.update_target_network()
 
     @property

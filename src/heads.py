@@ -6,9 +6,9 @@ outputs one number for each action. Heads that output a distribution of returns 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-import torch
 from torch import Tensor, nn
 
 from config import NetworkSettings
@@ -52,15 +52,8 @@ class Head(Protocol):
         """The error of the outputs of the actions taken, (batch, ...), given the targets `y`."""
 
 
-def equally_likely(values: Tensor) -> Returns:
-    """Returns that all have the same probability."""
-    return Returns(values, torch.full_like(values, 1 / values.shape[-1]))
-
-
 class Stream(nn.Module):
     """A hidden layer and an output layer of `size` numbers for each action."""
-
-    in_order = True  # a plain sequence of layers, as in Neon's files
 
     def __init__(
         self,
@@ -70,15 +63,17 @@ class Stream(nn.Module):
         hidden: int,
         num_actions: int,
         size: int = 1,
+        layer: Callable[..., nn.Module] = Layer,
     ) -> None:
         """The features are `image` (channels, height, width) or (features,)."""
         super().__init__()
+        self.in_order = layer is Layer  # a plain sequence of layers, as in Neon's files
         self.shape = (num_actions, size)
         # "The final hidden layer is fully-connected and consists of 512 rectifier units."
-        self.hidden = Layer(settings, image, hidden, spectral=True)
+        self.hidden = layer(settings, image, hidden, spectral=True)
         # "The output layer is a fully-connected linear layer with a single output for each valid
         # action."
-        self.output = Layer(settings, (hidden,), num_actions * size, relu=False, exact=True)
+        self.output = layer(settings, (hidden,), num_actions * size, relu=False, exact=True)
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, num_actions, size)."""

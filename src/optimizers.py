@@ -56,34 +56,40 @@ class RMSProp:
 
 
 class Optimizer:
-    """A rule, the parameters that it changes, and its states."""
+    """A rule, the parameters that it changes, its states, and copies in lower precision."""
 
-    def __init__(self, rule: Rule, parameters: Sequence[Tensor], shares: int = 1) -> None:
-        """The parameters are divided into `shares` parts of about equal size."""
+    def __init__(
+        self,
+        rule: Rule,
+        parameters: Sequence[Tensor],
+        *,
+        copies: Sequence[Tensor] | None = None,
+        shares: int = 1,
+    ) -> None:
+        """The parameters are divided into `shares` parts of about equal size.
+
+        Each parameter is copied to the one of `copies` in its place, which may be itself.
+        """
         self.rule = rule
         self.states = [[torch.zeros_like(w) for _ in range(rule.num_states)] for w in parameters]
         self.updates = 0  # weight updates done
         self.shares: list[list[int]] = [[] for _ in range(shares)]
         # NB! Rows of a parameter are views of it; small parameters are not worth dividing.
-        self.rows: list[tuple[int, slice, list[Tensor]]] = []
+        self.rows: list[tuple[int, slice, list[Tensor], Tensor | None]] = []
         for n, (w, states) in enumerate(zip(parameters, self.states, strict=True)):
+            copy = copies[n].detach() if copies else w
             pieces = shares if len(w) >= shares and w.numel() > 1 << 16 else 1
             for k in range(pieces):
                 part = slice(len(w) * k // pieces, len(w) * (k + 1) // pieces)
                 self.shares[k].append(len(self.rows))
-                self.rows.append((n, part, [w[part], *(state[part] for state in states)]))
+                rows = [w[part], *(state[part] for state in states)]
+                copied = copy.data_ptr() != w.data_ptr()
+                self.rows.append((n, part, rows, copy[part] if copied else None))
 
     def begin(self) -> None:
         """Begin a weight update; `step` with every share completes it."""
         self.updates += 1
         self.rule.begin(self.updates)
-
-    def forget(self) -> None:
-        """Reset all states, as if there had been no updates."""
-        self.updates = 0
-        for states in self.states:
-            for state in states:
-                state.zero_()
 
     @torch.no_grad()
     def step(self, share: int, gradients: Sequence[Sequence[Tensor]]) -> None:
@@ -92,8 +98,10 @@ class Optimizer:
         Each is a list with a gradient for each parameter, perhaps in lower precision.
         """
         for row in self.shares[share]:
-            n, part, (w, *states) = self.rows[row]
+            n, part, (w, *states), copy = self.rows[row]
             g = gradients[0][n][part].to(w.dtype)
             for other in gradients[1:]:
                 g = g.add_(other[n][part])
             self.rule.step(w, g, *states)
+            if copy is not None:
+                copy.copy_(w)

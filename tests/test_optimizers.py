@@ -83,7 +83,7 @@ def make_optimizer(
     shares: int = 1,
 ) -> Optimizer:
     settings = NetworkSettings(optimizer=rule, learning_rate=learning_rate, decay_rate=DECAY)
-    return Optimizer(make_rule(settings, scale), weights, shares)
+    return Optimizer(make_rule(settings, scale), weights, shares=shares)
 
 
 def update(optimizer: Optimizer, *parts: Sequence[Tensor]) -> None:
@@ -217,10 +217,22 @@ def test_a_large_parameter_is_divided_among_the_shares_and_every_row_is_in_one()
     optimizer = make_optimizer("adam", weights, shares=4)
     rows = [optimizer.rows[row] for share in optimizer.shares for row in share]
     for n, w in enumerate(weights):
-        covered = sorted(i for k, part, _ in rows if k == n for i in range(len(w))[part])
+        covered = sorted(i for k, part, *_ in rows if k == n for i in range(len(w))[part])
         assert covered == list(range(len(w)))
     sizes = [sum(optimizer.rows[row][2][0].numel() for row in share) for share in optimizer.shares]
     assert max(sizes) - min(sizes) < 300
+
+
+@pytest.mark.parametrize("shares", [1, 3])
+def test_copies_follow_their_parameters(shares: int) -> None:
+    weights = [torch.ones(4, 3), torch.ones(300, 256), torch.ones(7)]
+    copies = [weights[0], *(w.to(torch.bfloat16) for w in weights[1:])]
+    settings = NetworkSettings(optimizer="rmsprop", learning_rate=LEARNING_RATE)
+    optimizer = Optimizer(make_rule(settings, 1.0), weights, copies=copies, shares=shares)
+    update(optimizer, [torch.arange(w.numel()).view(w.shape) / 100 for w in weights])
+    assert all(len(w.unique()) > 1 for w in weights)
+    for w, copy in zip(weights, copies, strict=True):
+        assert torch.equal(copy, w.to(copy.dtype))
 
 
 def sum_of(parts: list[Tensor]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -169,7 +170,9 @@ def from_snapshot(
     flags = snapshot.info.get("flags")
     theirs = flags.get("optimizer", rule) if isinstance(flags, dict) else rule
     if not fits or not _same_states(theirs, rule):
-        optimizer.forget()
+        optimizer.updates = 0
+        for state in itertools.chain.from_iterable(optimizer.states):
+            state.zero_()
         return
     updates = snapshot.info.get("weight_updates", 0)
     optimizer.updates = max(updates, 0) if type(updates) is int else 0

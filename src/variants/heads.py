@@ -8,10 +8,11 @@ from typing import Any
 from torch import nn
 
 from config import NetworkSettings
+from engine.layer import Layer
 from heads import Head, QHead, Stream
 from variants.c51 import ATOMS, C51Head
 from variants.dueling import DuelingStreams
-from variants.noisy import NoisyStream
+from variants.noisy import NoisyLayer
 from variants.quantiles import IQN_SAMPLES, QUANTILES, IQNHead, QuantileHead
 
 
@@ -22,8 +23,9 @@ def make_head(settings: NetworkSettings, features: Any, num_actions: int) -> Hea
         settings.atoms or {"none": 1, "c51": ATOMS, "quantile": QUANTILES, "iqn": IQN_SAMPLES}[kind]
     )
     make = partial(
-        NoisyStream if settings.noisy else Stream,
+        Stream,
         settings,
+        layer=NoisyLayer if settings.noisy else Layer,
         image=features.image,
         hidden=features.hidden,
         size=atoms if kind in ("c51", "quantile") else 1,

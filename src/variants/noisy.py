@@ -32,12 +32,13 @@ class NoisyLayer(nn.Module):
         *,
         relu: bool = True,
         exact: bool = False,
+        spectral: bool = False,
     ) -> None:
         """See Layer."""
         super().__init__()
         self.relu = relu
         size = math.prod(inputs)
-        self.mean = Layer(settings, inputs, outputs, relu=False, exact=exact)
+        self.mean = Layer(settings, inputs, outputs, relu=False, exact=exact, spectral=spectral)
         self.deviation = Layer(
             settings, inputs, outputs, relu=False, exact=exact, constant=DEVIATION / math.sqrt(size)
         )
@@ -60,29 +61,3 @@ class NoisyLayer(nn.Module):
             else:
                 e = torch.randn(noise.shape, generator=generator)
                 noise.copy_(e.sign() * e.abs().sqrt())
-
-
-class NoisyStream(nn.Module):
-    """A Stream (heads.py) of noisy layers."""
-
-    in_order = False
-
-    def __init__(
-        self,
-        settings: NetworkSettings,
-        *,
-        image: tuple[int, ...],
-        hidden: int,
-        num_actions: int,
-        size: int = 1,
-    ) -> None:
-        """See Stream."""
-        super().__init__()
-        self.shape = (num_actions, size)
-        self.hidden = NoisyLayer(settings, image, hidden)
-        self.output = NoisyLayer(settings, (hidden,), num_actions * size, relu=False, exact=True)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, num_actions, size)."""
-        x: Tensor = self.output(self.hidden(features))
-        return x.view(-1, *self.shape)

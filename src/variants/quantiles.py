@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from config import NetworkSettings
 from engine.layer import Layer, flat
-from heads import Error, Returns, equally_likely
+from heads import Error, Returns
 
 QUANTILES = 200  # of QR-DQN, section 5
 IQN_SAMPLES = 64  # N and N' of IQN, section 4
@@ -21,6 +21,11 @@ COSINES = 64  # n of IQN, equation 4
 def midpoints(count: int) -> Tensor:
     """(2i + 1) / 2N: the midpoints of N equal parts of a distribution."""
     return (torch.arange(count, dtype=torch.float64) + 0.5) / count
+
+
+def equally_likely(values: Tensor) -> Returns:
+    """Returns that all have the same probability."""
+    return Returns(values, torch.full_like(values, 1 / values.shape[-1]))
 
 
 class QuantileHead(nn.Module):
