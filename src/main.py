@@ -14,6 +14,7 @@ from replay.make import choose_storage, make_sampler, make_screens
 from replay_memory import ReplayMemory
 from runs.catalog import VERBS
 from runs.checkpoint import Checkpointer
+from runs.dead_network import DeadNetwork
 from runs.divergence import Divergence, check_row
 from runs.exit_codes import Ending, exit_code
 from runs.files import load, save_snapshot, write_description
@@ -104,6 +105,8 @@ def construct(task: Task, storage: str | None) -> Run:
     agent.total_train_steps = config.start_epoch * config.train_steps
     stats = Statistics(agent, network, memory, config.csv_file)
     agent.callbacks += [stats, Divergence(agent)]
+    if network:
+        agent.callbacks.append(DeadNetwork(network, stats))
     if config.distribution == "c51":
         agent.callbacks.append(ValueRange(config))
     parts = Run(task, games[0].environment, memory, network, agent, stats)
