@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from api.load import load
 from config import ROOT
 from errors import UserError
 
@@ -74,6 +73,8 @@ def export(options: argparse.Namespace) -> str:
         path = output(options, ROOT / "snapshots", source.stem, kind)
         import_agent(source, path, **flags)
         return f"Wrote {path}"
+    from api.load import load  # it needs nvis/, which `main` makes importable
+
     agent, environment = load(options.agent, backend="cpu", **flags)
     path = output(options, ROOT / "exports", agent.path.stem, kind)
     if kind == "onnx":

@@ -416,3 +416,13 @@ def test_every_script_reaches_its_verb(fake: Callable[..., Clone]) -> None:
     assert clone.run("bench.sh", "loop", "--steps", "5") == (0, expected, "")
     expected = f"{clone.folder}/docs/pictures.py a  b\n"
     assert clone.run("docs/pictures.sh", "a  b")[:2] == (0, expected)
+
+
+@pytest.mark.parametrize("target", sorted(set(SCRIPTS.values())))
+def test_every_verb_starts_as_its_script_starts_it(target: str, tmp_path: Path) -> None:
+    # Not from the clone, and with nothing of it on the path of modules.
+    words = [sys.executable, str(ROOT / target.split()[0]), *target.split()[1:], "--help"]
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    found = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout
