@@ -1,6 +1,6 @@
 """Tests the agents that come with the project and makes the table of docs/results.md.
 
-    docs/results.sh [--test_games 30] [--random_seed 1] [--play]
+    docs/results.sh [--test_games 30] [--random_seed 1] [--play] [--ship SNAPSHOT]
 
 With --play, each agent in agents/ plays by the published protocol (30 games, at most 18,000 frames
 per game, random no-op starts) with 5 % and 1 % of random actions, and with sticky actions; every
@@ -14,17 +14,22 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from scipy.stats import bootstrap
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # nvis/ lies beside src/
 
+from api.load import load
 from config import ROOT
+from deepqnetwork import DeepQNetwork
 from runs.human_scores import human_normalized
 from snapshot.format import game_of, read_snapshot
 
@@ -60,6 +65,24 @@ def play(snapshot: Path, games: int, seed: int) -> None:
         writer = csv.DictWriter(opened, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def ship(snapshot: Path) -> None:
+    """Put a snapshot, and the results of its run beside it, into agents/."""
+    agent, _ = load(snapshot)
+    network = cast(DeepQNetwork, agent.network)
+    network.optimizer.updates = 0  # then its states are not saved
+    name = snapshot.stem.rpartition("_")[0]
+    for old in AGENTS.glob(f"{agent.snapshot.info['game']}_*"):
+        old.unlink()
+    network.save_weights(
+        AGENTS / snapshot.name, epoch=agent.snapshot.epoch, info=agent.snapshot.info
+    )
+    results = snapshot.parent.parent / "results"
+    for suffix in (".csv", ".json"):
+        shutil.copy(results / f"{name}{suffix}", AGENTS)
+    picture = AGENTS / f"{name}.png"
+    subprocess.run([ROOT / "plot.sh", AGENTS / f"{name}.csv", "--png_file", picture], check=True)
 
 
 def scores_of(snapshot: Path) -> Path:
@@ -105,7 +128,10 @@ def main() -> None:
     parser.add_argument("--play", action="store_true", help="test the agents first")
     parser.add_argument("--test_games", type=int, default=30, help="games of each test [30]")
     parser.add_argument("--random_seed", type=int, default=1, help="seed of the tests [1]")
+    parser.add_argument("--ship", type=Path, metavar="SNAPSHOT", help="put it into agents/ first")
     options = parser.parse_args()
+    if options.ship:
+        ship(options.ship)
     agents = sorted(AGENTS.glob("*.pkl"))
     if options.play:
         for snapshot in agents:
