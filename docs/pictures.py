@@ -1,6 +1,6 @@
 """Makes the pictures in README.md and docs/, with the program's own verbs.
 
-    docs/pictures.sh agents/breakout_seed1_3.pkl [--second 20]
+    docs/pictures.sh agents/breakout_fast_seed1_10.pkl [--second 20]
 
 Films a game with the agent's view and takes a frame of it, films ten seconds without it, draws the
 window of ./play.sh at that moment, takes a picture of the filter page in Chromium (playwright must
@@ -47,11 +47,16 @@ def run(verb: str, *words: str | Path) -> None:
     subprocess.run([ROOT / f"{verb}.sh", *map(str, words)], check=True)
 
 
+def until(second: float) -> list[str]:
+    """A flag that ends the game there, since what comes after is not needed."""
+    return ["--max_episode_frames", str(round(second * FRAMES_PER_SECOND))]
+
+
 def film(snapshot: Path, second: float, file: Path) -> None:
     """A frame of the film of a game with the agent's view."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"
-        flags = ["--play_games", "1", "--overlay", "mind", *SEED]
+        flags = ["--play_games", "1", "--overlay", "mind", *until(second + 1), *SEED]
         run("record", snapshot, *flags, "--video_file", path)
         with av.open(str(path)) as video:
             for number, picture in enumerate(video.decode(video=0)):  # noqa: B007
@@ -65,7 +70,8 @@ def short_film(snapshot: Path, second: float, file: Path) -> None:
     """Ten seconds of a game as a GIF, 15 pictures per second."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"
-        run("record", snapshot, "--play_games", "1", *SEED, "--video_file", path)
+        flags = ["--play_games", "1", *until(second + 10), *SEED]
+        run("record", snapshot, *flags, "--video_file", path)
         with av.open(str(path)) as video:
             first, last = second * FRAMES_PER_SECOND, (second + 10) * FRAMES_PER_SECOND
             pictures = [
