@@ -131,7 +131,8 @@ def main() -> None:
     parser.add_argument("--second", type=float, default=20, help="of the game that is shown [20]")
     options = parser.parse_args()
     film(options.snapshot, options.second, IMAGES / "record_mind.png")
-    short_film(options.snapshot, options.second, IMAGES / "breakout.gif")
+    game = options.snapshot.stem.partition("_")[0]
+    short_film(options.snapshot, options.second, IMAGES / f"{game}.gif")
     window(options.snapshot, options.second, IMAGES / "play.png")
     filters(options.snapshot, IMAGES / "nvis.png")
     curves = ROOT / "tests" / "original_results" / "breakout.csv"
