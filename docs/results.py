@@ -73,14 +73,16 @@ def ship(snapshot: Path) -> None:
     network = cast(DeepQNetwork, agent.network)
     network.optimizer.updates = 0  # then its states are not saved
     name = snapshot.stem.rpartition("_")[0]
+    results = [snapshot.parent.parent / "results" / f"{name}{end}" for end in (".csv", ".json")]
+    if missing := [str(path) for path in results if not path.exists()]:
+        sys.exit(f"There is no {' and no '.join(missing)}: nothing was changed.")
     for old in AGENTS.glob(f"{agent.snapshot.info['game']}_*"):
         old.unlink()
     network.save_weights(
         AGENTS / snapshot.name, epoch=agent.snapshot.epoch, info=agent.snapshot.info
     )
-    results = snapshot.parent.parent / "results"
-    for suffix in (".csv", ".json"):
-        shutil.copy(results / f"{name}{suffix}", AGENTS)
+    for path in results:
+        shutil.copy(path, AGENTS)
     picture = AGENTS / f"{name}.png"
     subprocess.run([ROOT / "plot.sh", AGENTS / f"{name}.csv", "--png_file", picture], check=True)
 
