@@ -124,6 +124,19 @@ def filters(snapshot: Path, file: Path) -> None:
         browser.close()
 
 
+def curves(file: Path, again: Path) -> None:
+    """The curves of 2015: all epochs, and the first ones beside those of the same agent here."""
+    original = ROOT / "tests" / "original_results" / "breakout.csv"
+    run("plot", original, "--png_file", file)
+    rows = original.read_text().splitlines(keepends=True)
+    here = ROOT / "docs" / "experiments" / "breakout_2015_again.csv"
+    with tempfile.TemporaryDirectory() as folder:
+        first = Path(folder) / "breakout_2015.csv"
+        first.write_text("".join(rows[: len(here.read_text().splitlines())]))
+        flags = ["--fields", "average_reward,meanq", "--figure_height", "5"]
+        run("plot", first, here, "--png_file", again, *flags)
+
+
 def main() -> None:
     """All pictures of a snapshot."""
     parser = argparse.ArgumentParser(prog="docs/pictures.sh", description=__doc__.splitlines()[0])
@@ -135,8 +148,7 @@ def main() -> None:
     short_film(options.snapshot, options.second, IMAGES / f"{game}.gif")
     window(options.snapshot, options.second, IMAGES / "play.png")
     filters(options.snapshot, IMAGES / "nvis.png")
-    curves = ROOT / "tests" / "original_results" / "breakout.csv"
-    run("plot", curves, "--png_file", IMAGES / "breakout_2015.png")
+    curves(IMAGES / "breakout_2015.png", IMAGES / "breakout_2015_again.png")
 
 
 if __name__ == "__main__":
