@@ -38,7 +38,7 @@ class Statistics(Callback):
     """Scores of the games that ended in a phase, the loss, and Q-values of fixed states.
 
     A game's score is the sum of its rewards. Where a lost life ends an episode, it is the score of
-    that life. A game that began before the phase counts from its beginning.
+    that life. Of a game that began before the phase, only rewards in the phase count.
     """
 
     def __init__(
