@@ -21,9 +21,9 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
+from commands.verbs import Task, parse
 from main import construct
 from replay.make import storage_bytes
-from runs.verbs import Task, parse
 
 JOB = """--replay_size 20000 --random_steps 1000 --exploration_rate_start 0.1
 --exploration_rate_end 0.1 --random_seed 1 --backend cpu""".split()

@@ -25,16 +25,16 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
+from checkpoint.checkpointer import Checkpointer
+from commands.verbs import parse
 from config import Config
 from environment import ALEEnvironment
 from envs.roms import find_rom
 from main import construct
 from replay_memory import ReplayMemory
-from runs.checkpoint import Checkpointer
 from runs.position import Position
 from runs.provenance import describe
 from runs.run import Run
-from runs.verbs import parse
 
 GAMES = "breakout,pong,seaquest,space_invaders"
 PLAYED = 20_000

@@ -27,10 +27,10 @@ from playwright.sync_api import sync_playwright
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # nvis/ lies beside src/
 
+from commands.verbs import parse
 from config import ROOT
 from main import construct
 from runs.files import load
-from runs.verbs import parse
 from watch.agent_view import AgentView
 from watch.frames import Frame
 from watch.joystick import attached

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from atomic import read_whole
+from commands.schema import Value, value_of
 from errors import UserError, shown
-from runs.schema import Value, value_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PRESETS = ROOT / "presets"
@@ -36,7 +36,7 @@ def flag(
     high: float | None = None,
     code: Sequence[str] = (),
 ) -> Any:
-    """A flag: its default, its meaning, and the values that it accepts (runs/schema.py).
+    """A flag: its default, its meaning, and the values that it accepts (commands/schema.py).
 
     The value of a flag with `code` is one of these names, or my_file.py:MyClass, which is executed:
     see envs/trust.py.

@@ -7,33 +7,33 @@ import sys
 from collections.abc import Sequence
 
 from agent import Agent, Phase
+from checkpoint.checkpointer import Checkpointer
+from checkpoint.lock import locked
+from commands.catalog import VERBS
+from commands.exit_codes import Ending, exit_code
+from commands.verbs import Task, parse
 from config import ROOT
 from engine.make import make_network
 from envs.parallel import make_games
+from observers.dead_network import DeadNetwork
+from observers.divergence import Divergence, check_row
+from observers.json_log import log_as_json
+from observers.make import make_observers
+from observers.profiling import profile
+from observers.value_range import ValueRange
 from replay.make import choose_storage, make_sampler, make_screens
 from replay_memory import ReplayMemory
-from runs.catalog import VERBS
-from runs.checkpoint import Checkpointer
-from runs.dead_network import DeadNetwork
-from runs.divergence import Divergence, check_row
-from runs.exit_codes import Ending, exit_code
 from runs.files import load, save_snapshot, write_description
 from runs.forecast import forecast
-from runs.json_log import log_as_json
 from runs.keep import remove_snapshots
-from runs.lock import locked
-from runs.observers import make_observers
 from runs.outputs import check_outputs
 from runs.plan import Planned, plan, position_after
 from runs.position import Position
 from runs.preflight import check_files, check_memory, check_snapshot
-from runs.profiling import profile
 from runs.run import Run
 from runs.scores import print_summary, write_scores
 from runs.signals import stop_in_order
 from runs.unseen import warn_of_unseen
-from runs.value_range import ValueRange
-from runs.verbs import Task, parse
 from seeds import random_stream
 from stats import Statistics
 from sweeps.evaluate import evaluate, evaluates_many
@@ -43,7 +43,7 @@ logger = logging.getLogger("simple_dqn")
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the command line says. Returns an exit code, see runs/exit_codes.py."""
+    """Do what the command line says. Returns an exit code, see commands/exit_codes.py."""
     sys.path.append(str(ROOT))  # nvis/ lies beside src/
     verb = arguments[0] if arguments and arguments[0] in VERBS else "run"
     with exit_code(verb) as ending:

@@ -22,12 +22,12 @@ from typing import NoReturn
 
 import matplotlib
 
+from commands.exit_codes import flush, say, silence
 from errors import UserError, clean
 from plots.comparison import compares_settings, draw_comparison
 from plots.csv_files import Group, NotYet, common_name, group_runs, listed, printable, read_results
 from plots.curves import MAX_GROUPS, MAX_PANELS, draw
 from plots.files import save_figure
-from runs.exit_codes import flush, say, silence
 
 FIELDS = "average_reward,meanq,nr_games,meancost"
 FOLLOW_SECONDS = 10.0

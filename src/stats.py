@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from agent import Agent, Callback, Done, Phase
 from atomic import read_whole, write_atomically
+from checkpoint.manifest import ROW, parse_row
 from engine.make import LearningNetwork
 from errors import UserError
 from replay_memory import ReplayMemory
-from runs.manifest import ROW, parse_row
 
 logger = logging.getLogger(__name__)
 

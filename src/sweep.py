@@ -9,11 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from checkpoint.lock import locked
+from commands.paths import run_paths
 from config import ROOT
 from envs.trust import sign
 from errors import UserError
-from runs.lock import locked
-from runs.paths import run_paths
 from sweeps.command import NAME, USAGE, Command, read_command
 from sweeps.drive import Failures, drive
 from sweeps.estimate import print_estimate

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from commands import paths, verbs
 from envs import roms, trust
-from runs import paths, verbs
 
 try:
     import torch

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from commands.catalog import VERBS
+from commands.flags import Parser, help_parser
 from config import (
     FIELDS,
     FROM_SNAPSHOT,
@@ -21,8 +23,6 @@ from config import (
     trained_with,
 )
 from errors import UserError
-from runs.catalog import VERBS
-from runs.flags import Parser, help_parser
 
 # Names and defaults of the ancestor's flags.
 ANCESTOR = dict(

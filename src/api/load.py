@@ -7,8 +7,8 @@ from typing import Any
 
 from api.agent import LoadedAgent
 from api.environment import PlayedEnvironment
+from commands.verbs import parse
 from engine.make import make_network
-from runs.verbs import parse
 from seeds import random_stream
 from snapshot.compatibility import check_actions
 

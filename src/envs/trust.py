@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from atomic import read_whole, write_atomically
+from commands.schema import is_plain
 from config import CODE, ROOT
 from errors import UserError, shown
-from runs.schema import is_plain
 
 CODE_BYTES = 1 << 24  # the largest file of code
 FOLDER = ROOT / ".trusted"

@@ -16,8 +16,8 @@ from itertools import takewhile
 from pathlib import Path
 
 from atomic import read_whole
+from commands.schema import FINITE
 from errors import UserError
-from runs.schema import FINITE
 
 PHASES = ("random", "train", "test")
 CSV_BYTES = 1 << 24

@@ -1,1 +1,1 @@
-"""A run from the command line to its files: verbs, checks, checkpoints, results."""
+"""A run: its plan, what is checked before it starts, its snapshots and scores."""

@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 from atomic import NotWritten, read_whole
+from commands.paths import earlier_snapshots, portable_flags, run_paths, snapshot_path
+from commands.schema import TEXT, record, sequence
 from envs.roms import rom_md5
 from errors import UserError
-from runs.paths import earlier_snapshots, portable_flags, run_paths, snapshot_path
 from runs.provenance import commit, describe, versions
 from runs.run import Run
-from runs.schema import TEXT, record, sequence
 from snapshot.compatibility import check_actions
 
 logger = logging.getLogger(__name__)

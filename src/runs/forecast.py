@@ -16,12 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from commands.verbs import Task
 from config import Config
 from replay.make import storage_bytes
 from runs.plan import Planned
 from runs.preflight import check_snapshot
 from runs.run import Run
-from runs.verbs import Task
 
 logger = logging.getLogger(__name__)
 

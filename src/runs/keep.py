@@ -6,8 +6,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from commands.paths import earlier_snapshots
 from config import Config
-from runs.paths import earlier_snapshots
 
 logger = logging.getLogger(__name__)
 

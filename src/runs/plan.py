@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from agent import Phase
+from commands.verbs import Task
 from config import Config
 from runs.position import Position, position
-from runs.verbs import Task
 
 
 class Planned(NamedTuple):

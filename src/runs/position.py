@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from agent import Phase
-from runs.checkpoint_files import Checkpoint
+from checkpoint.files import Checkpoint
 
 
 class Position(NamedTuple):

@@ -9,14 +9,14 @@ import secrets
 from pathlib import Path
 
 from atomic import check_replaceable, read_whole
+from checkpoint.files import file_name, numbers, remove_all_but
+from checkpoint.manifest import parse_row
+from commands.paths import earlier_snapshots, refuse_links
+from commands.verbs import Task
 from config import Config
 from engine.hardware import free_memory
 from engine.make import LearningNetwork
 from errors import UserError
-from runs.checkpoint_files import file_name, numbers, remove_all_but
-from runs.manifest import parse_row
-from runs.paths import earlier_snapshots, refuse_links
-from runs.verbs import Task
 from snapshot.safe_pickle import MAX_BYTES
 
 logger = logging.getLogger(__name__)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from commands.paths import portable_flags
 from config import ROOT
 from envs.roms import rom_md5
-from runs.paths import portable_flags
 
 if TYPE_CHECKING:
-    from runs.verbs import Task
+    from commands.verbs import Task
 
 # If the version of one of these changes, a resumed run may differ in its last bits.
 PACKAGES = ("torch", "numpy", "ale-py", "opencv-python-headless", "numba")

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from agent import Agent
+from commands.verbs import Task
 from engine.make import LearningNetwork
 from replay_memory import ReplayMemory
 from runs.owed import Owed
-from runs.verbs import Task
 from stats import Statistics
 
 if TYPE_CHECKING:
-    from runs.checkpoint import Checkpointer
+    from checkpoint.checkpointer import Checkpointer
 
 
 @dataclass

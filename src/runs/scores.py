@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from atomic import write_atomically
+from commands.paths import portable
 from runs.human_scores import human_normalized
-from runs.paths import portable
 from runs.run import Run
 
 

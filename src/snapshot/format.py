@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atomic import read_whole, write_atomically
+from commands.schema import COUNT, FINITE, Value, record, sequence, texts
 from errors import UserError, shown
-from runs.schema import COUNT, FINITE, Value, record, sequence, texts
 from snapshot.layers import (
     Layer,
     batch_norm,

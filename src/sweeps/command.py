@@ -10,14 +10,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NoReturn
 
+from checkpoint.resume import MAY_CHANGE
+from commands.catalog import Verb
+from commands.flags import Parser
+from commands.paths import portable_flags
+from commands.schema import Value
+from commands.verbs import Task, parse
 from config import CODE, FIELDS, kind_of, parse_value, read_preset, unknown_flag
 from errors import UserError, shown
-from runs.catalog import Verb
-from runs.flags import Parser
-from runs.paths import portable_flags
-from runs.resume import MAY_CHANGE
-from runs.schema import Value
-from runs.verbs import Task, parse
 from sweeps.plan import Sweep
 
 USAGE = "./sweep.sh GAME... [flags], or ./sweep.sh status NAME"

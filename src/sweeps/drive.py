@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from runs.exit_codes import DIVERGED, DONE, UNUSABLE_INPUT
+from commands.exit_codes import DIVERGED, DONE, UNUSABLE_INPUT
 from sweeps.node import MARK, Job, progress
 from sweeps.pool import End, Pool
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from atomic import write_atomically
+from commands.catalog import VERBS
+from commands.exit_codes import DONE, STOPPED, UNUSABLE_INPUT
+from commands.flags import Parser
 from config import ROOT
 from errors import UserError
-from runs.catalog import VERBS
-from runs.exit_codes import DONE, STOPPED, UNUSABLE_INPUT
-from runs.flags import Parser
 from runs.preflight import check_writable
 from sweeps.drive import Failures, drive, last_words
 from sweeps.node import Job, work

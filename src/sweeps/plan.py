@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from atomic import read_whole, write_atomically
+from checkpoint.files import numbers
+from commands.paths import earlier_snapshots, run_paths
+from commands.schema import COUNT, TEXT, Value, record, sequence
 from errors import UserError, shown
-from runs.checkpoint_files import numbers
-from runs.paths import earlier_snapshots, run_paths
 from runs.provenance import commit, versions
-from runs.schema import COUNT, TEXT, Value, record, sequence
 
 FORMAT = 1
 LARGEST = 16 << 20  # bytes of a description

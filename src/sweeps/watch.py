@@ -20,7 +20,7 @@ from sweeps.drive import tail
 from sweeps.node import MARK
 from sweeps.plan import Run, Sweep, is_finished
 
-# As runs/progress.py writes it.
+# As observers/progress.py writes it.
 PROGRESS = re.compile(r"  (random|train|test)(?: (\d+))?: step (\d+)(?: of \d+)?, (\d+) steps/s")
 STATUSES = ("running", "failed", "waiting", "done")
 HEADER = ("run", "node", "epoch", "steps/s", "test", "time left")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from agent import Agent
+from commands.verbs import Task
 from runs.plan import plays_for_somebody
-from runs.verbs import Task
 from watch.states import StateCollector, filters_of, visualize
 
 logger = logging.getLogger(__name__)

@@ -16,12 +16,12 @@ import pytest
 
 from api.agent import LoadedAgent
 from api.load import load
+from commands.shipped import shipped_agents
 from config import Config, to_plain
 from deepqnetwork import DeepQNetwork
 from errors import UserError
 from main import main
 from nvis.saliency import Saliency
-from runs.shipped import shipped_agents
 from snapshot.format import Snapshot
 from tests.small_agent import SmallNetwork
 

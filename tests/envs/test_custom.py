@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import main
+from commands.verbs import parse
 from config import EnvironmentSettings
 from environment import Environment
 from envs.custom import code_name, make_own_environment
@@ -24,7 +25,6 @@ from envs.trust import trusted_game
 from errors import UserError
 from game import Game
 from palette import ALE_LUMA
-from runs.verbs import parse
 from watch.frames import Frame
 
 ROOT = Path(__file__).resolve().parents[2]

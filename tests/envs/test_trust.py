@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 import main
+from commands.verbs import parse
 from config import ROOT
 from envs import trust
 from envs.trust import is_ours, remember_code, sign, trusted_code
 from errors import UserError
-from runs.verbs import parse
 
 CATCH = "examples/catch.py:Catch"
 

@@ -2,11 +2,11 @@
 
     python tests/faults/fuzz_values.py --manifests 5000 --descriptions 2000 --presets 2000
 
-Hypothesis draws the forgeries from the schema (runs/schema.py) and from what is worst: numbers at
-and beyond every limit, texts for numbers, terminal codes, long and deeply nested values, parts left
-out. Each is read as the program reads it; what is accepted is used. Hashes are computed again, so
-that nothing is refused for being damaged. A case fails if it ends in anything but being used or one
-plain sentence; then Hypothesis shows the smallest such case, and the exit code is 1.
+Hypothesis draws the forgeries from the schema (commands/schema.py) and from what is worst: numbers
+at and beyond every limit, texts for numbers, terminal codes, long and deeply nested values, parts
+left out. Each is read as the program reads it; what is accepted is used. Hashes are computed again,
+so that nothing is refused for being damaged. A case fails if it ends in anything but being used or
+one plain sentence; then Hypothesis shows the smallest such case, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ ROOT = Path(__file__).resolve().parents[2]
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
+from checkpoint.files import file_name, numbers, read_checkpoint  # noqa: E402
+from checkpoint.resume import resumed_config  # noqa: E402
+from commands import paths, verbs  # noqa: E402
+from commands.catalog import VERBS  # noqa: E402
+from commands.flags import Parser  # noqa: E402
+from commands.schema import Value  # noqa: E402
+from commands.verbs import parse  # noqa: E402
 from config import FIELDS, VALUES, resolve  # noqa: E402
 from envs import roms, trust  # noqa: E402
 from errors import Diverged, UserError, clean  # noqa: E402
 from main import construct, main  # noqa: E402
-from runs import paths, verbs  # noqa: E402
-from runs.catalog import VERBS  # noqa: E402
-from runs.checkpoint_files import file_name, numbers, read_checkpoint  # noqa: E402
-from runs.flags import Parser  # noqa: E402
-from runs.resume import resumed_config  # noqa: E402
 from runs.run import Run  # noqa: E402
-from runs.schema import Value  # noqa: E402
-from runs.verbs import parse  # noqa: E402
 from snapshot.pickle_writer import dumps  # noqa: E402
 from snapshot.safe_pickle import loads  # noqa: E402
 

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from runs.checkpoint_files import newest, numbers  # noqa: E402
+from checkpoint.files import newest, numbers  # noqa: E402
 from tests.faults.sandbox import GAME, Sandbox  # noqa: E402
 
 REFUSED = 2

@@ -146,7 +146,7 @@ class Sandbox:
             except ValueError:
                 wrong.append(f"{path.name} is damaged")
         if self.newest():
-            from runs.checkpoint_files import read_checkpoint
+            from checkpoint.files import read_checkpoint
 
             try:
                 read_checkpoint(self.checkpoints, self.newest())

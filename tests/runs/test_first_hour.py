@@ -12,10 +12,10 @@ import av
 import numpy as np
 import pytest
 
+from commands.verbs import parse
 from config import Config, to_plain
 from deepqnetwork import DeepQNetwork
 from main import main
-from runs.verbs import parse
 from watch import player, recorder
 from watch.film import Film, make_film
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from commands.verbs import parse
 from config import Config
 from errors import UserError
 from runs.outputs import check_outputs, free_path
-from runs.verbs import parse
 
 SNAPSHOT = Path(__file__).parents[1] / "golden" / "rmsprop_end.pkl"
 

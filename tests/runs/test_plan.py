@@ -13,12 +13,12 @@ import psutil
 import pytest
 
 from agent import Phase
+from commands.verbs import Task, parse
 from config import Config
 from main import construct, main
 from runs import forecast as forecasting
 from runs.forecast import Forecast, duration, forecast, gigabytes, report
 from runs.plan import Planned, plan, position_after
-from runs.verbs import Task, parse
 
 SMALL = """--screen_width 36 --screen_height 36 --replay_size 500 --random_starts 6 --backend cpu
     --threads 1 --random_seed 1""".split()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import sweep
-from runs import progress
+from observers import progress
 from sweeps.command import read_command
 from sweeps.node import MARK
 from sweeps.plan import Run, Sweep, describe

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
+from commands.catalog import VERBS
+from commands.verbs import parse
 from config import FIELDS
-from runs.catalog import VERBS
-from runs.verbs import parse
 
 SCRIPTS = [verb for verb in VERBS if verb != "run"]
 

@@ -11,7 +11,7 @@ import torch
 from agent import Phase
 from config import NetworkSettings
 from deepqnetwork import DeepQNetwork
-from runs.dead_network import DeadNetwork
+from observers.dead_network import DeadNetwork
 
 TRAIN, TEST = Phase("train", 1, 0), Phase("test", 1, 0)
 

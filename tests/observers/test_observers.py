@@ -24,10 +24,10 @@ from config import Config
 from deepqnetwork import DeepQNetwork
 from engine.inspection import Inspector
 from main import main
+from observers import meter
+from observers.json_log import JsonLines
+from observers.tensorboard import Events, filters_picture
 from replay_memory import Minibatch
-from runs import meter
-from runs.json_log import JsonLines
-from runs.tensorboard import Events, filters_picture
 from snapshot.format import read_snapshot
 from snapshot.layers import convolution
 from stats import COLUMNS, Statistics

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from commands import verbs
+from commands.shipped import choose_agent, find_agent, shipped_agents
+from commands.verbs import parse
 from config import ROOT
 from errors import UserError
-from runs import verbs
-from runs.shipped import choose_agent, find_agent, shipped_agents
-from runs.verbs import parse
 
 HEADER = "epoch,phase,average_reward\n"
 

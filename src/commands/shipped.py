@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from commands.paths import earlier_snapshots
 from envs.roms import game_name, known_games
 from errors import UserError
 from runs.human_scores import SCORES
-from runs.paths import earlier_snapshots
 
 logger = logging.getLogger(__name__)
 

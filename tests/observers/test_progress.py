@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from agent import Done, Phase
+from commands.exit_codes import Messages
 from game import Step
-from runs import progress
-from runs.exit_codes import Messages
+from observers import progress
+from observers.progress import Progress
 from runs.plan import Planned
-from runs.progress import Progress
 from stats import Statistics
 from tests.toys import Clock, make_agent
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from agent import Callback
+from commands.verbs import Task
 from engine.make import inspect_updates
-from runs.json_log import JsonLog
-from runs.meter import Meter
+from observers.json_log import JsonLog
+from observers.meter import Meter
+from observers.progress import Progress
+from observers.tensorboard import TensorBoard
 from runs.plan import Planned
-from runs.progress import Progress
-from runs.tensorboard import TensorBoard
-from runs.verbs import Task
 from stats import Statistics
 
 

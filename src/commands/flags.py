@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from commands.catalog import Verb
 from config import FIELDS, GROUPS, check, group_of, kind_of, parse_value, unknown_flag
 from errors import UserError
-from runs.catalog import Verb
 
 
 class Help(argparse.Action):

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from commands.catalog import VERBS
+from commands.verbs import Task, parse
 from config import ROOT, Config, to_plain
 from deepqnetwork import DeepQNetwork
 from envs.roms import find_rom
 from errors import UserError
-from runs.catalog import VERBS
-from runs.verbs import Task, parse
 
 NEON_SNAPSHOT = ROOT / "tests" / "golden" / "rmsprop_end.pkl"
 

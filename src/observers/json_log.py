@@ -11,7 +11,7 @@ import time
 from typing import Any, TextIO
 
 from agent import Callback, Phase
-from runs.meter import Meter
+from observers.meter import Meter
 from stats import Statistics
 
 

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent import Callback, Phase
+from checkpoint.files import Checkpoint, file_name, numbers, remove_all_but, write_checkpoint
+from checkpoint.manifest import check_array
 from envs.trust import agrees
 from errors import Diverged, UserError, shown
 from replay.compressed import SEGMENT, CompressedScreens, check_segment, decode, encode
 from replay_memory import ReplayMemory
-from runs.checkpoint_files import Checkpoint, file_name, numbers, remove_all_but, write_checkpoint
-from runs.manifest import check_array
 from runs.position import Position, position
 from runs.provenance import about_run
 from runs.run import Run

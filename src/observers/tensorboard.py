@@ -20,7 +20,7 @@ from PIL import Image
 
 from agent import Callback, Done, Phase
 from errors import UserError
-from runs.meter import Meter
+from observers.meter import Meter
 from snapshot.layers import Layer
 from stats import Statistics
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from checkpoint.manifest import ROW
+from commands.paths import portable_flags
 from config import Config
-from runs.manifest import ROW
-from runs.paths import portable_flags
 
 
 def a_state(**changes: Any) -> dict[str, Any]:

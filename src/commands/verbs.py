@@ -10,19 +10,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from checkpoint.files import Checkpoint
+from checkpoint.resume import find_run, resumed_config
+from commands.catalog import VERBS
+from commands.flags import Parser
+from commands.paths import earlier_snapshots, run_paths
+from commands.schema import Value
+from commands.shipped import choose_agent, find_agent, print_games
 from config import CODE, FIELDS, ROOT, Config, check, kind_of, resolve, trained_with
 from envs.custom import code_name
 from envs.roms import ENDINGS, file_name, find_rom, game_name, rom_of_game
 from envs.trust import remember_code, trusted_code, trusted_game
 from errors import UserError, shown
-from runs.catalog import VERBS
-from runs.checkpoint_files import Checkpoint
-from runs.flags import Parser
 from runs.outputs import free_path
-from runs.paths import earlier_snapshots, run_paths
-from runs.resume import find_run, resumed_config
-from runs.schema import Value
-from runs.shipped import choose_agent, find_agent, print_games
 from snapshot.format import Snapshot, game_of, read_snapshot
 
 logger = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from commands.schema import COUNT, FINITE, TEXT, TRUTH, Value, entries, record, sequence, texts
 from errors import UserError, shown
-from runs.schema import COUNT, FINITE, TEXT, TRUTH, Value, entries, record, sequence, texts
 
 PHASES = ("random", "train", "test")
 EPOCH = Value(kind=int, low=0, high=1_000_000)

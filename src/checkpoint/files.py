@@ -8,7 +8,8 @@ The manifest is renamed into place last, which makes its checkpoint valid. Files
 written once; later checkpoints use them too, until none needs them.
 
 A checkpoint may come from anybody. Its hashes prove that it is complete, not that it is harmless,
-so everything in it is checked (runs/manifest.py). Its signature proves that this clone wrote it.
+so everything in it is checked (checkpoint/manifest.py). Its signature proves that this clone wrote
+it.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atomic import open_regular, read_whole, write_atomically, write_new
+from checkpoint.manifest import check_state
+from commands.schema import COUNT, Value, record
 from envs.trust import is_ours, sign
 from errors import UserError, shown
-from runs.manifest import check_state
-from runs.schema import COUNT, Value, record
 
 FORMAT = 2
 NAME = re.compile(r"\.?([0-9]{6,12})\.(json|npz|screens)(\.[0-9]+\.tmp)?")

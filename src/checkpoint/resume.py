@@ -14,13 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from checkpoint.files import Checkpoint, newest, numbers
+from commands.paths import earlier_snapshots, portable, run_paths
 from config import CODE, FIELDS, Config, check, check_together, kind_of, to_plain
 from envs.custom import code_name
 from envs.roms import ENDINGS, file_name, find_rom, game_name, rom_md5, rom_of_game
 from envs.trust import trusted_code, trusted_game
 from errors import UserError, shown
-from runs.checkpoint_files import Checkpoint, newest, numbers
-from runs.paths import earlier_snapshots, portable, run_paths
 from runs.position import position
 from runs.provenance import PACKAGES, versions
 

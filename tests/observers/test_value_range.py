@@ -9,7 +9,7 @@ import pytest
 from agent import Done, Phase
 from config import Config
 from game import Step
-from runs.value_range import STEPS, ValueRange
+from observers.value_range import STEPS, ValueRange
 
 SCREEN = np.zeros((1, 1), np.uint8)
 

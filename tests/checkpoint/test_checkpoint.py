@@ -18,12 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import Agent
-from environment import ALEEnvironment
-from errors import UserError
-from main import main
-from runs import resume
-from runs.checkpoint import Checkpointer
-from runs.checkpoint_files import (
+from checkpoint import resume
+from checkpoint.checkpointer import Checkpointer
+from checkpoint.files import (
     Checkpoint,
     file_name,
     newest,
@@ -31,12 +28,15 @@ from runs.checkpoint_files import (
     read_checkpoint,
     write_checkpoint,
 )
-from runs.lock import locked
+from checkpoint.lock import locked
+from environment import ALEEnvironment
+from errors import UserError
+from main import main
+from observers.progress import Progress
 from runs.position import Position, position
-from runs.progress import Progress
 from snapshot.format import read_snapshot
+from tests.checkpoint.manifests import a_state
 from tests.faults.run_faults import damage
-from tests.runs.manifests import a_state
 
 TINY = """--random_steps 60 --train_steps 60 --test_steps 30 --epochs 2 --replay_size 100
 --batch_size 4 --target_steps 25 --exploration_decay_steps 100 --random_seed 3 --backend cpu

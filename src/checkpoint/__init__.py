@@ -1,0 +1,1 @@
+"""Checkpoints, from which a run resumes exactly where it was."""
