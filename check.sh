@@ -25,4 +25,5 @@ run bash -n "${scripts[@]}"
 if command -v shellcheck >/dev/null; then run shellcheck --external-sources "${scripts[@]}"; fi
 run packages_fit
 run "$python" -m mypy
-run "$python" -m pytest "$@"
+# A process for each core; one test file is not divided, for its tests share what they prepare.
+run "$python" -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile "$@"

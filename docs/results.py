@@ -1,12 +1,12 @@
-"""Tests the agents that come with the project and makes the table of docs/results.md.
+"""Tests the agents that come with the project and prints the table of their results.
 
-    docs/results.sh [--test_games 30] [--random_seed 1] [--play] [--ship SNAPSHOT]
+    docs/results.sh [--test_games 30] [--random_seed 1] [--play [GAME...]] [--ship SNAPSHOT]
 
-With --play, each agent in agents/ plays by the published protocol (30 games, at most 18,000 frames
-per game, random no-op starts) with 5 % and 1 % of random actions, and with sticky actions; every
-score is kept in agents/<agent>_scores.csv. Without it, the table is made of the scores that are
-there. The intervals are 95 % bootstrap intervals of the mean over the games of one agent: they say
-how well that agent was measured, not how good another seed's would be.
+With --play, each agent in agents/, or those of the games, plays by the published protocol (30
+games, at most 18,000 frames per game, random no-op starts) with 5 % and 1 % of random actions, and
+with sticky actions; every score is kept in agents/<agent>_scores.csv. Without it, the table is made
+of the scores that are there. The intervals are 95 % bootstrap intervals of the mean over the games
+of one agent: they say how well that agent was measured, not how good another seed's would be.
 """
 
 from __future__ import annotations
@@ -127,7 +127,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--play", action="store_true", help="test the agents first")
+    parser.add_argument(
+        "--play", nargs="*", metavar="GAME", help="test the agents of these games, or all, first"
+    )
     parser.add_argument("--test_games", type=int, default=30, help="games of each test [30]")
     parser.add_argument("--random_seed", type=int, default=1, help="seed of the tests [1]")
     parser.add_argument("--ship", type=Path, metavar="SNAPSHOT", help="put it into agents/ first")
@@ -135,9 +137,10 @@ def main() -> None:
     if options.ship:
         ship(options.ship)
     agents = sorted(AGENTS.glob("*.pkl"))
-    if options.play:
+    if options.play is not None:
         for snapshot in agents:
-            play(snapshot, options.test_games, options.random_seed)
+            if not options.play or game_of(snapshot, read_snapshot(snapshot)) in options.play:
+                play(snapshot, options.test_games, options.random_seed)
     print(
         "| game | acting | mean score (95 %) | median | human-normalized | published, 5 % random "
         "| training steps | hours | seed | agent, commit |\n"
