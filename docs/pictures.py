@@ -1,6 +1,6 @@
 """Makes the pictures in README.md and docs/, with the program's own verbs.
 
-    docs/pictures.sh agents/breakout_fast_seed1_10.pkl [--second 20]
+    docs/pictures.sh agents/breakout_fast_seed1_17.pkl [--second 60]
 
 Films a game with the agent's view and takes a frame of it, films ten seconds without it, draws the
 window of ./play.sh at that moment, takes a picture of the filter page in Chromium (playwright must
