@@ -190,8 +190,8 @@ class Panel:
         """The lowest and the highest return that is shown."""
         left, _, right, bottom = box
         low, high = _span(view)
-        self._text(left + 8, bottom - 7, f"{low:.3g}", 10, MUTED, "ls")
-        self._text(right - 8, bottom - 7, f"{high:.3g}", 10, MUTED, "rs")
+        self._text(left + 8, bottom - 7, limit(low), 10, MUTED, "ls")
+        self._text(right - 8, bottom - 7, limit(high), 10, MUTED, "rs")
 
     def _returns(self, picture: Picture, view: AgentView, box: Box) -> None:
         """How probable each return is: a line an action, the area of the chosen one filled."""
@@ -246,6 +246,11 @@ def _range(view: AgentView) -> tuple[float, float]:
         return 0.0, 1.0
     low, high = float(np.min(view.history)), float(np.max(view.history))
     return low, max(high, low + 1e-6)
+
+
+def limit(value: float) -> str:
+    """An end of the axis of returns; an atom at 0 may be off by a rounding error."""
+    return f"{round(value, 6) + 0.0:.3g}"
 
 
 def _number(value: float) -> str:

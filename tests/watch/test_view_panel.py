@@ -10,7 +10,7 @@ from tests.small_agent import make_agent
 from watch.agent_view import HISTORY, AgentView
 from watch.picture import glowing, scaled, size_of
 from watch.scene import KEYS
-from watch.view_panel import AMBER, BLUE, HEIGHT, WIDTH, Panel, key_card, note_card
+from watch.view_panel import AMBER, BLUE, HEIGHT, WIDTH, Panel, key_card, limit, note_card
 
 
 def thinking(steps: int = 0, name: str = "breakout", **settings: Any) -> AgentView:
@@ -128,3 +128,7 @@ def test_pixels_of_atari_are_wide() -> None:
     assert size_of(np.zeros((250, 160, 3), np.uint8)) == (320, 250)
     assert size_of(np.zeros((400, 600, 3), np.uint8)) == (600, 400)
     np.testing.assert_array_equal(scaled(picture, 640, 420), picture.repeat(2, 0).repeat(4, 1))
+
+
+def test_an_end_of_the_axis_that_a_rounding_error_keeps_from_0_is_written_as_0() -> None:
+    assert [limit(v) for v in (-5.55e-16, 9.2, -10.0, 0.25)] == ["0", "9.2", "-10", "0.25"]
