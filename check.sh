@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # The one gate: format, lint, types, shell scripts, tests. Arguments go to pytest: ./check.sh -k replay
+# Faster on a quiet machine, in a process for each core: ./check.sh -n auto --dist loadfile
 source "$(dirname "$(readlink -f "$0")")/src/setup.sh" || exit
 ensure requirements.txt requirements-{dev,extras,gym,sweep}.txt
 cd "$root" # the tools take their settings from pyproject.toml here
@@ -25,5 +26,4 @@ run bash -n "${scripts[@]}"
 if command -v shellcheck >/dev/null; then run shellcheck --external-sources "${scripts[@]}"; fi
 run packages_fit
 run "$python" -m mypy
-# A process for each core; one test file is not divided, for its tests share what they prepare.
-run "$python" -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile "$@"
+run "$python" -m pytest "$@"

@@ -51,12 +51,23 @@ def display() -> Iterator[None]:
 @pytest.fixture
 def window(display: None) -> Iterator[Window]:
     window = Window("Test - Simple DQN")
+    assert any(arrives(window, "h") for _ in range(10))
     yield window
     window.close()
 
 
 def xdotool(*words: str) -> None:
     subprocess.run(["xdotool", *words], check=True)
+
+
+def arrives(window: Window, key: str) -> bool:
+    """Press a key; whether it comes within a second. On a busy machine a new display loses some."""
+    xdotool("key", key)
+    for _ in range(100):
+        if key in window.pressed():
+            return True
+        time.sleep(0.01)
+    return False
 
 
 def wait_for(window: Window, true: Callable[[list[str]], bool]) -> None:
