@@ -76,7 +76,10 @@ def ship(snapshot: Path) -> None:
     results = [snapshot.parent.parent / "results" / f"{name}{end}" for end in (".csv", ".json")]
     if missing := [str(path) for path in results if not path.exists()]:
         sys.exit(f"There is no {' and no '.join(missing)}: nothing was changed.")
-    if not any(line.startswith(f"{agent.snapshot.epoch},test,") for line in results[0].open()):
+    if not any(
+        line.startswith(f"{agent.snapshot.epoch},test,")
+        for line in results[0].read_text().splitlines()
+    ):
         sys.exit(f"{results[0]} has no test of epoch {agent.snapshot.epoch}: nothing was changed.")
     for old in AGENTS.glob(f"{agent.snapshot.info['game']}_*"):
         old.unlink()
