@@ -196,6 +196,13 @@ class NetworkSettings(LearningSettings):
     decay_rate: float = flag(
         0.95, "decay rate of the averages of RMSProp and Adadelta", low=0, high=1
     )
+    average_decay: float = flag(
+        0.0,
+        "decay rate, per weight update, of an average of the weights; tests play with it and "
+        "snapshots keep it (Polyak and Juditsky 1992); 0: no average",
+        low=0,
+        high=1,
+    )
     clip_error: float = flag(1.0, "clip TD errors to +-this; 0 disables clipping", low=0)
     loss: str = flag(
         "clipped",
@@ -540,7 +547,7 @@ def _check_neon(c: Config) -> None:
     plain = NetworkSettings()
     names = (
         "target double_q munchausen dueling distribution noisy prioritized network network_width "
-        "normalization loss reset_steps"
+        "normalization loss reset_steps average_decay"
     ).split()
     for name in names:
         if getattr(c, name) != getattr(plain, name):

@@ -33,6 +33,7 @@ from snapshot.format import Snapshot, read_snapshot, write_snapshot
 from snapshot.layers import Layer
 from snapshot.torch_weights import from_snapshot, layers_of, to_snapshot
 from targets import Batch, taken
+from variants.average import follow
 from variants.heads import make_head
 from variants.networks import make_features
 from variants.optimizers import make_rule
@@ -42,7 +43,6 @@ from variants.targets import make_target
 # float16 gradients are multiplied by this, so that small ones do not vanish, and the optimizer
 # divides by it in float32. It is a power of two, so nothing is rounded.
 FLOAT16_SCALE = 128.0
-
 
 Array = NDArray[np.float32]
 
@@ -85,6 +85,10 @@ class DeepQNetwork:
         if s.target_steps:
             self.target = self._new_network()
             self.target.copy_from(self.online)
+        self.average = self.online  # what tests play with and snapshots keep
+        if s.average_decay:
+            self.average = self._new_network(self.online.master_dtype)
+            self.average.copy_from(self.online)
         self.gradient_scale = FLOAT16_SCALE if s.datatype == "float16" else 1.0
         scale = 1 / self.gradient_scale / (1 if s.sum_gradient else s.batch_size)
         self.optimizer = Optimizer(
@@ -107,10 +111,10 @@ class DeepQNetwork:
             if not self.optimizer.rule.varies:
                 self.change = Captured(self._change)
 
-    def _new_network(self) -> Network:
+    def _new_network(self, dtype: torch.dtype | None = None) -> Network:
         features = make_features(self.settings, self.random.initial_seed())
         head = make_head(self.settings, features, self.num_actions)
-        dtype = DATATYPES[self.settings.datatype]
+        dtype = dtype or DATATYPES[self.settings.datatype]
         return Network(features, head, self.settings.padding, self.device, dtype)
 
     def predict(self, states: NDArray[np.uint8], training: bool = False) -> NDArray[np.float32]:
@@ -127,7 +131,7 @@ class DeepQNetwork:
         network = self.target
         if not (training and self.settings.overlap):
             self.wait()
-            network = self.online
+            network = self.online if training else self.average
         network.renew_noise(self.random if training else None)
         with torch.inference_mode():
             q = network.q_values(torch.from_numpy(np.ascontiguousarray(states)).to(self.device))
@@ -139,10 +143,10 @@ class DeepQNetwork:
         Both are (num_actions, n) float32; `state` is (history, height, width).
         """
         self.wait()
-        self.online.renew_noise(None)
+        self.average.renew_noise(None)
         with torch.inference_mode():
             states = torch.from_numpy(state[None]).to(self.device)
-            found = self.online.head.returns(self.online(states))
+            found = self.average.head.returns(self.average(states))
             if found is None:
                 return None
             values, probabilities = (x[0].to("cpu", torch.float32).numpy() for x in found)
@@ -151,8 +155,8 @@ class DeepQNetwork:
     def saliency(self, state: NDArray[np.uint8], action: int) -> Array:
         """How much each pixel of a state increases an action's Q-value: see engine/saliency.py."""
         self.wait()
-        self.online.renew_noise(None)
-        return guided_saliency(self.online, torch.from_numpy(state[None]).to(self.device), action)
+        self.average.renew_noise(None)
+        return guided_saliency(self.average, torch.from_numpy(state[None]).to(self.device), action)
 
     def train(self, minibatch: Minibatch) -> Learned | None:
         """One weight update. Returns the TD errors of the last finished one.
@@ -243,6 +247,8 @@ class DeepQNetwork:
             self.inspector.see(parts)
         self.optimizer.begin()
         errors = self.change(parts)
+        if self.average is not self.online:
+            follow(self.average, self.online, self.settings.average_decay, self.optimizer.updates)
         self.cost_count += 1
         if self.settings.prioritized:  # NB! Reading errors waits for a GPU.
             self.learned = Learned(indices, errors.to("cpu", torch.float32).numpy())
@@ -250,14 +256,14 @@ class DeepQNetwork:
     def update_target_network(self) -> None:
         """The target network becomes a copy of the network."""
         self.wait()
-        if self.target is not self.online:
-            self.target.copy_from(self.online)
+        self.target.copy_from(self.online)
 
     def reset_last_layers(self) -> None:
         """New weights for the layers after the features: see variants/resets.py."""
         self.wait()
         reset_last_layers(self.online, self.optimizer, self.settings.init, self.random)
         self.update_target_network()
+        self.average.copy_from(self.online)
 
     @property
     def train_iterations(self) -> int:
@@ -277,7 +283,7 @@ class DeepQNetwork:
         """Write a snapshot atomically. Raises OSError if that fails; an old file stays intact."""
         self.wait()
         write_snapshot(
-            path, to_snapshot(self.online, self.optimizer, self.state_shape, epoch, info)
+            path, to_snapshot(self.average, self.optimizer, self.state_shape, epoch, info)
         )
 
     def load_weights(self, path: Path) -> Snapshot:
@@ -290,12 +296,13 @@ class DeepQNetwork:
         check_same_network(path, snapshot.info.get("flags"), self.settings)
         from_snapshot(path, snapshot, self.online, self.optimizer, self.settings.optimizer)
         self.update_target_network()
+        self.average.copy_from(self.online)
         return snapshot
 
     def layers(self) -> list[Layer]:
         """The layers as a snapshot has them: weights without optimizer states."""
         self.wait()
-        return layers_of(self.online)
+        return layers_of(self.average)
 
     def get_state(self) -> dict[str, NDArray[Any]]:
         """Everything that training depends on, as copied arrays by name."""

@@ -15,12 +15,10 @@ from commands.verbs import Task, parse
 from config import ROOT
 from engine.make import make_network
 from envs.parallel import make_games
-from observers.dead_network import DeadNetwork
-from observers.divergence import Divergence, check_row
+from observers.divergence import check_row
 from observers.json_log import log_as_json
-from observers.make import make_observers
+from observers.make import make_checks, make_observers
 from observers.profiling import profile
-from observers.value_range import ValueRange
 from replay.make import choose_storage, make_sampler, make_screens
 from replay_memory import ReplayMemory
 from runs.files import load, save_snapshot, write_description
@@ -104,11 +102,7 @@ def construct(task: Task, storage: str | None) -> Run:
     )
     agent.total_train_steps = config.start_epoch * config.train_steps
     stats = Statistics(agent, network, memory, config.csv_file)
-    agent.callbacks += [stats, Divergence(agent)]
-    if network:
-        agent.callbacks.append(DeadNetwork(network, stats))
-    if config.distribution == "c51":
-        agent.callbacks.append(ValueRange(config))
+    agent.callbacks += [stats, *make_checks(config, agent, stats)]
     parts = Run(task, games[0].environment, memory, network, agent, stats)
     if storage and config.checkpoint_path:
         parts.checkpointer = Checkpointer(parts)

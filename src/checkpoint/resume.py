@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 # run's name decides where they are, never a checkpoint.
 FILES = tuple(name for name in FIELDS if kind_of(name) is Path and name != "load_weights")
 MAY_CHANGE = (
-    *"epochs learning_rate checkpoint_minutes replay_storage backend device_id threads".split(),
-    *"display_screen display volume overlay keep_snapshots log_level log".split(),
+    *"epochs learning_rate average_decay checkpoint_minutes replay_storage backend".split(),
+    *"device_id threads display_screen display volume overlay keep_snapshots log_level log".split(),
     *FILES,
 )
 

@@ -25,8 +25,8 @@ def exported_tensors(network: DeepQNetwork) -> dict[str, tuple[str, Array]]:
     from snapshot.torch_weights import tensors_of
 
     network.wait()
-    layers, found = network.online.layers(), {}
-    for name, array in tensors_of(network.online).items():
+    layers, found = network.average.layers(), {}
+    for name, array in tensors_of(network.average).items():
         prefix, _, part = name.rpartition(".")
         layer, arrangement = layers.get(prefix), SAME
         if layer and part == "weight" and layer.size:
@@ -63,7 +63,7 @@ def described_layers(network: DeepQNetwork) -> list[dict[str, Any]]:
             if layer.size
             else {}
         )
-        for name, layer in network.online.layers().items()
+        for name, layer in network.average.layers().items()
     ]
 
 
@@ -95,7 +95,7 @@ def onnx_model(network: DeepQNetwork) -> Any:
             return q
 
     network.wait()
-    network.online.renew_noise(None)
+    network.average.renew_noise(None)
     example = torch.zeros(2, *network.state_shape, dtype=torch.uint8, device=network.device)
     exporter = logging.getLogger("torch.onnx")
     level = exporter.level
@@ -104,7 +104,7 @@ def onnx_model(network: DeepQNetwork) -> Any:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # of packages, to their own developers
             program = torch.onnx.export(
-                Exported(network.online).eval(),
+                Exported(network.average).eval(),
                 (example,),
                 dynamo=True,
                 verbose=False,

@@ -33,8 +33,15 @@ def read_state(network: DeepQNetwork) -> State:
 
 
 def write_state(network: DeepQNetwork, state: State) -> None:
-    """Restore a state that was read. Raises ValueError if it is not one of this network."""
-    tensors = _tensors(network)
+    """Restore a state that was read. Raises ValueError if it is not one of this network.
+
+    An average that the state lacks begins with its weights; one that is not wanted is left out.
+    """
+    averaged = network.average is not network.online
+    begins = averaged and not any(name.startswith("average.") for name in state)
+    if not averaged:
+        state = {name: each for name, each in state.items() if not name.startswith("average.")}
+    tensors = _tensors(network, average=averaged and not begins)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     extra = {"random", "counts", "learned.indices", "learned.errors"}
     if {name: array.shape for name, array in state.items() if name not in extra} != shapes:
@@ -48,11 +55,16 @@ def write_state(network: DeepQNetwork, state: State) -> None:
         network.learned = Learned(state["learned.indices"], state["learned.errors"])
     for model in (network.online, network.target):
         model.refresh()
+    if begins:
+        network.average.copy_from(network.online)
 
 
-def _tensors(network: DeepQNetwork) -> dict[str, Tensor]:
+def _tensors(network: DeepQNetwork, average: bool = True) -> dict[str, Tensor]:
     tensors = {"cost_sum": network.cost_sum}
-    for role, model in (("online", network.online), ("target", network.target)):
+    roles = {"online": network.online, "target": network.target}
+    if average and network.average is not network.online:
+        roles["average"] = network.average
+    for role, model in roles.items():
         tensors |= {f"{role}.{name}": each for name, each in model.masters.items()}
         tensors |= {f"{role}.{name}": each for name, each in model.named_buffers()}
     for name, states in zip(network.online.masters, network.optimizer.states, strict=True):

@@ -1,18 +1,32 @@
-"""The callbacks that the flags ask for. They only observe the run."""
+"""The callbacks that check a run, and those that the flags ask for. They only observe the run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from agent import Callback
+from agent import Agent, Callback
 from commands.verbs import Task
+from config import Config
 from engine.make import inspect_updates
+from observers.dead_network import DeadNetwork
+from observers.divergence import Divergence
 from observers.json_log import JsonLog
 from observers.meter import Meter
 from observers.progress import Progress
 from observers.tensorboard import TensorBoard
+from observers.value_range import ValueRange
 from runs.plan import Planned
 from stats import Statistics
+
+
+def make_checks(config: Config, agent: Agent, stats: Statistics) -> list[Callback]:
+    """The callbacks that stop a run which has diverged, or warn of one that cannot learn."""
+    found: list[Callback] = [Divergence(agent)]
+    if stats.network:
+        found.append(DeadNetwork(stats.network, stats))
+    if config.distribution == "c51":
+        found.append(ValueRange(config))
+    return found
 
 
 def make_observers(
