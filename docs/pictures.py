@@ -1,6 +1,6 @@
 """Makes the pictures in README.md and docs/, with the program's own verbs.
 
-    docs/pictures.sh agents/breakout_fast_seed1_17.pkl [--second 60] [--film 90]
+    docs/pictures.sh agents/breakout_fast_seed1_20.pkl [--second 113] [--film 110]
 
 Films a game with the agent's view and takes a frame of it, films ten seconds without it, draws the
 window of ./play.sh at that moment, takes a picture of the filter page in Chromium (playwright must
@@ -141,9 +141,9 @@ def main() -> None:
     """All pictures of a snapshot."""
     parser = argparse.ArgumentParser(prog="docs/pictures.sh", description=__doc__.splitlines()[0])
     parser.add_argument("snapshot", type=Path, help="of the agent that is shown")
-    parser.add_argument("--second", type=float, default=60, help="of the game that is shown [60]")
+    parser.add_argument("--second", type=float, default=113, help="of the game that is shown [113]")
     parser.add_argument(
-        "--film", type=float, default=90, help="second at which the film begins [90]"
+        "--film", type=float, default=110, help="second at which the film begins [110]"
     )
     options = parser.parse_args()
     film(options.snapshot, options.second, IMAGES / "record_mind.png")
