@@ -184,6 +184,10 @@ class NetworkSettings(LearningSettings):
     """The deep Q-network, how it learns, and what computes it."""
 
     learning_rate: float = flag(0.00025, "step size of a weight update", low=0)
+    learning_rate_end: float = flag(0.0, "step size after --learning_rate_decay_updates", low=0)
+    learning_rate_decay_updates: int = flag(
+        0, "weight updates over which --learning_rate falls linearly; 0: it is constant", low=0
+    )
     optimizer: str = flag(
         "rmsprop",
         "update rule of the weights; adam: Neon's, epsilon beside the uncorrected root; "
@@ -547,7 +551,7 @@ def _check_neon(c: Config) -> None:
     plain = NetworkSettings()
     names = (
         "target double_q munchausen dueling distribution noisy prioritized network network_width "
-        "normalization loss reset_steps average_decay"
+        "normalization loss reset_steps average_decay learning_rate_decay_updates"
     ).split()
     for name in names:
         if getattr(c, name) != getattr(plain, name):

@@ -17,6 +17,14 @@ from config import NetworkSettings
 from engine import compiled
 
 
+def learning_rate(settings: NetworkSettings, updates: int) -> float:
+    """The learning rate of weight update number `updates`, which may fall linearly with them."""
+    s = settings
+    decay = s.learning_rate_decay_updates
+    done = min(updates / decay, 1.0) if decay else 0.0
+    return s.learning_rate + (s.learning_rate_end - s.learning_rate) * done
+
+
 class Rule(Protocol):
     """How a gradient changes a parameter. States are tensors of its shape that start at zero."""
 
@@ -34,16 +42,17 @@ class RMSProp:
     """Neon's RMSProp: s = d s + (1 - d) g^2, w -= lr g / (sqrt(s + eps) + eps)."""
 
     num_states = 1
-    varies = False
 
     def __init__(self, settings: NetworkSettings, scale: float, epsilon: float = 1e-6) -> None:
         """g is the summed gradient times `scale`."""
+        self.settings, self.scale = settings, scale
+        self.varies = settings.learning_rate_decay_updates > 0
         self.decay, self.epsilon = settings.decay_rate, epsilon
         self.rest = (1 - settings.decay_rate) * scale**2
-        self.rate = settings.learning_rate * scale
 
     def begin(self, updates: int) -> None:
-        """Nothing to do."""
+        """See Rule."""
+        self.rate = learning_rate(self.settings, updates) * self.scale
 
     def step(self, w: Tensor, g: Tensor, *states: Tensor) -> None:
         """See Rule."""

@@ -26,12 +26,16 @@ from runs.provenance import PACKAGES, versions
 
 logger = logging.getLogger(__name__)
 
-# Flags that may change when a run is resumed. Files are among them, because the command line or the
-# run's name decides where they are, never a checkpoint.
+# Flags that may change when a run is resumed. The first change what is learned. Files are among the
+# others, because the command line or the run's name decides where they are, never a checkpoint.
+CHANGE_LEARNING = tuple(
+    "epochs learning_rate learning_rate_end learning_rate_decay_updates average_decay".split()
+)
 FILES = tuple(name for name in FIELDS if kind_of(name) is Path and name != "load_weights")
 MAY_CHANGE = (
-    *"epochs learning_rate average_decay checkpoint_minutes replay_storage backend".split(),
-    *"device_id threads display_screen display volume overlay keep_snapshots log_level log".split(),
+    *CHANGE_LEARNING,
+    *"checkpoint_minutes replay_storage backend device_id threads display_screen display".split(),
+    *"volume overlay keep_snapshots log_level log".split(),
     *FILES,
 )
 

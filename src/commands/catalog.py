@@ -44,7 +44,8 @@ VERBS = {
         "resumes with the snapshot's network, optimizer and flags and a new replay memory.",
         flags={
             "How long": "epochs",
-            "What is learned": "learning_rate average_decay environment",
+            "What is learned": "learning_rate learning_rate_end learning_rate_decay_updates "
+            "average_decay environment",
             "The machine": "backend device_id threads replay_storage",
             "Files": "keep_snapshots checkpoint_path checkpoint_minutes",
             "Watching": "display_screen tensorboard log log_level",

@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NoReturn
 
-from checkpoint.resume import MAY_CHANGE
+from checkpoint.resume import CHANGE_LEARNING, MAY_CHANGE
 from commands.catalog import Verb
 from commands.flags import Parser
 from commands.paths import portable_flags
@@ -233,7 +233,7 @@ def _task(game: str, name: str, setting: str, seed: int, flags: tuple[str, ...])
 
 def _decisive(task: Task) -> dict[str, Any]:
     """The flags that affect what is learned; --epochs too, so that runs can be compared."""
-    left_out = {"game", "random_seed", *MAY_CHANGE} - {"epochs", "learning_rate"}
+    left_out = {"game", "random_seed", *MAY_CHANGE} - set(CHANGE_LEARNING)
     return {k: v for k, v in portable_flags(task.config).items() if k not in left_out}
 
 

@@ -12,23 +12,25 @@ from torch import Tensor
 from config import NetworkSettings
 from engine import compiled
 from errors import UserError
-from optimizers import RMSProp, Rule
+from optimizers import RMSProp, Rule, learning_rate
 
 
 class CenteredRMSProp:
     """DeepMind's: m = d m + (1 - d) g, s = d s + (1 - d) g^2, w -= lr g / sqrt(s - m^2 + eps)."""
 
     num_states = 2
-    varies = False
 
     def __init__(self, settings: NetworkSettings, scale: float, epsilon: float = 0.01) -> None:
         """See RMSProp."""
+        self.settings, self.scale = settings, scale
+        self.varies = settings.learning_rate_decay_updates > 0
         self.decay, self.epsilon = settings.decay_rate, epsilon
         self.mean_rest = (1 - settings.decay_rate) * scale
-        self.rest, self.rate = self.mean_rest * scale, settings.learning_rate * scale
+        self.rest = self.mean_rest * scale
 
     def begin(self, updates: int) -> None:
-        """Nothing to do."""
+        """See Rule."""
+        self.rate = learning_rate(self.settings, updates) * self.scale
 
     def step(self, w: Tensor, g: Tensor, *states: Tensor) -> None:
         """See Rule."""
@@ -54,7 +56,7 @@ class Adam:
 
     def __init__(self, settings: NetworkSettings, scale: float, corrected: bool = False) -> None:
         """See RMSProp."""
-        self.scale, self.learning_rate = scale, settings.learning_rate
+        self.settings, self.scale = settings, scale
         self.full_epsilon, self.corrected = settings.adam_epsilon, corrected
         self.beta_1, self.beta_2 = settings.adam_beta_1, settings.adam_beta_2
         self.rate = self.epsilon = 0.0
@@ -64,7 +66,7 @@ class Adam:
     def begin(self, updates: int) -> None:
         """The step size and the epsilon of this update."""
         root = math.sqrt(1 - self.beta_2**updates)
-        self.rate = self.learning_rate * root / (1 - self.beta_1**updates)
+        self.rate = learning_rate(self.settings, updates) * root / (1 - self.beta_1**updates)
         self.epsilon = self.full_epsilon * (root if self.corrected else 1)
         for tensor in self.tensors.values():
             tensor.copy_(torch.tensor([self.rate, self.epsilon], dtype=tensor.dtype))
