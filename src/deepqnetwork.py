@@ -22,6 +22,7 @@ from engine.cuda_graph import Captured
 from engine.device import DATATYPES, find_device, keep_freed_memory, use_one_thread
 from engine.hardware import cores
 from engine.inspection import Inspector
+from engine.returns import returns_of
 from engine.saliency import guided_saliency
 from engine.state import Learned, read_state, write_state
 from engine.workers import Task, Workers
@@ -124,10 +125,8 @@ class DeepQNetwork:
         the target network, which the weight update in flight does not change.
         """
         if states.shape[1:] != self.state_shape or states.dtype != np.uint8:
-            raise ValueError(
-                f"states are (N, {', '.join(map(str, self.state_shape))}) uint8, "
-                f"not {states.shape} {states.dtype}"
-            )
+            shape = ", ".join(map(str, self.state_shape))
+            raise ValueError(f"states are (N, {shape}) uint8, not {states.shape} {states.dtype}")
         network = self.target
         if not (training and self.settings.overlap):
             self.wait()
@@ -144,13 +143,7 @@ class DeepQNetwork:
         """
         self.wait()
         self.average.renew_noise(None)
-        with torch.inference_mode():
-            states = torch.from_numpy(state[None]).to(self.device)
-            found = self.average.head.returns(self.average(states))
-            if found is None:
-                return None
-            values, probabilities = (x[0].to("cpu", torch.float32).numpy() for x in found)
-            return values, probabilities
+        return returns_of(self.average, torch.from_numpy(state[None]).to(self.device))
 
     def saliency(self, state: NDArray[np.uint8], action: int) -> Array:
         """How much each pixel of a state increases an action's Q-value: see engine/saliency.py."""
@@ -282,9 +275,8 @@ class DeepQNetwork:
     def save_weights(self, path: Path, *, epoch: int = 0, info: dict[str, Any]) -> None:
         """Write a snapshot atomically. Raises OSError if that fails; an old file stays intact."""
         self.wait()
-        write_snapshot(
-            path, to_snapshot(self.average, self.optimizer, self.state_shape, epoch, info)
-        )
+        snapshot = to_snapshot(self.average, self.optimizer, self.state_shape, epoch, info)
+        write_snapshot(path, snapshot)
 
     def load_weights(self, path: Path) -> Snapshot:
         """Load a snapshot into network, target network and optimizer, and return it.

@@ -7,6 +7,7 @@ threads can each update a share of the parameters.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -19,10 +20,8 @@ from engine import compiled
 
 def learning_rate(settings: NetworkSettings, updates: int) -> float:
     """The learning rate of weight update number `updates`, which may fall linearly with them."""
-    s = settings
-    decay = s.learning_rate_decay_updates
-    done = min(updates / decay, 1.0) if decay else 0.0
-    return s.learning_rate + (s.learning_rate_end - s.learning_rate) * done
+    done = min(updates / (settings.learning_rate_decay_updates or math.inf), 1.0)
+    return settings.learning_rate + (settings.learning_rate_end - settings.learning_rate) * done
 
 
 class Rule(Protocol):

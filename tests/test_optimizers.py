@@ -14,7 +14,7 @@ from torch import Tensor
 from config import NetworkSettings
 from engine import compiled
 from errors import UserError
-from optimizers import Optimizer
+from optimizers import Optimizer, learning_rate
 from variants.optimizers import Adam, make_rule
 
 Array = NDArray[np.float64]
@@ -111,6 +111,44 @@ def test_rule_is_its_formula(rule: str, scale: float, dtype: torch.dtype, error:
         assert np.abs(expected - w_0).max() > 1e-3
         assert np.abs(w.numpy() - expected).max() < error
         assert [state.shape for state in kept] == [w.shape] * states
+
+
+@pytest.mark.parametrize(
+    ("decay", "rates"),
+    [(0, [0.5, 0.5, 0.5, 0.5]), (4, [0.4, 0.3, 0.2, 0.1]), (2, [0.3, 0.1, 0.1, 0.1])],
+)
+def test_the_learning_rate_falls_linearly_and_then_stays(decay: int, rates: list[float]) -> None:
+    settings = NetworkSettings(
+        learning_rate=0.5, learning_rate_end=0.1, learning_rate_decay_updates=decay
+    )
+    assert [learning_rate(settings, n) for n in (1, 2, 3, 4)] == pytest.approx(rates)
+    assert learning_rate(NetworkSettings(), 10**9) == NetworkSettings().learning_rate
+
+
+@pytest.mark.parametrize("rule", ["rmsprop", "centered_rmsprop", "adam", "adam_corrected"])
+def test_each_update_has_the_learning_rate_of_its_number(rule: str) -> None:
+    """The same as rules made anew with that rate for every update."""
+    settings = NetworkSettings(
+        optimizer=rule,
+        learning_rate=0.05,
+        learning_rate_end=0.01,
+        learning_rate_decay_updates=STEPS - 2,
+    )
+    rng = torch.Generator().manual_seed(3)
+    w = torch.ones(50)
+    optimizer = Optimizer(make_rule(settings, 0.5), [w])
+    twin = w.clone()
+    states = [state.clone() for state in optimizer.states[0]]
+    for n in range(1, STEPS + 1):
+        g = torch.randn(50, generator=rng)
+        update(optimizer, [g])
+        rate = 0.05 - 0.04 * min(n / (STEPS - 2), 1)
+        constant = NetworkSettings(optimizer=rule, learning_rate=rate)
+        made = make_rule(constant, 0.5)
+        made.begin(n)
+        made.step(twin, g, *states)
+        assert torch.allclose(w, twin, rtol=1e-6, atol=1e-7)
+    assert (w - 1).abs().max() > 0.01
 
 
 def test_states_are_those_of_a_snapshot_in_its_order() -> None:

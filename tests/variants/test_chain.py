@@ -93,14 +93,12 @@ def learned(updates: int = 250, every: int = 10, **settings: Any) -> DeepQNetwor
         history_length=1,
         batch_size=len(batch.actions),
         network="nips",
+        learning_rate_decay_updates=updates,
         **WELL_MADE | settings,
     )
-    rule: Any = network.optimizer.rule
     for t in range(updates):
         if t % every == 0:
             network.update_target_network()
-        if t == updates * 2 // 3:
-            rule.learning_rate /= 20
         network.train(batch)
     return network
 

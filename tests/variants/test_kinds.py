@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
+import torch
 
-from config import Config, NetworkSettings, to_plain
+from config import Config, NetworkSettings, check_together, to_plain
 from deepqnetwork import DeepQNetwork
 from errors import UserError
 from nvis.saliency import Saliency
@@ -258,12 +259,45 @@ def test_a_snapshot_of_what_neon_cannot_hold_says_so_to_neon(tmp_path: Path) -> 
         assert bool(snapshot.tensors) == (kind != "nips")
 
 
+@pytest.mark.parametrize("decay", [0, 9])
 @pytest.mark.parametrize("rule", RULES)
-def test_a_rule_says_whether_its_constants_change_from_update_to_update(rule: str) -> None:
+def test_a_rule_says_whether_its_constants_change_from_update_to_update(
+    rule: str, decay: int
+) -> None:
     """A CUDA graph would continue to use those of the update that it recorded."""
-    made: Any = RULES[rule](NetworkSettings(optimizer=rule), 1.0)
+    settings = NetworkSettings(optimizer=rule, learning_rate_decay_updates=decay)
+    made: Any = RULES[rule](settings, 1.0)
     seen = []
     for update in (1, 2):
         made.begin(update)
         seen.append(dict(vars(made)))
     assert (seen[0] != seen[1]) == made.varies
+
+
+@pytest.mark.parametrize("rule", ["rmsprop", "adam"])
+def test_the_learning_rate_falls_on_from_a_snapshot_and_from_a_checkpoint(
+    rule: str, tmp_path: Path
+) -> None:
+    falling: dict[str, Any] = dict(
+        optimizer=rule, learning_rate=0.01, learning_rate_decay_updates=10
+    )
+    one, snapshot, checkpoint = (make(seed=seed, **falling) for seed in (1, 2, 3))
+    for n in range(7):
+        one.train(draw_batch(n))
+    one.update_target_network()  # as loading a snapshot does
+    path = tmp_path / "pong_1.pkl"
+    one.save_weights(path, info={"weight_updates": 7, "flags": {"optimizer": rule}})
+    snapshot.load_weights(path)
+    checkpoint.set_state(one.get_state())
+    for network in (one, snapshot, checkpoint):
+        network.train(draw_batch(7))
+    rates = {cast(Any, network.optimizer.rule).rate for network in (one, snapshot, checkpoint)}
+    assert len(rates) == 1
+    for name, w in one.online.masters.items():
+        assert torch.equal(w, snapshot.online.masters[name])
+        assert torch.equal(w, checkpoint.online.masters[name])
+
+
+def test_neon_has_a_constant_learning_rate() -> None:
+    with pytest.raises(UserError, match="--learning_rate_decay_updates 9 does not work with"):
+        check_together(Config(engine="neon", learning_rate_decay_updates=9))

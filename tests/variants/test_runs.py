@@ -39,10 +39,10 @@ def level(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 def test_rainbow_killed_at_random_moments_ends_as_if_it_never_was(tmp_path: Path) -> None:
-    """Sum tree, noise, average, clock of resets and all, overlapped, two games, in 16 bits."""
+    """Sum tree, noise, average, rates, clock of resets and all, overlapped, in 16 bits."""
     flags = f"""{RAINBOW} {TINY} --reset_steps 70 --average_decay 0.9 --overlap true --num_envs 2
         --datatype bfloat16 --random_steps 80 --train_steps 140 --test_steps 40 --epochs 2
-        --target_steps 60 --replay_size 300 --random_seed 7"""
+        --target_steps 60 --learning_rate_decay_updates 60 --replay_size 300 --random_seed 7"""
     faults = Faults(Sandbox(tmp_path / "clone", [*flags.split(), *OFTEN]), seed=2)
     outcome = faults.kills(2)
     assert outcome.tried
