@@ -1,29 +1,20 @@
-"""All flags: name, default, unit, meaning and source of each. Presets are read here too.
-
-The value of a flag is the last of these: its default, the preset's, that of a loaded snapshot's
-training, the verb's (./test.sh trains nothing), the command line's.
-"""
+"""All flags: name, default, unit, meaning and source of each, and the values that they accept."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import tomllib
 import types
 import typing
-from collections import ChainMap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atomic import read_whole
 from commands.schema import Value, value_of
 from errors import UserError, shown
 
 ROOT = Path(__file__).resolve().parent.parent
-PRESETS = ROOT / "presets"
-PRESET_BYTES = 1 << 20
 DEFAULT_PRESET = "simple_dqn"
 
 
@@ -420,22 +411,6 @@ GROUPS: dict[str, Any] = {
     "Watching and recording": WatchSettings,
     "Run": RunSettings,
 }  # by their titles in --help; a flag belongs to the first group that has it
-# Flags of a snapshot's training that must be the same when it plays.
-FROM_SNAPSHOT = tuple(
-    """environment frame_skip repeat_action_probability minimal_action_set color_averaging
-    frame_maximum resize screen_width screen_height history_length zero_history batch_norm bias
-    padding random_starts random_ties exploration_rate_test noisy dueling distribution atoms
-    value_min value_max network network_width normalization""".split()
-)
-
-# Values for other environments than ale, in place of the defaults and of presets/. None leaves the
-# environment as it is. There are no no-op starts, because action 0 may have an effect.
-OUTSIDE_ALE: dict[str, Any] = {
-    "frame_skip": None,
-    "repeat_action_probability": None,
-    "random_starts": 0,
-    "zero_history": True,
-}
 
 
 def parse_value(name: str, text: str) -> Any:
@@ -473,117 +448,6 @@ def check(name: str, value: Any) -> Any:
     return VALUES[name].check(f"--{name}", value)
 
 
-def check_together(config: Config) -> None:
-    """Raise UserError for flags that do not go together."""
-    c = config
-    if c.replay_size <= c.history_length:
-        raise UserError(
-            f"--history_length {c.history_length} does not fit into --replay_size {c.replay_size}: "
-            "take a larger replay memory; a state and the next one need one more screen."
-        )
-    if not c.zero_history and c.random_starts < c.history_length:
-        raise UserError(
-            f"--random_starts {c.random_starts} is too small: the no-op steps must fill a state of "
-            f"--history_length {c.history_length}; --zero_history true allows any number."
-        )
-    if c.remember_all and c.zero_history:
-        raise UserError(
-            "--remember_all true remembers no-op steps but --zero_history true has none: "
-            "leave one of them out."
-        )
-    if c.min_reward > c.max_reward:
-        raise UserError("--min_reward is above --max_reward: lower it.")
-    if c.exploration_rate_end > c.exploration_rate_start:
-        raise UserError("--exploration_rate_end is above --exploration_rate_start: lower it.")
-    if c.frame_maximum and c.color_averaging:
-        raise UserError("--frame_maximum true needs --color_averaging false.")
-    if c.overlap and (c.engine != "torch" or not c.target_steps):
-        raise UserError("--overlap needs --engine torch and a target network (--target_steps).")
-    _check_research(c)
-    if c.num_envs > 1:
-        _check_side_by_side(c)
-    if c.stochastic_round and c.engine != "neon":
-        raise UserError(
-            "--stochastic_round works with Neon only: remove it, or take --engine neon."
-        )
-
-
-def _check_research(c: Config) -> None:
-    """Raise UserError, with the reason, for combinations of methods that make no sense."""
-    if c.target != "standard" and (c.munchausen or c.double_q):
-        raise UserError(
-            "--target replaces --double_q and --munchausen: remove them, or remove --target."
-        )
-    if c.munchausen and c.double_q:
-        raise UserError(
-            "--double_q true corrects the maximum over actions, which --munchausen true does not "
-            "use: remove one of them."
-        )
-    if c.munchausen and c.distribution == "c51":
-        raise UserError(
-            "--munchausen true mixes the returns of all actions, which fixed atoms cannot: take "
-            "--distribution quantile or iqn, or leave it out."
-        )
-    if (c.munchausen or c.double_q) and not c.target_steps:
-        raise UserError("--double_q and --munchausen need a target network: give --target_steps.")
-    if c.distribution == "c51" and c.value_min >= c.value_max:
-        raise UserError("--value_min is not below --value_max.")
-    if c.distribution != "none" and c.atoms == 1:
-        raise UserError("--atoms 1 is no distribution: give at least 2, or 0 for the paper's.")
-    if c.distribution != "none" and c.loss == "mse":
-        raise UserError(
-            f"--loss mse is for values; --distribution {c.distribution} has a loss of its own: "
-            "leave one of them out."
-        )
-    if c.batch_norm and c.normalization == "layer":
-        raise UserError("--batch_norm true and --normalization layer do the same: take one.")
-    if c.batch_norm and c.noisy:
-        raise UserError("--batch_norm true would normalize the noise of --noisy true away.")
-    if c.normalization == "spectral" and c.noisy:
-        raise UserError("--normalization spectral has no single weight to normalize in --noisy.")
-    if c.padding and c.network not in ("nature", "nips"):
-        raise UserError(f"--padding is for --network nature and nips, not {c.network}.")
-    if c.engine == "neon":
-        _check_neon(c)
-
-
-def _check_neon(c: Config) -> None:
-    plain = NetworkSettings()
-    names = (
-        "target double_q munchausen dueling distribution noisy prioritized network network_width "
-        "normalization loss reset_steps average_decay learning_rate_decay_updates"
-    ).split()
-    for name in names:
-        if getattr(c, name) != getattr(plain, name):
-            raise UserError(
-                f"--{name} {getattr(c, name)} does not work with --engine neon: take --engine "
-                "torch."
-            )
-    if c.optimizer not in ("rmsprop", "adam", "adadelta") or c.n_step > 1:
-        raise UserError(
-            "--engine neon has the optimizers rmsprop, adam and adadelta, and --n_step 1: take "
-            "--engine torch."
-        )
-
-
-def _check_side_by_side(c: Config) -> None:
-    part = c.replay_size // c.num_envs
-    if part <= c.history_length:
-        raise UserError(
-            f"With --num_envs {c.num_envs} each game has {part} of --replay_size {c.replay_size} "
-            f"steps, but a state and the next one need {c.history_length + 1}: take at most "
-            f"--num_envs {c.replay_size // (c.history_length + 1)}."
-        )
-    for name in ("random_steps", "train_steps", "test_steps"):
-        if 0 < getattr(c, name) < c.num_envs:
-            raise UserError(
-                f"--num_envs {c.num_envs} makes {c.num_envs} steps at a time, more than "
-                f"--{name} {getattr(c, name)}: take fewer games or more steps."
-            )
-    if c.play_games or c.display_screen or c.record_screen_path or c.record_sound_filename:
-        raise UserError("Only one game can be watched or recorded: remove --num_envs.")
-
-
 def unknown_flag(name: str) -> UserError:
     """The error for a flag that does not exist."""
     known = [each for each in FIELDS if each != "game"]
@@ -593,65 +457,7 @@ def unknown_flag(name: str) -> UserError:
     return UserError(f"There is no flag --{word}.{hint} See --help all.")
 
 
-def read_preset(name: str) -> dict[str, Any]:
-    """The flags in presets/<name>.toml or in a .toml file. Raises UserError."""
-    path = PRESETS / f"{name}.toml"
-    try:
-        if not path.is_file():
-            path = Path(name)
-        if not path.is_file():
-            raise FileNotFoundError
-        text = read_whole(path, PRESET_BYTES).decode()
-        values = tomllib.loads(text)
-    except FileNotFoundError:
-        known = ", ".join(sorted(file.stem for file in PRESETS.glob("*.toml")))
-        raise UserError(
-            f"There is no preset {shown(name)}: take one of {known}, or a .toml file."
-        ) from None
-    except OSError as error:
-        raise UserError(f"The preset {path} cannot be read: {error.strerror}.") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"The preset {path} cannot be read: {shown(str(error))}.") from None
-    for key in values:
-        if key in ("game", "preset"):
-            raise UserError(f"{path}: a preset cannot contain {key}: remove it.")
-        if key not in FIELDS:
-            raise UserError(f"{path}: {unknown_flag(key)}")
-    try:
-        return {key: check(key, value) for key, value in values.items()}
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-
-
-def resolve(
-    given: dict[str, Any], defaults: dict[str, Any], trained: dict[str, Any] | None = None
-) -> Config:
-    """The values of all flags. Each of these overrides the ones before it: the preset, the flags
-    that the snapshot was `trained` with, the verb's `defaults`, the command line (`given`). A
-    --preset on the command line overrides the snapshot."""
-    name = given.get("preset", DEFAULT_PRESET)
-    preset, snapshot = read_preset(name), trained or {}
-    layers = [snapshot, preset] if "preset" in given else [preset, snapshot]
-    values = ChainMap(*reversed([OUTSIDE_ALE, *layers, defaults, given]))
-    if values.get("environment", "ale") == "ale":
-        values.maps.pop()
-    elif (PRESETS / f"{name}.toml").is_file():  # an Atari agent's
-        for key in OUTSIDE_ALE:
-            preset.pop(key, None)
-    config = Config(**{name: check(name, value) for name, value in values.items()})
-    check_together(config)
-    return config
-
-
 def to_plain(config: Config) -> dict[str, Any]:
     """Flag values for JSON, with paths as text."""
     values = dataclasses.asdict(config)
     return {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
-
-
-def trained_with(flags: object) -> dict[str, Any]:
-    """The flags in a snapshot that its network must be played with."""
-    if not isinstance(flags, dict):
-        return {}
-    kept = {name: flags[name] for name in FROM_SNAPSHOT if flags.get(name) is not None}
-    return {name: check(name, value) for name, value in kept.items()}

@@ -1,4 +1,4 @@
-"""Flags: their defaults, what they refuse, presets, and who wins."""
+"""Flags: their defaults, the values that they accept, and their help."""
 
 from __future__ import annotations
 
@@ -11,17 +11,8 @@ import pytest
 
 from commands.catalog import VERBS
 from commands.flags import Parser, help_parser
-from config import (
-    FIELDS,
-    FROM_SNAPSHOT,
-    PRESETS,
-    Config,
-    parse_value,
-    read_preset,
-    resolve,
-    to_plain,
-    trained_with,
-)
+from commands.presets import resolve
+from config import FIELDS, Config, parse_value, to_plain
 from errors import UserError
 
 # Names and defaults of the ancestor's flags.
@@ -72,31 +63,6 @@ ANCESTOR = dict(
     random_seed=None,
     log_level="INFO",
 )
-# What the other published agents have instead.
-DIFFERENCES: dict[str, dict[str, Any]] = {
-    "simple_dqn": {},
-    "simple_dqn_2015": dict(
-        init="gaussian",
-        target_steps=40_000,  # 10,000 weight updates
-        target_clock="run",
-        life_loss_terminal=False,
-        remember_all=True,
-    ),
-    "nature": dict(
-        color_averaging=False,
-        frame_maximum=True,
-        resize="area",
-        life_loss_ends_step=True,
-        zero_history=True,
-        optimizer="centered_rmsprop",
-        sum_gradient=True,
-        bias=True,
-        padding=1,
-        init="torch",
-        random_ties=True,
-        target_clock="run",
-    ),
-}
 
 
 def parse(line: str) -> tuple[list[str], dict[str, Any]]:
@@ -107,54 +73,6 @@ def test_defaults_are_the_ancestors() -> None:
     values = dataclasses.asdict(Config())
     assert {name: values[name] for name in ANCESTOR} == ANCESTOR
     assert values["backend"] == "auto"
-
-
-@pytest.mark.parametrize("name", DIFFERENCES)
-def test_presets_are_the_published_agents(name: str) -> None:
-    config = resolve({"preset": name}, {})
-    different = {k: v for k, v in vars(config).items() if v != getattr(Config(), k)}
-    different.pop("preset", None)
-    assert different == DIFFERENCES[name]
-    assert config.preset == name
-
-
-@pytest.mark.parametrize("path", sorted(PRESETS.glob("*.toml")), ids=lambda path: path.stem)
-def test_every_preset_can_be_taken_by_name_or_as_a_file(path: Path) -> None:
-    by_name = resolve({"preset": path.stem}, {})
-    by_file = resolve({"preset": str(path)}, {})
-    assert dataclasses.replace(by_file, preset=path.stem) == by_name
-
-
-def test_the_command_line_wins_over_all() -> None:
-    given = parse("pong --preset nature --padding 2 --epochs 3")[1]
-    config = resolve(given, {"epochs": 1}, {"padding": 3})
-    assert (config.padding, config.epochs, config.bias) == (2, 3, True)
-
-
-def test_the_verb_wins_over_snapshot_and_preset() -> None:
-    defaults = {"train_steps": 0, "epochs": 1}
-    for given in ({}, {"preset": "nature"}):
-        config = resolve(given, defaults, {"screen_width": 44, "epochs": 7})
-        assert (config.train_steps, config.epochs) == (0, 1)
-
-
-def test_a_preset_given_wins_over_the_snapshot_and_that_over_the_default_one() -> None:
-    trained = {"frame_skip": 2, "padding": 3, "screen_width": 44}
-    config = resolve({}, {}, trained)
-    assert (config.frame_skip, config.padding, config.screen_width) == (2, 3, 44)
-    config = resolve({"preset": "nature"}, {}, trained)
-    assert (config.frame_skip, config.padding, config.screen_width) == (4, 1, 44)
-
-
-def test_of_a_snapshots_flags_those_its_network_needs_are_taken() -> None:
-    flags = to_plain(Config(epochs=7, screen_width=44, history_length=2, game="pong"))
-    trained = trained_with(flags)
-    assert trained.keys() == set(FROM_SNAPSHOT)
-    assert (trained["screen_width"], trained["history_length"]) == (44, 2)
-    assert trained_with(None) == trained_with(["screen_width"]) == {}
-    assert trained_with({"frame_skip": 2, "unknown": 1}) == {"frame_skip": 2}
-    with pytest.raises(UserError, match="screen_width"):
-        trained_with({"screen_width": "wide"})
 
 
 def test_values_survive_json() -> None:
@@ -246,74 +164,6 @@ def test_mistyped_flags_get_a_sentence(line: str, sentence: str) -> None:
     with pytest.raises(UserError) as error:
         parse(f"pong {line}")
     assert sentence in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("given", "sentence"),
-    [
-        (dict(history_length=100, replay_size=100, random_starts=100), "does not fit"),
-        (dict(random_starts=3), "--random_starts 3 is too small"),
-        (dict(min_reward=2.0), "--min_reward is above --max_reward"),
-        (dict(exploration_rate_start=0.05), "--exploration_rate_end is above"),
-        (dict(frame_maximum=True), "--frame_maximum true needs --color_averaging false"),
-        (dict(stochastic_round=True), "--stochastic_round works with Neon only"),
-        (dict(remember_all=True, zero_history=True), "--remember_all true remembers no-op"),
-        (dict(overlap=True, target_steps=0), "--overlap needs"),
-        (dict(num_envs=3, replay_size=14), "With --num_envs 3 each game has 4 of"),
-        (dict(num_envs=8, test_steps=7), "--num_envs 8 makes 8 steps at a time"),
-    ],
-    ids=str,
-)
-def test_flags_that_do_not_go_together_are_refused(given: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(UserError) as error:
-        resolve(given, {})
-    assert sentence in str(error.value)
-
-
-def test_stochastic_rounding_is_neons() -> None:
-    assert resolve(dict(stochastic_round=True, engine="neon"), {}).stochastic_round
-
-
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        (b"epochs = ", "cannot be read"),
-        (b"\xff\xfe", "cannot be read"),
-        (b"epoch = 3", "no flag --epoch. Did you mean --epochs"),
-        (b'epochs = "3"', "epochs takes a value of type int, not '3'"),
-        (b"epochs = true", "epochs takes a value of type int, not True"),
-        (b"batch_norm = 1", "batch_norm takes a value of type bool, not 1"),
-        (b"epochs = 1.5", "epochs takes a value of type int"),
-        (b"batch_size = 0", "--batch_size must be at least 1"),
-        (b"learning_rate = nan", "--learning_rate must be a finite number"),
-        (b'optimizer = "sgd"', "--optimizer is one of"),
-        (b'game = "pong"', "cannot contain game"),
-        (b'preset = "nature"', "cannot contain preset"),
-        (b"[agent]\nepochs = 3", "no flag --agent"),
-    ],
-)
-def test_a_broken_preset_gets_a_sentence(content: bytes, sentence: str, tmp_path: Path) -> None:
-    path = tmp_path / "mine.toml"
-    path.write_bytes(content)
-    with pytest.raises(UserError) as error:
-        read_preset(str(path))
-    assert str(path) in str(error.value)
-    assert sentence in str(error.value)
-
-
-def test_a_preset_of_ones_own(tmp_path: Path) -> None:
-    path = tmp_path / "mine.toml"
-    path.write_text("learning_rate = 1 # a whole number where any will do\nepochs = 3\n")
-    config = resolve({"preset": str(path)}, {})
-    assert (config.learning_rate, config.epochs, config.preset) == (1.0, 3, str(path))
-
-
-@pytest.mark.parametrize("name", ["natur", "", "/", "presets"])
-def test_an_unknown_preset_names_those_there_are(name: str) -> None:
-    with pytest.raises(
-        UserError, match=r"There is no preset .*nature, .*simple_dqn, simple_dqn_2015"
-    ):
-        read_preset(name)
 
 
 def test_help_explains_every_flag_with_its_default() -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from checkpoint.files import Checkpoint, newest, numbers
+from commands.combinations import check_together
 from commands.paths import earlier_snapshots, portable, run_paths
-from config import CODE, FIELDS, Config, check, check_together, kind_of, to_plain
+from config import CODE, FIELDS, Config, check, kind_of, to_plain
 from envs.custom import code_name
 from envs.roms import ENDINGS, file_name, find_rom, game_name, rom_md5, rom_of_game
 from envs.trust import trusted_code, trusted_game

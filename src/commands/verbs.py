@@ -15,9 +15,10 @@ from checkpoint.resume import find_run, resumed_config
 from commands.catalog import VERBS
 from commands.flags import Parser
 from commands.paths import earlier_snapshots, run_paths
+from commands.presets import resolve, trained_with
 from commands.schema import Value
 from commands.shipped import choose_agent, find_agent, print_games
-from config import CODE, FIELDS, ROOT, Config, check, kind_of, resolve, trained_with
+from config import CODE, FIELDS, ROOT, Config, check, kind_of
 from envs.custom import code_name
 from envs.roms import ENDINGS, file_name, find_rom, game_name, rom_of_game
 from envs.trust import remember_code, trusted_code, trusted_game

@@ -126,7 +126,7 @@ class NeonNetwork:
             self.target_model.deserialize(description, load_states=False)
 
     def reset_last_layers(self) -> None:
-        """Not available on Neon; config.py refuses the flag."""
+        """Not available on Neon; commands/combinations.py refuses it."""
         raise UserError("--reset_steps needs --engine torch.")
 
     def read_cost(self) -> float:

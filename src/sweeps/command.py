@@ -14,9 +14,10 @@ from checkpoint.resume import CHANGE_LEARNING, MAY_CHANGE
 from commands.catalog import Verb
 from commands.flags import Parser
 from commands.paths import portable_flags
+from commands.presets import read_preset
 from commands.schema import Value
 from commands.verbs import Task, parse
-from config import CODE, FIELDS, kind_of, parse_value, read_preset, unknown_flag
+from config import CODE, FIELDS, kind_of, parse_value, unknown_flag
 from errors import UserError, shown
 from sweeps.plan import Sweep
 

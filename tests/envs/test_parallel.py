@@ -17,7 +17,8 @@ import pytest
 from numpy.typing import NDArray
 
 from agent import Agent
-from config import ROOT, AgentSettings, Config, resolve
+from commands.presets import resolve
+from config import ROOT, AgentSettings, Config
 from envs import parallel as side_by_side
 from envs.parallel import Playable, make_games, start_workers
 from envs.remote_game import RemoteGame

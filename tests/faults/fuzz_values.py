@@ -44,9 +44,10 @@ from checkpoint.resume import resumed_config  # noqa: E402
 from commands import paths, verbs  # noqa: E402
 from commands.catalog import VERBS  # noqa: E402
 from commands.flags import Parser  # noqa: E402
+from commands.presets import resolve  # noqa: E402
 from commands.schema import Value  # noqa: E402
 from commands.verbs import parse  # noqa: E402
-from config import FIELDS, VALUES, resolve  # noqa: E402
+from config import FIELDS, VALUES  # noqa: E402
 from envs import roms, trust  # noqa: E402
 from errors import Diverged, UserError, clean  # noqa: E402
 from main import construct, main  # noqa: E402

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config import PRESETS, ROOT, read_preset
+from commands.presets import PRESETS, read_preset
+from config import ROOT
 from errors import UserError
 from stats import Statistics
 from tests.faults.run_faults import damage

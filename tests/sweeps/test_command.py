@@ -138,7 +138,7 @@ def test_games_seeds_and_settings_may_be_added(home: Path) -> None:
         ("pong --seeds 1", "started with the seed 2"),
         ("pong --seeds 2 --epochs 7", "started with --epochs 200, not 7"),
         ("pong --seeds 2 --average_decay 0.9", "started with --average_decay 0.0, not 0.9"),
-        ("pong --seeds 2 --learning_rate_end 1", "started with --learning_rate_end 0.0, not 1.0"),
+        ("pong --seeds 2 --learning_rate_decay_updates 9", "--learning_rate_decay_updates 0, not"),
         ("pong --seeds 2 --preset nature", "was started with --bias False, not True"),
         ("pong --seeds 2 --vary double_q=true", "started with the setting without --vary"),
         ("pong --seeds 2 --cpus 2", "started with --update_parts 1, not 2"),

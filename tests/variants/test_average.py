@@ -10,7 +10,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from config import Config, check_together
+from commands.combinations import check_together
+from config import Config
 from deepqnetwork import DeepQNetwork
 from errors import UserError
 from snapshot.format import read_snapshot

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from config import CODE, Config, NetworkSettings, check_together
+from commands.combinations import check_together
+from config import CODE, Config, NetworkSettings
 from envs.custom import code_name
 from errors import UserError
 from tests.variants.small import draw_batch, draw_states, make, numbers

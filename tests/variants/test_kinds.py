@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from config import Config, NetworkSettings, check_together, to_plain
+from commands.combinations import check_together
+from config import Config, NetworkSettings, to_plain
 from deepqnetwork import DeepQNetwork
 from errors import UserError
 from nvis.saliency import Saliency

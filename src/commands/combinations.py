@@ -1,0 +1,124 @@
+"""Which flags go together. The errors say why, and what to do."""
+
+from __future__ import annotations
+
+from config import Config, NetworkSettings
+from errors import UserError
+
+
+def check_together(config: Config) -> None:
+    """Raise UserError for flags that do not go together."""
+    c = config
+    if c.replay_size <= c.history_length:
+        raise UserError(
+            f"--history_length {c.history_length} does not fit into --replay_size {c.replay_size}: "
+            "take a larger replay memory; a state and the next one need one more screen."
+        )
+    if not c.zero_history and c.random_starts < c.history_length:
+        raise UserError(
+            f"--random_starts {c.random_starts} is too small: the no-op steps must fill a state of "
+            f"--history_length {c.history_length}; --zero_history true allows any number."
+        )
+    if c.remember_all and c.zero_history:
+        raise UserError(
+            "--remember_all true remembers no-op steps but --zero_history true has none: "
+            "leave one of them out."
+        )
+    if c.min_reward > c.max_reward:
+        raise UserError("--min_reward is above --max_reward: lower it.")
+    if c.exploration_rate_end > c.exploration_rate_start:
+        raise UserError("--exploration_rate_end is above --exploration_rate_start: lower it.")
+    if c.frame_maximum and c.color_averaging:
+        raise UserError("--frame_maximum true needs --color_averaging false.")
+    if c.overlap and (c.engine != "torch" or not c.target_steps):
+        raise UserError("--overlap needs --engine torch and a target network (--target_steps).")
+    if c.learning_rate_decay_updates and c.optimizer == "adadelta":
+        raise UserError("--optimizer adadelta has no learning rate that could fall: remove one.")
+    if c.learning_rate_end and not c.learning_rate_decay_updates:
+        raise UserError(
+            "--learning_rate_end has no effect without --learning_rate_decay_updates: give both, "
+            "or --learning_rate_end 0."
+        )
+    _check_research(c)
+    if c.num_envs > 1:
+        _check_side_by_side(c)
+    if c.stochastic_round and c.engine != "neon":
+        raise UserError(
+            "--stochastic_round works with Neon only: remove it, or take --engine neon."
+        )
+
+
+def _check_research(c: Config) -> None:
+    """Raise UserError, with the reason, for combinations of methods that make no sense."""
+    if c.target != "standard" and (c.munchausen or c.double_q):
+        raise UserError(
+            "--target replaces --double_q and --munchausen: remove them, or remove --target."
+        )
+    if c.munchausen and c.double_q:
+        raise UserError(
+            "--double_q true corrects the maximum over actions, which --munchausen true does not "
+            "use: remove one of them."
+        )
+    if c.munchausen and c.distribution == "c51":
+        raise UserError(
+            "--munchausen true mixes the returns of all actions, which fixed atoms cannot: take "
+            "--distribution quantile or iqn, or leave it out."
+        )
+    if (c.munchausen or c.double_q) and not c.target_steps:
+        raise UserError("--double_q and --munchausen need a target network: give --target_steps.")
+    if c.distribution == "c51" and c.value_min >= c.value_max:
+        raise UserError("--value_min is not below --value_max.")
+    if c.distribution != "none" and c.atoms == 1:
+        raise UserError("--atoms 1 is no distribution: give at least 2, or 0 for the paper's.")
+    if c.distribution != "none" and c.loss == "mse":
+        raise UserError(
+            f"--loss mse is for values; --distribution {c.distribution} has a loss of its own: "
+            "leave one of them out."
+        )
+    if c.batch_norm and c.normalization == "layer":
+        raise UserError("--batch_norm true and --normalization layer do the same: take one.")
+    if c.batch_norm and c.noisy:
+        raise UserError("--batch_norm true would normalize the noise of --noisy true away.")
+    if c.normalization == "spectral" and c.noisy:
+        raise UserError("--normalization spectral has no single weight to normalize in --noisy.")
+    if c.padding and c.network not in ("nature", "nips"):
+        raise UserError(f"--padding is for --network nature and nips, not {c.network}.")
+    if c.engine == "neon":
+        _check_neon(c)
+
+
+def _check_neon(c: Config) -> None:
+    plain = NetworkSettings()
+    names = (
+        "target double_q munchausen dueling distribution noisy prioritized network network_width "
+        "normalization loss reset_steps average_decay learning_rate_decay_updates"
+    ).split()
+    for name in names:
+        if getattr(c, name) != getattr(plain, name):
+            raise UserError(
+                f"--{name} {getattr(c, name)} does not work with --engine neon: take --engine "
+                "torch."
+            )
+    if c.optimizer not in ("rmsprop", "adam", "adadelta") or c.n_step > 1:
+        raise UserError(
+            "--engine neon has the optimizers rmsprop, adam and adadelta, and --n_step 1: take "
+            "--engine torch."
+        )
+
+
+def _check_side_by_side(c: Config) -> None:
+    part = c.replay_size // c.num_envs
+    if part <= c.history_length:
+        raise UserError(
+            f"With --num_envs {c.num_envs} each game has {part} of --replay_size {c.replay_size} "
+            f"steps, but a state and the next one need {c.history_length + 1}: take at most "
+            f"--num_envs {c.replay_size // (c.history_length + 1)}."
+        )
+    for name in ("random_steps", "train_steps", "test_steps"):
+        if 0 < getattr(c, name) < c.num_envs:
+            raise UserError(
+                f"--num_envs {c.num_envs} makes {c.num_envs} steps at a time, more than "
+                f"--{name} {getattr(c, name)}: take fewer games or more steps."
+            )
+    if c.play_games or c.display_screen or c.record_screen_path or c.record_sound_filename:
+        raise UserError("Only one game can be watched or recorded: remove --num_envs.")

@@ -1,0 +1,94 @@
+"""The values of all flags, from presets, snapshots, verbs and the command line.
+
+The value of a flag is the last of these: its default, the preset's, that of a loaded snapshot's
+training, the verb's (./test.sh trains nothing), the command line's.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections import ChainMap
+from pathlib import Path
+from typing import Any
+
+from atomic import read_whole
+from commands.combinations import check_together
+from config import DEFAULT_PRESET, FIELDS, ROOT, Config, check, unknown_flag
+from errors import UserError, shown
+
+PRESETS = ROOT / "presets"
+PRESET_BYTES = 1 << 20
+# Flags of a snapshot's training that must be the same when it plays.
+FROM_SNAPSHOT = tuple(
+    """environment frame_skip repeat_action_probability minimal_action_set color_averaging
+    frame_maximum resize screen_width screen_height history_length zero_history batch_norm bias
+    padding random_starts random_ties exploration_rate_test noisy dueling distribution atoms
+    value_min value_max network network_width normalization""".split()
+)
+
+# Values for other environments than ale, in place of the defaults and of presets/. None leaves the
+# environment as it is. There are no no-op starts, because action 0 may have an effect.
+OUTSIDE_ALE: dict[str, Any] = {
+    "frame_skip": None,
+    "repeat_action_probability": None,
+    "random_starts": 0,
+    "zero_history": True,
+}
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """The flags in presets/<name>.toml or in a .toml file. Raises UserError."""
+    path = PRESETS / f"{name}.toml"
+    try:
+        if not path.is_file():
+            path = Path(name)
+        if not path.is_file():
+            raise FileNotFoundError
+        text = read_whole(path, PRESET_BYTES).decode()
+        values = tomllib.loads(text)
+    except FileNotFoundError:
+        known = ", ".join(sorted(file.stem for file in PRESETS.glob("*.toml")))
+        raise UserError(
+            f"There is no preset {shown(name)}: take one of {known}, or a .toml file."
+        ) from None
+    except OSError as error:
+        raise UserError(f"The preset {path} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"The preset {path} cannot be read: {shown(str(error))}.") from None
+    for key in values:
+        if key in ("game", "preset"):
+            raise UserError(f"{path}: a preset cannot contain {key}: remove it.")
+        if key not in FIELDS:
+            raise UserError(f"{path}: {unknown_flag(key)}")
+    try:
+        return {key: check(key, value) for key, value in values.items()}
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def resolve(
+    given: dict[str, Any], defaults: dict[str, Any], trained: dict[str, Any] | None = None
+) -> Config:
+    """The values of all flags. Each of these overrides the ones before it: the preset, the flags
+    that the snapshot was `trained` with, the verb's `defaults`, the command line (`given`). A
+    --preset on the command line overrides the snapshot."""
+    name = given.get("preset", DEFAULT_PRESET)
+    preset, snapshot = read_preset(name), trained or {}
+    layers = [snapshot, preset] if "preset" in given else [preset, snapshot]
+    values = ChainMap(*reversed([OUTSIDE_ALE, *layers, defaults, given]))
+    if values.get("environment", "ale") == "ale":
+        values.maps.pop()
+    elif (PRESETS / f"{name}.toml").is_file():  # an Atari agent's
+        for key in OUTSIDE_ALE:
+            preset.pop(key, None)
+    config = Config(**{name: check(name, value) for name, value in values.items()})
+    check_together(config)
+    return config
+
+
+def trained_with(flags: object) -> dict[str, Any]:
+    """The flags in a snapshot that its network must be played with."""
+    if not isinstance(flags, dict):
+        return {}
+    kept = {name: flags[name] for name in FROM_SNAPSHOT if flags.get(name) is not None}
+    return {name: check(name, value) for name, value in kept.items()}

@@ -1,0 +1,38 @@
+"""Flags that do not go together, and those of them that may seem so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from commands.presets import resolve
+from errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (dict(history_length=100, replay_size=100, random_starts=100), "does not fit"),
+        (dict(random_starts=3), "--random_starts 3 is too small"),
+        (dict(min_reward=2.0), "--min_reward is above --max_reward"),
+        (dict(exploration_rate_start=0.05), "--exploration_rate_end is above"),
+        (dict(frame_maximum=True), "--frame_maximum true needs --color_averaging false"),
+        (dict(stochastic_round=True), "--stochastic_round works with Neon only"),
+        (dict(remember_all=True, zero_history=True), "--remember_all true remembers no-op"),
+        (dict(overlap=True, target_steps=0), "--overlap needs"),
+        (dict(num_envs=3, replay_size=14), "With --num_envs 3 each game has 4 of"),
+        (dict(learning_rate_end=0.1), "no effect without --learning_rate_decay_updates"),
+        (dict(optimizer="adadelta", learning_rate_decay_updates=9), "no learning rate"),
+        (dict(num_envs=8, test_steps=7), "--num_envs 8 makes 8 steps at a time"),
+    ],
+    ids=str,
+)
+def test_flags_that_do_not_go_together_are_refused(given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError) as error:
+        resolve(given, {})
+    assert sentence in str(error.value)
+
+
+def test_stochastic_rounding_is_neons() -> None:
+    assert resolve(dict(stochastic_round=True, engine="neon"), {}).stochastic_round
