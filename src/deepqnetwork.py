@@ -20,6 +20,7 @@ from torch import Tensor
 from config import NetworkSettings
 from engine.cuda_graph import Captured
 from engine.device import DATATYPES, find_device, keep_freed_memory, use_one_thread
+from engine.divide import divide
 from engine.hardware import cores
 from engine.inspection import Inspector
 from engine.returns import returns_of
@@ -161,7 +162,7 @@ class DeepQNetwork:
         same order as in the plain loop. Only the actions differ: the agent acts with the target
         network, which is up to target_steps old.
         """
-        batches = self._divide(minibatch)
+        batches = divide(self, minibatch)
         self.target.renew_noise(self.random)
         if not self.settings.overlap or self.target_rule.reads_online:
             self.wait()
@@ -188,26 +189,6 @@ class DeepQNetwork:
     def _learn(self, batches: list[Batch], targets: list[Tensor], indices: Any) -> None:
         pairs = zip(batches, targets, strict=True)
         self._finish(self.workers.map(lambda pair: self.gradients(*pair), pairs), indices)
-
-    def _divide(self, minibatch: Minibatch) -> list[Batch]:
-        """The parts of a minibatch. NB! On a GPU these copies wait until it is idle."""
-        screens = torch.as_tensor(minibatch.screens).to(self.device)
-        if self.settings.overlap:  # NB! The replay memory's next sample overwrites this one's.
-            screens = screens.clone()
-        dtype = self.online.master_dtype
-        tensors = (
-            screens[:, : minibatch.history],
-            torch.from_numpy(minibatch.actions).to(self.device, torch.int64),
-            torch.from_numpy(minibatch.returns).to(self.device, dtype),
-            torch.from_numpy(minibatch.discounts).to(self.device, dtype),
-            screens[:, -minibatch.history :],
-            torch.from_numpy(minibatch.weights).to(self.device, dtype),
-        )
-        if draws := self.online.head.draws:
-            taus = torch.rand((2, len(screens), draws), generator=self.random)
-            tensors += tuple(taus.to(self.device, dtype))
-        parts = zip(*(tensor.tensor_split(self.parts) for tensor in tensors), strict=True)
-        return [Batch(*part) for part in parts]
 
     @torch.no_grad()
     def _targets(self, batch: Batch) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 
 from commands.combinations import check_together
 from config import CODE, Config, NetworkSettings
+from engine.divide import divide
 from envs.custom import code_name
 from errors import UserError
 from tests.variants.small import draw_batch, draw_states, make, numbers
@@ -89,7 +90,7 @@ def test_its_weights_follow_the_seed_and_leave_pytorchs_random_numbers_alone() -
 def test_the_pages_target_is_its_equation() -> None:
     network = make(target=TARGET, datatype="float64", update_parts=1)
     assert not network.target_rule.reads_online
-    (batch,) = network._divide(draw_batch())
+    (batch,) = divide(network, draw_batch())
     with torch.no_grad():
         q = numbers(network.target.q_values(batch.next_states))
     for y, r, gamma, values in zip(

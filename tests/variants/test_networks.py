@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deepqnetwork import DeepQNetwork
+from engine.divide import divide
 from snapshot.torch_weights import tensors_of
 from tests.variants.small import draw_batch, draw_states, make, numbers
 
@@ -155,7 +156,7 @@ def test_iqn_weights_the_features_by_an_embedding_of_the_fraction() -> None:
 
 def test_iqn_draws_fractions_for_every_transition_and_every_minibatch() -> None:
     network = make(distribution="iqn", atoms=8)
-    minibatches = [network._divide(draw_batch(0)) for _ in range(2)]
+    minibatches = [divide(network, draw_batch(0)) for _ in range(2)]
     found = []
     for parts in minibatches:
         assert len(parts) == 2

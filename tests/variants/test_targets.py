@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from deepqnetwork import DeepQNetwork
+from engine.divide import divide
 from tests.variants.small import BATCH, draw_batch, make, numbers
 
 Array = NDArray[np.float64]
@@ -31,7 +32,7 @@ def prepared(**settings: Any) -> DeepQNetwork:
 
 def parts_of(network: DeepQNetwork) -> tuple[Any, Array, Array, Array, Array, Array]:
     """A minibatch, and of each transition what the two networks say of it."""
-    (batch,) = network._divide(draw_batch(9))
+    (batch,) = divide(network, draw_batch(9))
     with torch.no_grad():
         online = numbers(network.online.q_values(batch.next_states))
         target = numbers(network.target.q_values(batch.next_states))
@@ -101,7 +102,7 @@ def test_munchausens_bonus_is_clipped_from_below() -> None:
         last = network.target.masters["head.stream.output.weight"]
         last[0] -= 50 * last.abs().max()  # an action that the policy never takes
     network.target.refresh()
-    (batch,) = network._divide(draw_batch(9, actions=np.zeros(BATCH, np.uint8)))
+    (batch,) = divide(network, draw_batch(9, actions=np.zeros(BATCH, np.uint8)))
     batch = batch._replace(discounts=torch.zeros(BATCH).double())
     y = network._targets(batch)
     assert torch.allclose(y, batch.returns - 0.9)
@@ -109,7 +110,7 @@ def test_munchausens_bonus_is_clipped_from_below() -> None:
 
 def test_iqn_chooses_by_the_expected_return_not_by_the_fractions_it_learns_at() -> None:
     network = prepared(distribution="iqn", atoms=1)  # one fraction is nobody's expectation
-    (batch,) = network._divide(draw_batch(9))
+    (batch,) = divide(network, draw_batch(9))
     assert batch.next_taus is not None
     extreme = batch._replace(next_taus=torch.full_like(batch.next_taus, 0.999))
     with torch.no_grad():
