@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from optimizers import learning_rate
+
 if TYPE_CHECKING:
     from deepqnetwork import DeepQNetwork, Gradients
 
@@ -19,6 +21,7 @@ class Inspection(NamedTuple):
     loss: float  # mean of all of them
     td_errors: NDArray[np.float32]  # (batch,) absolute TD errors of the first of them
     gradient_norm: float  # of the gradient in the same update
+    learning_rate: float  # of the last of them
 
 
 class Inspector:
@@ -55,6 +58,7 @@ class Inspector:
             float(self.cost) / self.updates / self.network.settings.batch_size,
             self.td_errors.to("cpu", torch.float32).numpy(),
             float(self.gradient_norm) * self.unit,
+            learning_rate(self.network.settings, self.network.optimizer.updates),
         )
         self.cost, self.updates = torch.zeros_like(self.cost), 0
         return found

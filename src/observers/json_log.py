@@ -75,6 +75,7 @@ class JsonLog(Callback):
                 "loss": updates.loss,
                 "td_error": float(updates.td_errors.mean()),
                 "gradient_norm": updates.gradient_norm,
+                "learning_rate": updates.learning_rate,
             }
         self.lines.event("progress", **fields)
 

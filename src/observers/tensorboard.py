@@ -70,6 +70,7 @@ class TensorBoard(Callback):
             curves["loss"] = now.updates.loss
             curves["td_error"] = float(now.updates.td_errors.mean())
             curves["gradient_norm"] = now.updates.gradient_norm
+            curves["learning_rate"] = now.updates.learning_rate
             self.events.histogram("learning/td_errors", now.updates.td_errors)
         self.events.scalars("learning", curves)
         self.events.write(now.total_train_steps)

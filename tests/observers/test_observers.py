@@ -127,7 +127,7 @@ def test_tensorboard_gets_rows_measurements_filters_and_a_film(home: Path, libra
     rates = [value.simple_value for _, value in found["learning/exploration_rate"]]
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] == pytest.approx(float(train_row["last_exploration_rate"]))
-    for name in ("gradient_norm", "td_error", "steps_per_second"):
+    for name in ("gradient_norm", "td_error", "learning_rate", "steps_per_second"):
         assert all(value.simple_value > 0 for _, value in found[f"learning/{name}"])
     assert all(value.histo.num == 4 for _, value in found["learning/td_errors"])
     film = Image.open(io.BytesIO(found["play/test"][0][1].image.encoded_image_string))
@@ -242,6 +242,7 @@ def test_an_update_is_inspected_as_autograd_sees_it(parts: int, sum_gradient: bo
         clip_error=0,
         update_parts=parts,
         sum_gradient=sum_gradient,
+        learning_rate_decay_updates=4,
         backend="cpu",
         threads=1,
     )
@@ -276,6 +277,7 @@ def test_an_update_is_inspected_as_autograd_sees_it(parts: int, sum_gradient: bo
     assert seen.loss == pytest.approx(np.mean(losses), rel=1e-5)
     assert seen.gradient_norm == pytest.approx(norms[0] * (8 if sum_gradient else 1), rel=1e-4)
     np.testing.assert_allclose(seen.td_errors, errors[0], rtol=1e-4, atol=1e-6)
+    assert seen.learning_rate == config.learning_rate / 2
     assert inspector.take() is None
 
 
