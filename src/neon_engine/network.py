@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from config import NetworkSettings
 from errors import UserError
-from neon_engine.library import import_neon, new_backend
+from neon_engine.backend import import_neon, new_backend
 from replay_memory import Minibatch
 from snapshot.compatibility import check_fit
 from snapshot.format import Snapshot, read_snapshot, write_snapshot

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from config import ROOT, NetworkSettings
 from errors import UserError
-from neon_engine.library import import_neon
+from neon_engine.backend import import_neon
 from neon_engine.network import NeonNetwork
 from replay_memory import Minibatch
 from snapshot.format import write_snapshot
