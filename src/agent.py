@@ -26,7 +26,7 @@ class Phase(NamedTuple):
     counted: bool = True  # whether it has a row in the statistics
 
 
-class Done(NamedTuple):
+class GameStep(NamedTuple):
     """A step that was made in a game."""
 
     game: int  # number of the game
@@ -44,7 +44,7 @@ class Callback:
     def on_action(self, game: int, action: int) -> None:
         """An action was chosen for the state in the game's buffer and will now be carried out."""
 
-    def on_step(self, done: Done) -> None:
+    def on_step(self, made: GameStep) -> None:
         """A step was made in a game."""
 
     def on_round(self, step: int) -> None:
@@ -74,11 +74,11 @@ class Agent:
         self.network = network
         self.num_actions = num_actions
         self.rng = rng
-        self.learning = False  # True in a training phase
         self.total_train_steps = 0
         self.phase_step = 0  # steps done in this phase, or in the one that was stopped
         self.callbacks: list[Callback] = []
-        self.qvalues: NDArray[np.float32] | None = None  # (num_actions,) of the first greedy game
+        # (num_actions,) of the newest prediction, for observers.
+        self.qvalues: NDArray[np.float32] | None = None
         self.stopped = False
         self.interrupted = False  # whether a phase was left before its end
 
@@ -94,18 +94,21 @@ class Agent:
         s = self.settings
         if s.noisy:
             return 0.0
-        done = min(self.total_train_steps / s.exploration_decay_steps, 1.0)
-        fall = s.exploration_rate_start - s.exploration_rate_end
-        return s.exploration_rate_start - fall * done
+        rates = [s.exploration_rate_start, s.exploration_rate_end]
+        return float(np.interp(self.total_train_steps, [0, s.exploration_decay_steps], rates))
 
-    def choose(self, games: Sequence[int], exploration_rate: float) -> list[int]:
-        """An epsilon-greedy action for each of the games."""
+    def choose(self, games: Sequence[int], exploration_rate: float, explore: bool) -> list[int]:
+        """An epsilon-greedy action for each of the games.
+
+        With `explore` it is for training: noisy layers explore, and in the overlapped loop the
+        target network chooses.
+        """
         explores = self.rng.random(len(games)) < exploration_rate
         actions: list[int] = self.rng.integers(self.num_actions, size=len(games)).tolist()
         greedy = np.flatnonzero(~explores).tolist()
         if greedy and self.network:
             states = np.stack([self.games[games[n]].buffer.state() for n in greedy])
-            q = self.network.predict(states, training=self.learning)  # (N, num_actions)
+            q = self.network.predict(states, training=explore)  # (N, num_actions)
             for n, values in zip(greedy, q, strict=True):
                 actions[n] = self._best(values)
             self.qvalues = q[0]
@@ -116,9 +119,16 @@ class Agent:
             return int(self.rng.choice(np.flatnonzero(values == values.max())))
         return int(values.argmax())
 
-    def step(self, games: Sequence[int], exploration_rate: float, remember: bool) -> list[Done]:
+    def step(
+        self,
+        games: Sequence[int],
+        exploration_rate: float,
+        *,
+        remember: bool,
+        explore: bool = False,
+    ) -> list[GameStep]:
         """Make a step in each of the games, remembered or not."""
-        actions = self.choose(games, exploration_rate)
+        actions = self.choose(games, exploration_rate, explore)
         for i, action in zip(games, actions, strict=True):
             for callback in self.callbacks:
                 callback.on_action(i, action)
@@ -130,7 +140,7 @@ class Agent:
                 self.memory.add(i, action, step.reward, step.screen, step.terminal)
                 if step.ended:
                     self._remember_opening(i, step.opening)
-            made.append(Done(i, action, exploration_rate, step))
+            made.append(GameStep(i, action, exploration_rate, step))
             for callback in self.callbacks:
                 callback.on_step(made[-1])
         return made
@@ -149,52 +159,51 @@ class Agent:
         `start`, in every phase, is the number of steps done before the run was interrupted.
         """
         self._set_mode("train")
-        self.learning = True  # where the policy of a loaded network plays, its noise explores
+        games = range(len(self.games))
         for step in self._rounds(start, steps):
             if step == 0:
-                self.restart(range(len(self.games)), remember=True)
-            self.step(range(len(self.games)), exploration_rate, remember=True)
-            self._round_done(step)
-        self.learning = False
+                self.restart(games, remember=True)
+            self.step(games, exploration_rate, remember=True, explore=True)
+            self._round_done(step + len(games))
 
     def train(self, steps: int, *, start: int = 0) -> None:
         """The training phase: act, remember, learn."""
         # NB! As in the original, training continues the game that testing was in. The replay memory
         # knows since testing began that its next screen does not follow the last one.
         self._set_mode("train")
-        self.learning = True
+        games = range(len(self.games))
         for step in self._rounds(start, steps):
-            self.step(range(len(self.games)), self.exploration_rate(), remember=True)
+            self.step(games, self.exploration_rate(), remember=True, explore=True)
             self._learn(step)
-            self.total_train_steps += len(self.games)
-            self._round_done(step)
-        self.learning = False
+            self.total_train_steps += len(games)
+            self._round_done(step + len(games))
 
     def _learn(self, first: int) -> None:
         """What the steps of this round require; `first` is the first of them, in the epoch."""
         assert self.memory and self.network
         s = self.settings
-        for step in range(first, first + len(self.games)):
-            run = self.total_train_steps + step - first  # training steps of the whole run
-            clock = run if s.target_clock == "run" else step
-            if s.reset_steps and run and run % s.reset_steps == 0:
+        for i in range(len(self.games)):
+            epoch_step, run_step = first + i, self.total_train_steps + i
+            clock = run_step if s.target_clock == "run" else epoch_step
+            if s.reset_steps and run_step and run_step % s.reset_steps == 0:
                 self.network.reset_last_layers()
             if s.target_steps and clock % s.target_steps == 0:
                 self.network.update_target_network()
-            if step % s.train_frequency == 0 and self.memory.count > self.memory.batch_size:
+            if epoch_step % s.train_frequency == 0 and self.memory.ready:
                 for _ in range(s.train_repeat):
                     if learned := self.network.train(self.memory.sample()):
                         self.memory.update(*learned)
 
     def test(self, steps: int, *, start: int = 0) -> None:
         """The testing phase: play with little exploration and learn nothing."""
-        remember = self.settings.remember_all
+        rate, remember = self.settings.exploration_rate_test, self.settings.remember_all
         self._set_mode("test")
+        games = range(len(self.games))
         for step in self._rounds(start, steps):
             if step == 0:
-                self.restart(range(len(self.games)), remember)
-            self.step(range(len(self.games)), self.settings.exploration_rate_test, remember)
-            self._round_done(step)
+                self.restart(games, remember)
+            self.step(games, rate, remember=remember)
+            self._round_done(step + len(games))
 
     def play(self, num_games: int) -> None:
         """Play `num_games` whole games, divided among the environments."""
@@ -204,9 +213,10 @@ class Agent:
         self.phase_step = 0
         while (playing := [i for i, games in enumerate(left) if games]) and not self.stopped:
             rate = self.settings.exploration_rate_test
-            for done in self.step(playing, rate, remember=False):
-                left[done.game] -= done.step.ended
-            self._round_done(self.phase_step)
+            for made in self.step(playing, rate, remember=False):
+                left[made.game] -= made.step.ended
+            self._round_done(self.phase_step + len(playing))
+        self.interrupted = self.stopped and any(left)
 
     def restart(self, games: Iterable[int], remember: bool) -> None:
         """Begin a new episode in each of the games."""
@@ -225,8 +235,8 @@ class Agent:
                 return
             yield step
 
-    def _round_done(self, step: int) -> None:
-        self.phase_step = step + len(self.games)
+    def _round_done(self, steps: int) -> None:
+        self.phase_step = steps
         for callback in self.callbacks:
             callback.on_round(self.phase_step)
 

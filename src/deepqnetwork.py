@@ -42,8 +42,8 @@ from variants.optimizers import make_rule
 from variants.resets import reset_last_layers
 from variants.targets import make_target
 
-# float16 gradients are multiplied by this, so that small ones do not vanish, and the optimizer
-# divides by it in float32. It is a power of two, so nothing is rounded.
+# In float16 the gradient's sum over the minibatch is multiplied by this, so that small ones do not
+# vanish, and the optimizer divides by it in float32.
 FLOAT16_SCALE = 128.0
 
 Array = NDArray[np.float32]
@@ -52,7 +52,7 @@ Array = NDArray[np.float32]
 class Gradients(NamedTuple):
     """The result of one part of a minibatch."""
 
-    gradients: tuple[Tensor, ...]  # of each parameter, summed over the part
+    gradients: tuple[Tensor, ...]  # of each parameter, over the part
     cost: Tensor  # summed over the part
     errors: Tensor  # (part,) sizes of the TD errors
 
@@ -75,9 +75,12 @@ class DeepQNetwork:
         use_one_thread()  # NB! PyTorch itself computes with one thread; `workers` are the threads.
         self.device = find_device(s.backend, s.device_id)
         on_gpu = self.device.type == "cuda"
+        if on_gpu:
+            torch.cuda.set_device(self.device)  # CUDA graphs are captured on the current device
         self.workers = Workers(1 if on_gpu else s.threads or cores(), use_one_thread)
         self.target_rule = make_target(s)
-        self.random = torch.Generator()  # of noise and fractions, drawn on the CPU for any device
+        # Draws the noise of noisy layers and IQN's fractions, on the CPU for every device.
+        self.random = torch.Generator()
         self.random.manual_seed(int(rng.spawn(1)[0].integers(2**63)))
         self.online = self._new_network()
         self.online.initialize(s.init, rng)
@@ -91,13 +94,15 @@ class DeepQNetwork:
         if s.average_decay:
             self.average = self._new_network(self.online.master_dtype)
             self.average.copy_from(self.online)
-        self.gradient_scale = FLOAT16_SCALE if s.datatype == "float16" else 1.0
-        scale = 1 / self.gradient_scale / (1 if s.sum_gradient else s.batch_size)
+        share = 1.0 if s.sum_gradient else 1 / s.batch_size  # of a transition in the gradient
+        loss_scale = FLOAT16_SCALE / share if s.datatype == "float16" else 1.0
+        self.transition_factor = share * loss_scale
         self.optimizer = Optimizer(
-            make_rule(s, scale),
+            make_rule(s),
             list(self.online.masters.values()),
             copies=list(self.online.parameters()),
             shares=self.workers.count,
+            loss_scale=loss_scale,
         )
         # Costs are summed on the device and read once per phase, so that no update waits for them.
         self.cost_sum = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -105,13 +110,11 @@ class DeepQNetwork:
         self.in_flight: Task[None] | None = None  # the weight update of the overlapped loop
         self.learned: Learned | None = None  # of the last finished update, until `train` returns it
         self.inspector: Inspector | None = None  # sees each update of a run that is watched
-        self.targets: Callable[[Batch], Tensor] = self._targets
-        self.gradients: Callable[[Batch, Tensor], Gradients] = self._gradients
-        self.change: Callable[[list[Gradients]], Tensor] = self._change
-        if on_gpu:
-            self.targets, self.gradients = Captured(self._targets), Captured(self._gradients)
-            if not self.optimizer.rule.varies:
-                self.change = Captured(self._change)
+        capture: Callable[[Any], Any] = Captured if on_gpu else lambda function: function
+        self.compute_targets = capture(self._compute_targets)
+        self.compute_gradients = capture(self._compute_gradients)
+        varies = self.optimizer.rule.varies
+        self.change_weights = self._change_weights if varies else capture(self._change_weights)
 
     def _new_network(self, dtype: torch.dtype | None = None) -> Network:
         features = make_features(self.settings, self.random.initial_seed())
@@ -153,32 +156,40 @@ class DeepQNetwork:
         return guided_saliency(self.average, torch.from_numpy(state[None]).to(self.device), action)
 
     def train(self, minibatch: Minibatch) -> Learned | None:
-        """One weight update. Returns the TD errors of the last finished one.
+        """One weight update. Returns the TD errors of the last finished one, for the sampler.
 
-        In the overlapped loop (Daley and Amato 2021, "Human-Level Control without Server-Grade
-        Hardware") that is the previous update: this one is only started here, and the agent
-        continues to play. Its targets are computed while the previous update is in flight, unless
-        they need the weights that it changes. Minibatches are drawn at the same steps and in the
-        same order as in the plain loop. Only the actions differ: the agent acts with the target
-        network, which is up to target_steps old.
+        That is this one or, in the overlapped loop, the previous one.
         """
         batches = divide(self, minibatch)
         self.target.renew_noise(self.random)
-        if not self.settings.overlap or self.target_rule.reads_online:
-            self.wait()
-            self.online.renew_noise(self.random)
         if self.settings.overlap:
-            # NB! Copies: the next minibatch's targets overwrite those of a CUDA graph.
-            targets = [y.clone() for y in self.workers.map(self.targets, batches)]
-            self.wait()
-            if not self.target_rule.reads_online:
-                self.online.renew_noise(self.random)
-            self.in_flight = self.workers.start(self._learn, batches, targets, minibatch.indices)
+            self._start_update(batches, minibatch.indices)
         else:
-            parts = self.workers.map(lambda b: self.gradients(b, self.targets(b)), batches)
-            self._finish(parts, minibatch.indices)
+            self.online.renew_noise(self.random)
+            parts = self.workers.map(
+                lambda batch: self.compute_gradients(batch, self.compute_targets(batch)), batches
+            )
+            self._finish_update(parts, minibatch.indices)
         learned, self.learned = self.learned, None
         return learned
+
+    def _start_update(self, batches: list[Batch], indices: NDArray[np.int64]) -> None:
+        """Start a weight update, which is finished while the agent continues to play.
+
+        (Daley and Amato 2021, "Human-Level Control without Server-Grade Hardware".) Its targets are
+        computed while the previous update is in flight, unless they need the weights that it
+        changes. Minibatches are drawn at the same steps and in the same order as in the plain loop.
+        Only the actions differ: the agent acts with the target network, up to target_steps old.
+        """
+        if self.target_rule.reads_online:
+            self.wait()
+            self.online.renew_noise(self.random)
+        # NB! Copies: the next minibatch's targets overwrite those of a CUDA graph.
+        targets = [y.clone() for y in self.workers.map(self.compute_targets, batches)]
+        self.wait()
+        if not self.target_rule.reads_online:
+            self.online.renew_noise(self.random)
+        self.in_flight = self.workers.start(self._update, batches, targets, indices)
 
     def wait(self) -> None:
         """Wait for the weight update in flight, and raise the error if it had one."""
@@ -186,27 +197,28 @@ class DeepQNetwork:
             task, self.in_flight = self.in_flight, None
             self.workers.finish(task)
 
-    def _learn(self, batches: list[Batch], targets: list[Tensor], indices: Any) -> None:
+    def _update(self, batches: list[Batch], targets: list[Tensor], indices: Any) -> None:
         pairs = zip(batches, targets, strict=True)
-        self._finish(self.workers.map(lambda pair: self.gradients(*pair), pairs), indices)
+        parts = self.workers.map(lambda pair: self.compute_gradients(*pair), pairs)
+        self._finish_update(parts, indices)
 
     @torch.no_grad()
-    def _targets(self, batch: Batch) -> Tensor:
+    def _compute_targets(self, batch: Batch) -> Tensor:
         """The targets y of the actions taken."""
         return self.target_rule.compute(self.online, self.target, batch)
 
-    def _gradients(self, batch: Batch, y: Tensor) -> Gradients:
+    def _compute_gradients(self, batch: Batch, y: Tensor) -> Gradients:
         """The gradients that move the outputs of the actions taken towards the targets `y`."""
         outputs = self.online(batch.states, training=True, taus=batch.taus)
         outputs = taken(outputs, batch.actions)
         with torch.no_grad():
             error = self.online.head.error(outputs, y, batch.taus)
-            weights = (batch.weights * self.gradient_scale).view(-1, *[1] * (outputs.dim() - 1))
+            weights = (batch.weights * self.transition_factor).view(-1, *[1] * (outputs.dim() - 1))
         parameters = list(self.online.parameters())
         gradients = torch.autograd.grad(outputs, parameters, error.gradient * weights)
         return Gradients(gradients, error.cost.sum(), error.size)
 
-    def _change(self, parts: list[Gradients]) -> Tensor:
+    def _change_weights(self, parts: list[Gradients]) -> Tensor:
         """Change the weights with the gradients of all parts; the absolute TD errors (batch,)."""
         gradients = [part.gradients for part in parts]
         shares = range(len(self.optimizer.shares))
@@ -215,14 +227,15 @@ class DeepQNetwork:
         self.cost_sum += sum(part.cost for part in parts) / self.settings.batch_size
         return torch.cat([part.errors for part in parts])
 
-    def _finish(self, parts: list[Gradients], indices: NDArray[np.int64]) -> None:
-        """Complete a weight update."""
+    def _finish_update(self, parts: list[Gradients], indices: NDArray[np.int64]) -> None:
+        """Change the weights with the gradients of all parts, and note the TD errors."""
         if self.inspector:
             self.inspector.see(parts)
         self.optimizer.begin()
-        errors = self.change(parts)
+        errors = self.change_weights(parts)
         if self.average is not self.online:
-            follow(self.average, self.online, self.settings.average_decay, self.optimizer.updates)
+            since_reset = self.optimizer.updates - self.optimizer.reset_at
+            follow(self.average, self.online, self.settings.average_decay, since_reset)
         self.cost_count += 1
         if self.settings.prioritized:  # NB! Reading errors waits for a GPU.
             self.learned = Learned(indices, errors.to("cpu", torch.float32).numpy())

@@ -36,6 +36,9 @@ class Environment(Protocol):
     def act(self, action: int) -> float:
         """Do one step and return its reward."""
 
+    def skip_frames(self, count: int) -> None:
+        """Play `count` single frames with action 0."""
+
     def screen(self) -> Screen:
         """The screen after the last step, (screen_height, screen_width) uint8."""
 

@@ -85,7 +85,7 @@ class Game:
     def _skip_frames(self) -> None:
         if self.random_starts:
             frames = int(self.rng.integers(1, self.random_starts + 1)) + 1
-            self.environment.skip_frames(frames)  # type: ignore[attr-defined]
+            self.environment.skip_frames(frames)
             if self.environment.is_terminal():
                 self.environment.restart()
 

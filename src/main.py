@@ -106,6 +106,7 @@ def construct(task: Task, storage: str | None) -> Run:
     parts = Run(task, games[0].environment, memory, network, agent, stats)
     if storage and config.checkpoint_path:
         parts.checkpointer = Checkpointer(parts)
+        stats.resumable = parts.resumable
         agent.callbacks.append(parts.checkpointer)
     return parts
 
@@ -128,6 +129,8 @@ def play_and_learn(parts: Run, todo: Sequence[Planned]) -> None:
     checkpointer = parts.checkpointer
     write_description(parts)
     for n, (phase, start) in enumerate(todo):
+        if parts.agent.stopped:
+            return
         run_phase(parts, phase, start)
         interrupted = parts.agent.interrupted
         if phase.name == "train" and not (interrupted and parts.resumable):
@@ -137,15 +140,16 @@ def play_and_learn(parts: Run, todo: Sequence[Planned]) -> None:
         if checkpointer:
             checkpointer.save(position_after(todo, n))
         remove_snapshots(parts.task.config, parts.stats.rows)
+    parts.finished = True
 
 
 def run_phase(parts: Run, phase: Phase, start: int = 0) -> None:
     """Run a phase, `start` steps of which are already done, and notify the callbacks."""
     agent, config = parts.agent, parts.task.config
-    if phase.counted:
-        epoch = f"Epoch {phase.epoch}: " if phase.epoch else ""
-        steps = f"{phase.steps} steps" if phase.steps else "whole games"
-        logger.info("%s%s, %s", epoch, phase.name, steps)
+    epoch = f"Epoch {phase.epoch}: " if phase.epoch else ""
+    steps = f"{phase.steps} steps" if phase.steps else "whole games"
+    what = phase.name if phase.counted else "filling the replay memory with the loaded policy"
+    logger.info("%s%s, %s", epoch, what, steps)
     for callback in agent.callbacks:
         callback.on_phase_start(phase)
     if phase.name == "play":
@@ -156,15 +160,11 @@ def run_phase(parts: Run, phase: Phase, start: int = 0) -> None:
         agent.play(config.test_games)
     elif phase.name == "test":
         agent.test(phase.steps, start=start)
-    elif phase.counted:
-        agent.play_random(phase.steps, start=start)
     else:
-        logger.info("Filling the replay memory with %d steps of the loaded policy", phase.steps)
-        rate = agent.exploration_rate()
+        rate = 1.0 if phase.counted else agent.exploration_rate()
         agent.play_random(phase.steps, start=start, exploration_rate=rate)
-    if agent.interrupted and parts.checkpointer:  # before the callbacks sum up half a phase
+    if agent.interrupted and parts.checkpointer:  # before the sums of half a phase are reset
         parts.checkpointer.save(Position(phase.epoch, phase.name, agent.phase_step))
-    parts.stats.resumable = parts.resumable
     for callback in agent.callbacks:
         callback.on_phase_end(phase)
     check_row(parts.stats.rows[-1:])

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from config import NetworkSettings
 from engine.layer import Layer, to_input
@@ -100,9 +101,11 @@ class Network(nn.Module):
         self.masters = {name: p.detach() for name, p in self.named_parameters()}
         self.spectral = [pair for pair in self.layers().items() if pair[1].spectral]
         self.noisy = [layer for layer in self.modules() if isinstance(layer, Noisy)]
-        # Whether in training a state's outputs depend on the rest of the minibatch.
+        # Whether in training a state's outputs depend on the rest of the minibatch, or on a random
+        # stream that two threads would share.
         self.needs_whole_minibatch = any(
-            getattr(module, "normalized", isinstance(module, _BatchNorm))
+            isinstance(module, _BatchNorm | _DropoutNd)
+            or getattr(module, "batch_normalized", False)
             for module in self.modules()
         )
         if low:
@@ -150,10 +153,11 @@ class Network(nn.Module):
         Layers of other classes keep the weights that their constructors gave them.
         """
         for prefix, layer in self.layers().items():
+            if not prefix.startswith(part):
+                continue
             for name, _ in layer.named_parameters(recurse=False):
-                if prefix.startswith(part):
-                    values = layer.draw(name, init, rng)
-                    self.masters[f"{prefix}.{name}"].copy_(layer.pack(name, values))
+                values = layer.draw(name, init, rng)
+                self.masters[f"{prefix}.{name}"].copy_(layer.pack(name, values))
         self.refresh()
         for _ in range(SPECTRAL_STEPS):
             self.follow_spectrum()

@@ -1,15 +1,13 @@
 """Update rules, as in the papers' code, and the optimizer that applies one.
 
-A rule is given the gradient *summed* over the minibatch and multiplies it by `scale` (1 /
-batch_size for the mean), as Neon's optimizers do. It works element by element, so that several
-threads can each update a share of the parameters.
+A rule works element by element, so that several threads can each update a share of the parameters.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -30,8 +28,8 @@ class Rule(Protocol):
     num_states: int  # states for each parameter
     varies: bool  # whether `begin` changes what `step` does, which a CUDA graph cannot capture
 
-    def begin(self, updates: int) -> None:
-        """Weight update number `updates` (from 1) begins."""
+    def begin(self, updates: int, since_reset: int) -> None:
+        """Weight update number `updates` (from 1) begins, number `since_reset` since a reset."""
 
     def step(self, w: Tensor, g: Tensor, *states: Tensor) -> None:
         """Change the parameter `w` and the states by the gradient `g`, in place."""
@@ -42,25 +40,33 @@ class RMSProp:
 
     num_states = 1
 
-    def __init__(self, settings: NetworkSettings, scale: float, epsilon: float = 1e-6) -> None:
-        """g is the summed gradient times `scale`."""
-        self.settings, self.scale = settings, scale
+    def __init__(self, settings: NetworkSettings, epsilon: float = 1e-6) -> None:
+        """`epsilon` is Neon's."""
+        self.settings = settings
         self.varies = settings.learning_rate_decay_updates > 0
         self.decay, self.epsilon = settings.decay_rate, epsilon
-        self.rest = (1 - settings.decay_rate) * scale**2
 
-    def begin(self, updates: int) -> None:
+    def begin(self, updates: int, since_reset: int) -> None:
         """See Rule."""
-        self.rate = learning_rate(self.settings, updates) * self.scale
+        self.rate = learning_rate(self.settings, updates)
 
     def step(self, w: Tensor, g: Tensor, *states: Tensor) -> None:
         """See Rule."""
         (s,) = states
-        constants = (self.decay, self.rest, self.rate, self.epsilon)
+        constants = (self.decay, 1 - self.decay, self.rate, self.epsilon)
         if compiled.run(compiled.rmsprop, [w, g, s], *constants):
             return
-        s.mul_(self.decay).addcmul_(g, g, value=self.rest)
+        s.mul_(self.decay).addcmul_(g, g, value=1 - self.decay)
         w.addcdiv_(g, (s + self.epsilon).sqrt_().add_(self.epsilon), value=-self.rate)
+
+
+class Piece(NamedTuple):
+    """Some rows of a parameter, which one thread updates."""
+
+    number: int  # of the parameter
+    rows: slice
+    tensors: list[Tensor]  # these rows of the parameter and of its states, views
+    copy: Tensor | None  # the same rows of its copy in lower precision
 
 
 class Optimizer:
@@ -73,31 +79,32 @@ class Optimizer:
         *,
         copies: Sequence[Tensor] | None = None,
         shares: int = 1,
+        loss_scale: float = 1.0,
     ) -> None:
-        """The parameters are divided into `shares` parts of about equal size.
+        """The parameters are divided into `shares` of about equal size.
 
-        Each parameter is copied to the one of `copies` in its place, which may be itself.
+        Each parameter is copied to the one of `copies` in its place, which may be itself. Gradients
+        are divided by `loss_scale`.
         """
-        self.rule = rule
+        self.rule, self.loss_scale = rule, loss_scale
         self.states = [[torch.zeros_like(w) for _ in range(rule.num_states)] for w in parameters]
         self.updates = 0  # weight updates done
-        self.shares: list[list[int]] = [[] for _ in range(shares)]
-        # NB! Rows of a parameter are views of it; small parameters are not worth dividing.
-        self.rows: list[tuple[int, slice, list[Tensor], Tensor | None]] = []
+        self.reset_at = 0  # how many were done when some states were last set to zero
+        self.shares: list[list[Piece]] = [[] for _ in range(shares)]
         for n, (w, states) in enumerate(zip(parameters, self.states, strict=True)):
             copy = copies[n].detach() if copies else w
-            pieces = shares if len(w) >= shares and w.numel() > 1 << 16 else 1
-            for k in range(pieces):
-                part = slice(len(w) * k // pieces, len(w) * (k + 1) // pieces)
-                self.shares[k].append(len(self.rows))
-                rows = [w[part], *(state[part] for state in states)]
-                copied = copy.data_ptr() != w.data_ptr()
-                self.rows.append((n, part, rows, copy[part] if copied else None))
+            is_copied = copy.data_ptr() != w.data_ptr()
+            # Small parameters are not worth dividing.
+            count = shares if len(w) >= shares and w.numel() > 1 << 16 else 1
+            for k in range(count):
+                rows = slice(len(w) * k // count, len(w) * (k + 1) // count)
+                tensors = [w[rows], *(state[rows] for state in states)]
+                self.shares[k].append(Piece(n, rows, tensors, copy[rows] if is_copied else None))
 
     def begin(self) -> None:
         """Begin a weight update; `step` with every share completes it."""
         self.updates += 1
-        self.rule.begin(self.updates)
+        self.rule.begin(self.updates, self.updates - self.reset_at)
 
     @torch.no_grad()
     def step(self, share: int, gradients: Sequence[Sequence[Tensor]]) -> None:
@@ -105,11 +112,12 @@ class Optimizer:
 
         Each is a list with a gradient for each parameter, perhaps in lower precision.
         """
-        for row in self.shares[share]:
-            n, part, (w, *states), copy = self.rows[row]
-            g = gradients[0][n][part].to(w.dtype)
-            for other in gradients[1:]:
-                g = g.add_(other[n][part])
-            self.rule.step(w, g, *states)
+        for n, rows, (w, *states), copy in self.shares[share]:
+            first, *others = (part[n][rows] for part in gradients)
+            g = first.to(w.dtype)
+            for other in others:
+                # NB! Two parameters may have the same tensor as their gradient: leave it as it is.
+                g = g + other if g is first else g.add_(other)
+            self.rule.step(w, g if self.loss_scale == 1 else g / self.loss_scale, *states)
             if copy is not None:
                 copy.copy_(w)

@@ -152,6 +152,12 @@ class ReplayMemory:
         """Slots filled."""
         return int(np.minimum(self.added, self.slots).sum())
 
+    @property
+    def ready(self) -> bool:
+        """Whether it holds more steps than a minibatch, and enough of one game for a transition."""
+        longest = int(np.minimum(self.added, self.slots).max())
+        return self.count > self.batch_size and longest >= self.history + self.n
+
     def begin_episode(self, game: int, screen: Screen | None = None) -> None:
         """The screen that `game` adds next does not follow its last one.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-STREAMS = ("weights", "environment", "starts", "exploration", "replay", "noise")
+STREAMS = ("weights", "environment", "starts", "exploration", "replay")
 
 
 def random_stream(seed: int, name: str, game: int = 0) -> np.random.Generator:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent import Agent, Callback, Done, Phase
+from agent import Agent, Callback, GameStep, Phase
 from atomic import read_whole, write_atomically
 from checkpoint.manifest import ROW, parse_row
 from engine.make import LearningNetwork
@@ -55,7 +55,7 @@ class Statistics(Callback):
         self.csv_file = csv_file
         self.resumable = False  # whether an interrupted phase can be resumed and gets its row then
         self.rows: list[dict[str, Any]] = []
-        self.unwritten = False  # whether the file lacks rows
+        self.unwritten = False  # whether the last attempt to write the file failed
         self.validation_states: NDArray[np.uint8] | None = None
         self.start_time = time.monotonic()
         self.phase = ("", 0)  # with its epoch
@@ -107,17 +107,18 @@ class Statistics(Callback):
             self.phase = (phase.name, phase.epoch)
             self.reset()
 
-    def on_step(self, done: Done) -> None:
+    def on_step(self, made: GameStep) -> None:
         """Count a step."""
         self.num_steps += 1
-        self.last_exploration_rate = done.exploration_rate
-        self.running[done.game] += done.step.reward
-        if done.step.ended:
-            self.scores.append(self.running[done.game])
-            self.running[done.game] = 0.0
+        self.last_exploration_rate = made.exploration_rate
+        self.running[made.game] += made.step.reward
+        if made.step.ended:
+            self.scores.append(self.running[made.game])
+            self.running[made.game] = 0.0
 
     def on_phase_end(self, phase: Phase) -> None:
         """Write the phase's row and log it."""
+        self._choose_validation_states()
         if not phase.counted:
             return
         row = self.row(phase.name, phase.epoch)
@@ -167,17 +168,16 @@ class Statistics(Callback):
         )
 
     def mean_q(self) -> float:
-        """Mean over the validation states of the largest Q-value; 0 before there are any.
-
-        The validation states are one minibatch, drawn when the random phase ends and then kept.
-        """
-        if self.validation_states is None and self.memory:
-            if self.memory.count <= self.memory.batch_size:
-                return 0.0
-            self.validation_states = self.memory.sample().states.copy()
+        """Mean over the validation states of the largest Q-value; 0 before there are any."""
         if self.validation_states is None or not self.network:
             return 0.0
         return float(self.network.predict(self.validation_states).max(axis=1).mean())
+
+    def _choose_validation_states(self) -> None:
+        """Draw a minibatch, which is kept, when the random phase ends."""
+        memory = self.memory
+        if self.validation_states is None and memory and memory.ready:
+            self.validation_states = memory.sample().states.copy()
 
     def get_state(self) -> dict[str, Any]:
         """Everything counted so far, except the validation states."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agent import Agent, Callback, Done
+from agent import Agent, Callback, GameStep
 from config import AgentSettings
 from replay_memory import Minibatch, ReplayMemory
 from tests.toys import (
@@ -52,6 +52,9 @@ class Chain:
     def act(self, action: int) -> float:
         self.position, reward = self.step(self.position, action)
         return reward
+
+    def skip_frames(self, count: int) -> None:
+        raise AssertionError("there are no random starts")
 
     def screen(self) -> NDArray[np.uint8]:
         return np.array([[self.position]], np.uint8)
@@ -303,7 +306,7 @@ def test_a_game_cut_short_has_ended_but_has_no_terminal() -> None:
     agent.play_random(30)
     ended = zip(times(recorder.screens), recorder.ended, strict=True)
     assert {t for t, end in ended if end} == {10, 20}
-    assert {done.step.reward for done in recorder.done if done.step.terminal} == {20}
+    assert {made.step.reward for made in recorder.done if made.step.terminal} == {20}
     assert memory.rewards[memory.terminals].tolist() == [20]
 
 
@@ -427,9 +430,9 @@ def test_callbacks_hear_of_an_action_before_it_is_done_and_then_of_its_step() ->
         def on_action(self, game: int, action: int) -> None:
             heard.append(("action", game, action, clocks[game].time))
 
-        def on_step(self, done: Done) -> None:
+        def on_step(self, made: GameStep) -> None:
             # What has been done is the reward: an episode that ended has been followed by another.
-            heard.append(("step", done.game, done.action, int(done.step.reward)))
+            heard.append(("step", made.game, made.action, int(made.step.reward)))
 
     agent, recorder = make_agent(*clocks, memory=make_memory(games=2), train_repeat=0)
     agent.callbacks.append(Listener())
@@ -452,12 +455,12 @@ def test_a_step_is_reported_with_what_came_of_it() -> None:
     clock = Clock(ends=[10])
     agent, recorder = make_agent(clock, exploration_rate_test=0.25)
     agent.test(10)
-    assert [done.step.reward for done in recorder.done] == times(recorder.screens)
+    assert [made.step.reward for made in recorder.done] == times(recorder.screens)
     assert recorder.rates == [0.25] * 10
-    (end,) = (done.step for done in recorder.done if done.step.ended)
+    (end,) = (made.step for made in recorder.done if made.step.ended)
     assert (end.reward, end.terminal) == (10, True)
     assert [step.reward for step in end.opening] == [11, 12, 13]
-    assert [done.step.opening for done in recorder.done if not done.step.ended] == [()] * 9
+    assert [made.step.opening for made in recorder.done if not made.step.ended] == [()] * 9
 
 
 def test_callbacks_change_nothing() -> None:

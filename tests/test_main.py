@@ -216,7 +216,7 @@ def test_or_from_a_snapshot_with_a_new_replay_memory(
     monkeypatch.setattr(Agent, "play_random", refill)
     run("resume snapshots/pong_1.pkl --epochs 2 --train_steps 20 --exploration_decay_steps 80")
     assert rates == [pytest.approx(0.55)]  # where half of the decay is done
-    assert "Filling the replay memory with 40 steps of the loaded policy" in log.text
+    assert "filling the replay memory with the loaded policy, 40 steps" in log.text
     found = rows(home / "results/pong.csv")
     assert [row["epoch"] for row in found] == ["0", "1", "1", "2", "2"]
     totals = ("total_train_steps", "weight_updates", "replay_memory_count")
@@ -313,7 +313,7 @@ def test_a_snapshots_bytes_do_not_depend_on_git(
         ("brekout", "did you mean breakout"),
         ("roms/space_invader.bin", "did you mean space_invaders"),
         ("pong --epoch 3", "Did you mean --epochs"),
-        ("pong --replay_size 4", "does not fit into --replay_size 4"),
+        ("pong --replay_size 4", "take at least 10 steps"),
         ("pong --screen_width 35", "too small"),
         ("pong --replay_size 1e12", "--replay_size must be at most 1e+08"),
         ("pong --replay_storage array --replay_size 1e8", "are free: --replay_s"),

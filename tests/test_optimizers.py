@@ -78,12 +78,12 @@ def make_optimizer(
     rule: str,
     weights: Sequence[Tensor],
     *,
-    scale: float = 1.0,
+    loss_scale: float = 1.0,
     learning_rate: float = LEARNING_RATE,
     shares: int = 1,
 ) -> Optimizer:
     settings = NetworkSettings(optimizer=rule, learning_rate=learning_rate, decay_rate=DECAY)
-    return Optimizer(make_rule(settings, scale), weights, shares=shares)
+    return Optimizer(make_rule(settings), weights, shares=shares, loss_scale=loss_scale)
 
 
 def update(optimizer: Optimizer, *parts: Sequence[Tensor]) -> None:
@@ -93,21 +93,23 @@ def update(optimizer: Optimizer, *parts: Sequence[Tensor]) -> None:
         optimizer.step(share, parts)
 
 
-@pytest.mark.parametrize("scale", [1.0, 1 / 32])
+@pytest.mark.parametrize("loss_scale", [1.0, 32.0])
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
-def test_rule_is_its_formula(rule: str, scale: float, dtype: torch.dtype, error: float) -> None:
+def test_rule_is_its_formula(
+    rule: str, loss_scale: float, dtype: torch.dtype, error: float
+) -> None:
     shapes = [(4, 3), (5,)]
     start = [np.ones(shape) for shape in shapes]
     weights = [torch.from_numpy(w).to(dtype, copy=True) for w in start]
-    optimizer = make_optimizer(rule, weights, scale=scale)
+    optimizer = make_optimizer(rule, weights, loss_scale=loss_scale)
     g = [gradients(shape) for shape in shapes]
     for t in range(STEPS):
         update(optimizer, [torch.from_numpy(x[t]).to(dtype) for x in g])
     assert optimizer.updates == STEPS
     formula, states = RULES[rule]
     for w, w_0, g_w, kept in zip(weights, start, g, optimizer.states, strict=True):
-        expected = w_0 - sum(formula(iter(g_w * scale)))
+        expected = w_0 - sum(formula(iter(g_w / loss_scale)))
         assert np.abs(expected - w_0).max() > 1e-3
         assert np.abs(w.numpy() - expected).max() < error
         assert [state.shape for state in kept] == [w.shape] * states
@@ -136,7 +138,7 @@ def test_each_update_has_the_learning_rate_of_its_number(rule: str) -> None:
     )
     rng = torch.Generator().manual_seed(3)
     w = torch.ones(50)
-    optimizer = Optimizer(make_rule(settings, 0.5), [w])
+    optimizer = Optimizer(make_rule(settings), [w])
     twin = w.clone()
     states = [state.clone() for state in optimizer.states[0]]
     for n in range(1, STEPS + 1):
@@ -144,8 +146,8 @@ def test_each_update_has_the_learning_rate_of_its_number(rule: str) -> None:
         update(optimizer, [g])
         rate = 0.05 - 0.04 * min(n / (STEPS - 2), 1)
         constant = NetworkSettings(optimizer=rule, learning_rate=rate)
-        made = make_rule(constant, 0.5)
-        made.begin(n)
+        made = make_rule(constant)
+        made.begin(n, n)
         made.step(twin, g, *states)
         assert torch.allclose(w, twin, rtol=1e-6, atol=1e-7)
     assert (w - 1).abs().max() > 0.01
@@ -171,7 +173,7 @@ def test_gradients_may_be_of_lower_precision(rule: str) -> None:
     moved = []
     for dtype in (torch.float32, torch.bfloat16):
         w = torch.ones(2)
-        update(make_optimizer(rule, [w], scale=0.5), [g.to(dtype)])
+        update(make_optimizer(rule, [w]), [g.to(dtype)])
         moved.append(w)
     assert torch.equal(*moved)
     assert not torch.equal(moved[0], torch.ones(2))
@@ -184,14 +186,15 @@ def test_one_pass_is_the_plain_rule(
 ) -> None:
     rng = torch.Generator().manual_seed(0)
     shape = (8, 4, 3, 3)
-    g = [torch.randn(shape, generator=rng).to(memory_format=layout) for _ in range(20)]
+    g = [torch.randn(shape, generator=rng) / 32 for _ in range(20)]
+    g = [each.to(memory_format=layout) for each in g]
     called = []
     moved = []
     for one_pass in (True, False):
         if not one_pass:
             monkeypatch.setattr(compiled, "compiled", lambda rule: called.append(rule))
         w = torch.ones(shape).to(memory_format=layout)
-        optimizer = make_optimizer(rule, [w], scale=1 / 32)
+        optimizer = make_optimizer(rule, [w])
         for g_t in g:
             update(optimizer, [g_t])
         moved.append([w, *optimizer.states[0]])
@@ -239,7 +242,7 @@ def test_shares_change_no_bit(rule: str, layout: torch.memory_format) -> None:
     for shares in (1, 2, 3, 7):
         weights = [torch.ones(shape) for shape in shapes]
         weights = [w.to(memory_format=layout) if w.dim() == 4 else w for w in weights]
-        optimizer = make_optimizer(rule, weights, scale=1 / 32, shares=shares)
+        optimizer = make_optimizer(rule, weights, shares=shares)
         assert len(optimizer.shares) == shares
         for t in range(1, 4):
             update(optimizer, [g_w / t for g_w in g], [g_w * t for g_w in g])
@@ -253,11 +256,12 @@ def test_shares_change_no_bit(rule: str, layout: torch.memory_format) -> None:
 def test_a_large_parameter_is_divided_among_the_shares_and_every_row_is_in_one() -> None:
     weights = [torch.zeros(10, 3), torch.zeros(300, 256), torch.zeros(7)]
     optimizer = make_optimizer("adam", weights, shares=4)
-    rows = [optimizer.rows[row] for share in optimizer.shares for row in share]
+    pieces = [piece for share in optimizer.shares for piece in share]
     for n, w in enumerate(weights):
-        covered = sorted(i for k, part, *_ in rows if k == n for i in range(len(w))[part])
+        mine = [piece.rows for piece in pieces if piece.number == n]
+        covered = sorted(i for rows in mine for i in range(len(w))[rows])
         assert covered == list(range(len(w)))
-    sizes = [sum(optimizer.rows[row][2][0].numel() for row in share) for share in optimizer.shares]
+    sizes = [sum(piece.tensors[0].numel() for piece in share) for share in optimizer.shares]
     assert max(sizes) - min(sizes) < 300
 
 
@@ -266,7 +270,7 @@ def test_copies_follow_their_parameters(shares: int) -> None:
     weights = [torch.ones(4, 3), torch.ones(300, 256), torch.ones(7)]
     copies = [weights[0], *(w.to(torch.bfloat16) for w in weights[1:])]
     settings = NetworkSettings(optimizer="rmsprop", learning_rate=LEARNING_RATE)
-    optimizer = Optimizer(make_rule(settings, 1.0), weights, copies=copies, shares=shares)
+    optimizer = Optimizer(make_rule(settings), weights, copies=copies, shares=shares)
     update(optimizer, [torch.arange(w.numel()).view(w.shape) / 100 for w in weights])
     assert all(len(w.unique()) > 1 for w in weights)
     for w, copy in zip(weights, copies, strict=True):
@@ -294,6 +298,32 @@ def test_gradients_of_lower_precision_are_added_in_that_of_the_weights() -> None
     assert not torch.equal(sum_of([a, b]), sum_of([a + b]))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_two_parameters_may_share_one_gradient_tensor(dtype: torch.dtype) -> None:
+    weights = [torch.zeros(3), torch.zeros(3)]
+    optimizer = make_optimizer("adam", weights)
+    shared = [torch.ones(3, dtype=dtype) * k for k in (1, 2, 4)]
+    update(optimizer, *([g, g] for g in shared))
+    for states in optimizer.states:
+        assert torch.allclose(states[0], torch.full((3,), 0.1 * 7))
+    assert [float(g[0]) for g in shared] == [1, 2, 4]
+
+
+@pytest.mark.parametrize("rule", ["adam", "adam_corrected"])
+def test_adam_corrects_the_bias_of_states_that_were_reset(rule: str) -> None:
+    """With a constant gradient each step of a new Adam is the learning rate."""
+    w = torch.zeros(1)
+    optimizer = make_optimizer(rule, [w])
+    for n in range(1, 60):
+        if n == 30:
+            for state in optimizer.states[0]:
+                state.zero_()
+            optimizer.reset_at = optimizer.updates
+        before = float(w)
+        update(optimizer, [torch.ones(1)])
+        assert before - float(w) == pytest.approx(LEARNING_RATE, rel=1e-3)
+
+
 def test_an_unknown_rule_is_refused() -> None:
     with pytest.raises(UserError, match="no optimizer sgd"):
         make_optimizer("sgd", [])
@@ -303,11 +333,11 @@ def test_adams_step_size_is_a_tensor_that_a_captured_update_reads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(compiled, "run", lambda *_: False)
-    rule = Adam(NetworkSettings(), 1.0)
+    rule = Adam(NetworkSettings())
     w, g, m, v = (torch.ones(3) for _ in range(4))
-    rule.begin(1)
+    rule.begin(1, 1)
     rule.step(w, g, m, v)
     captured = rule.tensors[w.device]
-    rule.begin(5)
+    rule.begin(5, 5)
     assert rule.tensors[w.device] is captured
     assert captured.tolist() == [rule.rate, rule.epsilon]

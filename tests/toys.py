@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent import Agent, Callback, Done
+from agent import Agent, Callback, GameStep
 from config import AgentSettings, EnvironmentSettings, ReplaySettings
 from environment import Environment
 from game import Game
@@ -105,40 +105,40 @@ class Recorder(Callback):
     """Notes all that the agent reports."""
 
     def __init__(self) -> None:
-        self.done: list[Done] = []
+        self.done: list[GameStep] = []
         self.chosen: list[tuple[int, int]] = []
         self.rounds: list[int] = []
 
     @property
     def actions(self) -> list[int]:
-        return [done.action for done in self.done]
+        return [made.action for made in self.done]
 
     @property
     def rewards(self) -> list[float]:
-        return [done.step.reward for done in self.done]
+        return [made.step.reward for made in self.done]
 
     @property
     def ended(self) -> list[bool]:
-        return [done.step.ended for done in self.done]
+        return [made.step.ended for made in self.done]
 
     @property
     def screens(self) -> NDArray[np.uint8]:
         """(n, height, width)."""
-        return np.stack([done.step.screen for done in self.done])
+        return np.stack([made.step.screen for made in self.done])
 
     @property
     def rates(self) -> list[float]:
-        return [done.exploration_rate for done in self.done]
+        return [made.exploration_rate for made in self.done]
 
     @property
     def games(self) -> list[int]:
-        return [done.game for done in self.done]
+        return [made.game for made in self.done]
 
     def on_action(self, game: int, action: int) -> None:
         self.chosen.append((game, action))
 
-    def on_step(self, done: Done) -> None:
-        self.done.append(done)
+    def on_step(self, made: GameStep) -> None:
+        self.done.append(made)
 
     def on_round(self, step: int) -> None:
         self.rounds.append(step)

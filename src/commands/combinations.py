@@ -9,10 +9,14 @@ from errors import UserError
 def check_together(config: Config) -> None:
     """Raise UserError for flags that do not go together."""
     c = config
-    if c.replay_size <= c.history_length:
+    slots = c.replay_size // c.num_envs
+    # NB! Then there is always a transition on one side of the position that is written next.
+    needed = 2 * (c.history_length + c.n_step)
+    if slots < needed:
         raise UserError(
-            f"--history_length {c.history_length} does not fit into --replay_size {c.replay_size}: "
-            "take a larger replay memory; a state and the next one need one more screen."
+            f"--replay_size {c.replay_size} is too small for transitions of "
+            f"{c.history_length + c.n_step} screens: take at least {needed * c.num_envs} steps, "
+            f"{needed} for each of --num_envs {c.num_envs} games."
         )
     if not c.zero_history and c.random_starts < c.history_length:
         raise UserError(
@@ -107,13 +111,6 @@ def _check_neon(c: Config) -> None:
 
 
 def _check_side_by_side(c: Config) -> None:
-    part = c.replay_size // c.num_envs
-    if part <= c.history_length:
-        raise UserError(
-            f"With --num_envs {c.num_envs} each game has {part} of --replay_size {c.replay_size} "
-            f"steps, but a state and the next one need {c.history_length + 1}: take at most "
-            f"--num_envs {c.replay_size // (c.history_length + 1)}."
-        )
     for name in ("random_steps", "train_steps", "test_steps"):
         if 0 < getattr(c, name) < c.num_envs:
             raise UserError(

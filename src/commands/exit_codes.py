@@ -56,7 +56,7 @@ def exit_code(verb: str) -> Iterator[Ending]:
         _settle(ending, intact=True)
         if ending.run and ending.run.agent.stopped:
             ending.code = ending.code or STOPPED
-            if ending.run.agent.interrupted and ending.run.memory:
+            if not ending.run.finished and ending.run.memory:
                 logger.info(how_to_resume(ending))
     except UserError as error:
         _end(ending, UNUSABLE_INPUT, f"{verb}: {error}")

@@ -44,13 +44,12 @@ def centered_rmsprop(
     m: Vector,
     decay: np.float32,
     rest: np.float32,
-    mean_rest: np.float32,
     rate: np.float32,
     epsilon: np.float32,
 ) -> None:
-    """DeepMind's: also m = decay m + mean_rest g, and the root is of s - m^2 + epsilon."""
+    """DeepMind's: also m = decay m + rest g, and the root is of s - m^2 + epsilon."""
     for i in range(w.size):
-        m[i] = decay * m[i] + mean_rest * g[i]
+        m[i] = decay * m[i] + rest * g[i]
         s[i] = decay * s[i] + rest * g[i] * g[i]
         w[i] -= rate * g[i] / np.sqrt(s[i] - m[i] * m[i] + epsilon)
 

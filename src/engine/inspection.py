@@ -30,8 +30,6 @@ class Inspector:
     def __init__(self, network: DeepQNetwork) -> None:
         """Attach to `network`, which has one inspector at a time."""
         self.network = network
-        s = network.settings
-        self.unit = 1 / network.gradient_scale / (1 if s.sum_gradient else s.batch_size)
         self.td_errors = self.gradient_norm = torch.zeros(())  # of the first update
         self.cost = torch.zeros((), dtype=torch.float64, device=network.device)
         self.updates = 0
@@ -57,7 +55,7 @@ class Inspector:
         found = Inspection(
             float(self.cost) / self.updates / self.network.settings.batch_size,
             self.td_errors.to("cpu", torch.float32).numpy(),
-            float(self.gradient_norm) * self.unit,
+            float(self.gradient_norm) / self.network.optimizer.loss_scale,
             learning_rate(self.network.settings, self.network.optimizer.updates),
         )
         self.cost, self.updates = torch.zeros_like(self.cost), 0

@@ -101,13 +101,13 @@ class Layer(nn.Module):
         self.weight = nn.Parameter(self.pack("weight", np.zeros(self.shape("weight"))))
         if settings.bias:
             self.bias = nn.Parameter(torch.zeros(outputs))
-        self.normalized = settings.batch_norm and relu
+        self.batch_normalized = settings.batch_norm and relu
         self.layer_normalized = settings.normalization == "layer" and relu
         self.spectral = settings.normalization == "spectral" and spectral
-        if self.normalized or self.layer_normalized:
+        if self.batch_normalized or self.layer_normalized:
             self.beta = nn.Parameter(torch.zeros(outputs))
             self.gamma = nn.Parameter(torch.ones(outputs))
-        if self.normalized:
+        if self.batch_normalized:
             self.register_buffer("mean", torch.zeros(outputs))
             self.register_buffer("variance", torch.zeros(outputs))
         if self.spectral:
@@ -129,7 +129,7 @@ class Layer(nn.Module):
             x = x if bias is None else x + bias
         else:
             x = F.linear(flat(x).to(weight.dtype), weight, bias)
-        if self.normalized:
+        if self.batch_normalized:
             x = self._normalize(x)
         if self.layer_normalized:
             x = self._normalize_layer(x)

@@ -26,7 +26,9 @@ def read_state(network: DeepQNetwork) -> State:
     """Copies of weights, optimizer states, counts, and TD errors that were not returned yet."""
     state = {name: tensor.cpu().numpy().copy() for name, tensor in _tensors(network).items()}
     state["random"] = network.random.get_state().numpy().copy()
-    state["counts"] = np.array([network.optimizer.updates, network.cost_count], np.int64)
+    optimizer = network.optimizer
+    counts = [optimizer.updates, network.cost_count, optimizer.reset_at]
+    state["counts"] = np.array(counts, np.int64)
     if network.learned:
         state["learned.indices"], state["learned.errors"] = network.learned
     return state
@@ -50,7 +52,9 @@ def write_state(network: DeepQNetwork, state: State) -> None:
         for name, tensor in tensors.items():
             tensor.copy_(torch.from_numpy(np.array(state[name])))
     network.random.set_state(torch.from_numpy(state["random"].copy()))
-    network.optimizer.updates, network.cost_count = (int(count) for count in state["counts"])
+    updates, network.cost_count, *reset_at = (int(count) for count in state["counts"])
+    network.optimizer.updates = updates
+    network.optimizer.reset_at = reset_at[0] if reset_at else 0  # missing in older checkpoints
     if "learned.indices" in state:
         network.learned = Learned(state["learned.indices"], state["learned.errors"])
     for model in (network.online, network.target):

@@ -60,7 +60,6 @@ class Meter(Callback):
             steps_per_second=(step - self.begun) / max(now - self.time, 1e-9),
             exploration_rate=stats.last_exploration_rate,
             score=sum(scores) / len(scores) if scores else None,
-            # NB! The first call would draw the states from the replay memory and change the run.
             mean_q=stats.mean_q() if stats.validation_states is not None else None,
             updates=self.inspect(),
         )

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from agent import Callback, Done, Phase
+from agent import Callback, GameStep, Phase
 from errors import UserError
 from observers.meter import Meter
 from snapshot.layers import Layer
@@ -47,18 +47,19 @@ class TensorBoard(Callback):
         """Remember the number of rows: a resumed run already has some."""
         self.events.begin(self.stats.agent.total_train_steps)
         self.rows = len(self.stats.rows)
+        self.learning = phase.name == "train"
         self.films, self.film = phase.name == "test", []
 
-    def on_step(self, done: Done) -> None:
+    def on_step(self, made: GameStep) -> None:
         """Collect the first screens of a test, in the first game."""
-        if self.films and done.game == 0:
-            self.film.append(done.step.screen.copy())
+        if self.films and made.game == 0:
+            self.film.append(made.step.screen.copy())
             self.films = len(self.film) < FILM_STEPS
 
     def on_round(self, step: int) -> None:
         """Write the measurements, every thousand training steps."""
         now = self.meter.latest
-        if now is None or not self.stats.agent.learning:
+        if now is None or not self.learning:
             return
         curves: dict[str, float | None] = {
             "score": now.score,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from itertools import accumulate
 
-from agent import Callback, Done, Phase
+from agent import Callback, GameStep, Phase
 from config import Config
 
 logger = logging.getLogger(__name__)
@@ -32,16 +32,16 @@ class ValueRange(Callback):
         self.training = phase.name == "train"
         self.rewards = {}
 
-    def on_step(self, done: Done) -> None:
+    def on_step(self, made: GameStep) -> None:
         """Remember its reward; at the end of an episode the returns are known."""
         if self.warned or not self.training:
             return
         c = self.config
-        rewards = self.rewards.setdefault(done.game, [])
-        rewards.append(min(max(done.step.reward, c.min_reward), c.max_reward))
-        if done.step.ended:
+        rewards = self.rewards.setdefault(made.game, [])
+        rewards.append(min(max(made.step.reward, c.min_reward), c.max_reward))
+        if made.step.ended:
             self.returns += accumulate(reversed(rewards), lambda g, r: r + c.discount_rate * g)
-            del self.rewards[done.game]
+            del self.rewards[made.game]
             if len(self.returns) >= STEPS:
                 self._compare()
 

@@ -106,7 +106,7 @@ class Prioritized:
         """Make the absolute TD errors of transitions their priorities."""
         # NB! Steps written since the draw may have cut a transition, which then keeps priority 0.
         # Errors that are not finite are ignored here: a callback reports that training diverged.
-        kept = (self.tree.priorities[index] > 0) & np.isfinite(errors)
+        kept = (self.tree.priorities[index] > 0) & (errors >= 0) & (errors < np.inf)
         sizes = errors[kept].astype(np.float64) + EPSILON
         priorities = np.power(sizes, self.settings.priority_exponent, dtype=np.float64)
         self.largest = float(priorities.max(initial=self.largest))

@@ -10,10 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 from atomic import NotWritten, read_whole
+from checkpoint.resume import CHANGE_LEARNING
 from commands.paths import earlier_snapshots, portable_flags, run_paths, snapshot_path
-from commands.schema import TEXT, record, sequence
+from commands.schema import LONGEST_TEXT, TEXT, entries, record, texts
+from commands.verbs import Task
 from envs.roms import rom_md5
 from errors import UserError
+from runs.position import position
 from runs.provenance import commit, describe, versions
 from runs.run import Run
 from snapshot.compatibility import check_actions
@@ -46,10 +49,9 @@ def write_description(parts: Run) -> None:
     if not task.config.csv_file:
         return
     path = task.config.csv_file.with_suffix(".json")
-    now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     about: dict[str, Any] = {
         "command": task.verb,
-        "started": now,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "rom_md5": rom_md5(task.rom) if task.rom else "",
         "seed": task.config.random_seed,
         "machine": describe(),
@@ -59,19 +61,36 @@ def write_description(parts: Run) -> None:
     }
     if task.checkpoint:
         with contextlib.suppress(OSError, ValueError, RecursionError):
-            about |= _begun(json.loads(read_whole(path, DESCRIPTION_BYTES)), now)
+            about |= _begun(json.loads(read_whole(path, DESCRIPTION_BYTES)), _resumed(task, about))
     parts.owed.write(path, (json.dumps(about, indent=2) + "\n").encode())
 
 
-def _begun(before: Any, now: str) -> dict[str, Any]:
-    """The parts of the description `before` that a run keeps when it is resumed `now`."""
+def _begun(before: Any, resumed: dict[str, str]) -> dict[str, Any]:
+    """The parts of the description `before` that a run keeps when it is `resumed`."""
     kept = {name: replace(TEXT, optional=True) for name in ("command", "started", "commit")}
     try:
         found = record("it", before, kept)
-        times = sequence("its times", before.get("resumed", []), replace(TEXT, longest=40))
+        earlier = entries("its times", before.get("resumed", []))
+        # Earlier versions kept only the time.
+        earlier = [{"time": each} if isinstance(each, str) else each for each in earlier]
+        earlier = [texts("a time", each, longest=LONGEST_TEXT) for each in earlier]
     except UserError:
         return {}
-    return {k: v for k, v in found.items() if v is not None} | {"resumed": [*times, now]}
+    return {k: v for k, v in found.items() if v is not None} | {"resumed": [*earlier, resumed]}
+
+
+def _resumed(task: Task, about: dict[str, Any]) -> dict[str, str]:
+    """When and where a run was resumed, and which of the flags that change learning changed."""
+    assert task.checkpoint
+    before, now = task.checkpoint.state["about"]["flags"], about["flags"]
+    changed = [
+        f"{name} {before[name]} -> {now[name]}"
+        for name in CHANGE_LEARNING
+        if before.get(name, now[name]) != now[name]
+    ]
+    entry = {"time": about["started"], "at": str(position(task.checkpoint))}
+    entry |= {"commit": about["commit"], "changed": ", ".join(changed)}
+    return {name: text for name, text in entry.items() if text}
 
 
 def load(parts: Run) -> None:

@@ -28,6 +28,7 @@ class Run:
     stats: Statistics
     checkpointer: Checkpointer | None = None
     owed: Owed = field(default_factory=Owed)
+    finished: bool = False  # whether all phases were completed
 
     @property
     def resumable(self) -> bool:

@@ -138,7 +138,7 @@ def layers_of(network: Network, optimizer: Optimizer | None = None) -> list[Laye
             found.append(linear(name, w, states=w_states))
         if hasattr(layer, "bias"):
             found.append(bias(f"{name}_bias", values("bias"), states=kept("bias")))
-        if layer.normalized:
+        if layer.batch_normalized:
             found.append(
                 batch_norm(
                     f"{name}_bnorm",
@@ -202,7 +202,7 @@ def _load_layers(path: Path, snapshot: Snapshot, network: Network, optimizer: Op
         master.copy_(module.pack(name, arrays[n]))
         for m, mine in enumerate(optimizer.states[n] if fits else ()):
             mine.copy_(module.pack(name, states[n][m]))
-    modules = [layer for layer in network.layers().values() if layer.normalized]
+    modules = [layer for layer in network.layers().values() if layer.batch_normalized]
     normalized = [layer for layer in given if layer.kind == "BatchNorm"]
     for module, layer in zip(modules, normalized, strict=True):
         module.mean.copy_(module.pack("mean", layer.params["gmean"]))

@@ -15,7 +15,7 @@ from network import Network
 
 @torch.no_grad()
 def follow(average: Network, online: Network, decay: float, updates: int) -> None:
-    """Add the weights and running statistics after weight update number `updates` (from 1).
+    """Add the weights and running statistics after update number `updates` since a reset (from 1).
 
     average = d average + (1 - d) weights, with d = `decay`. At first d is smaller, so that the
     average is of about the last tenth of the updates: it soon forgets the weights of the beginning.
@@ -26,7 +26,10 @@ def follow(average: Network, online: Network, decay: float, updates: int) -> Non
             mean.lerp_(newest, rate)
         else:
             mean.copy_(newest)
+    average.follow_spectrum()  # NB! Singular vectors belong to their weights and have no average.
 
 
 def _tensors(network: Network) -> list[Tensor]:
-    return [*network.masters.values(), *network.statistics().values()]
+    singular = tuple(f"{name}.{side}" for name, _ in network.spectral for side in ("left", "right"))
+    statistics = network.statistics().items()
+    return [*network.masters.values(), *(each for name, each in statistics if name not in singular)]

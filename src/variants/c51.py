@@ -55,5 +55,5 @@ class C51Head(nn.Module):
     def error(self, outputs: Tensor, y: Tensor, taus: Tensor | None = None) -> Error:
         """The divergence KL(y || p); its gradient with respect to the logits is p - y."""
         log_p = outputs.log_softmax(dim=-1)
-        divergence = (y.xlogy(y) - y * log_p).sum(dim=-1)
+        divergence = (y.xlogy(y) - y * log_p).sum(dim=-1).clamp(min=0)  # rounded, it may be below
         return Error(log_p.exp() - y, divergence, divergence)

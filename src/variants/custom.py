@@ -41,17 +41,34 @@ def custom_features(settings: NetworkSettings) -> Features:
         size = (settings.screen_height // block, settings.screen_width // block)
         x = torch.zeros(2, settings.history_length * block**2, *size)
         features.eval()
-        with torch.no_grad():
-            given = features(x.contiguous(memory_format=torch.channels_last))
+        given = features(x.contiguous(memory_format=torch.channels_last))
         if not isinstance(given, Tensor) or given.dim() not in (2, 4) or len(given) != 2:
             shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
             raise UserError(
                 f"{name} turns states {tuple(x.shape)} into {shape}, not into features (2, F) or "
                 f"(2, channels, height, width): {HELP}."
             )
+        if useless := _not_learning(module, given):
+            raise UserError(
+                f"{name} has a parameter that cannot learn, {useless}, as it is frozen or the "
+                "features do not depend on it: remove it, or register it as a buffer."
+            )
         features.train()
         features.image = tuple(given.shape[1:])
     return cast(Features, features)
+
+
+def _not_learning(module: nn.Module, features: Tensor) -> str | None:
+    """The name of a parameter by which `features` cannot be differentiated, if there is one."""
+    parameters = dict(module.named_parameters())
+    learning = [name for name, each in parameters.items() if each.requires_grad]
+    if learning and features.requires_grad:
+        weights = [parameters[name] for name in learning]
+        gradients: Any = torch.autograd.grad(features.sum(), weights, allow_unused=True)
+        learning = [n for n, g in zip(learning, gradients, strict=True) if g is not None]
+    else:
+        learning = []
+    return next((name for name in parameters if name not in learning), None)
 
 
 def custom_target(name: str) -> Target:

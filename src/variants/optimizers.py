@@ -1,4 +1,4 @@
-"""Alternatives to RMSProp. `scale` and the methods are as in optimizers.py."""
+"""Alternatives to RMSProp. The methods are as in optimizers.py."""
 
 from __future__ import annotations
 
@@ -20,26 +20,24 @@ class CenteredRMSProp:
 
     num_states = 2
 
-    def __init__(self, settings: NetworkSettings, scale: float, epsilon: float = 0.01) -> None:
-        """See RMSProp."""
-        self.settings, self.scale = settings, scale
+    def __init__(self, settings: NetworkSettings, epsilon: float = 0.01) -> None:
+        """`epsilon` is DeepMind's."""
+        self.settings = settings
         self.varies = settings.learning_rate_decay_updates > 0
         self.decay, self.epsilon = settings.decay_rate, epsilon
-        self.mean_rest = (1 - settings.decay_rate) * scale
-        self.rest = self.mean_rest * scale
 
-    def begin(self, updates: int) -> None:
+    def begin(self, updates: int, since_reset: int) -> None:
         """See Rule."""
-        self.rate = learning_rate(self.settings, updates) * self.scale
+        self.rate = learning_rate(self.settings, updates)
 
     def step(self, w: Tensor, g: Tensor, *states: Tensor) -> None:
         """See Rule."""
         s, m = states
-        constants = (self.decay, self.rest, self.mean_rest, self.rate, self.epsilon)
+        constants = (self.decay, 1 - self.decay, self.rate, self.epsilon)
         if compiled.run(compiled.centered_rmsprop, [w, g, s, m], *constants):
             return
-        m.mul_(self.decay).add_(g, alpha=self.mean_rest)
-        s.mul_(self.decay).addcmul_(g, g, value=self.rest)
+        m.mul_(self.decay).add_(g, alpha=1 - self.decay)
+        s.mul_(self.decay).addcmul_(g, g, value=1 - self.decay)
         w.addcdiv_(g, (s + self.epsilon).addcmul_(m, m, value=-1).sqrt_(), value=-self.rate)
 
 
@@ -54,19 +52,23 @@ class Adam:
     num_states = 2
     varies = True
 
-    def __init__(self, settings: NetworkSettings, scale: float, corrected: bool = False) -> None:
-        """See RMSProp."""
-        self.settings, self.scale = settings, scale
+    def __init__(self, settings: NetworkSettings, corrected: bool = False) -> None:
+        """Neon's, or PyTorch's if it is `corrected`."""
+        self.settings = settings
         self.full_epsilon, self.corrected = settings.adam_epsilon, corrected
         self.beta_1, self.beta_2 = settings.adam_beta_1, settings.adam_beta_2
         self.rate = self.epsilon = 0.0
         # NB! These must be tensors: a CUDA graph would replay the first values of plain numbers.
         self.tensors: dict[torch.device, Tensor] = {}
 
-    def begin(self, updates: int) -> None:
-        """The step size and the epsilon of this update."""
-        root = math.sqrt(1 - self.beta_2**updates)
-        self.rate = learning_rate(self.settings, updates) * root / (1 - self.beta_1**updates)
+    def begin(self, updates: int, since_reset: int) -> None:
+        """The step size and the epsilon of this update.
+
+        After a reset the bias is corrected from the start again, as some means are zero then. For
+        parameters that were not reset, this makes some hundred steps smaller.
+        """
+        root = math.sqrt(1 - self.beta_2**since_reset)
+        self.rate = learning_rate(self.settings, updates) * root / (1 - self.beta_1**since_reset)
         self.epsilon = self.full_epsilon * (root if self.corrected else 1)
         for tensor in self.tensors.values():
             tensor.copy_(torch.tensor([self.rate, self.epsilon], dtype=tensor.dtype))
@@ -74,7 +76,7 @@ class Adam:
     def step(self, w: Tensor, g: Tensor, *states: Tensor) -> None:
         """See Rule."""
         m, v = states
-        first, second = (1 - self.beta_1) * self.scale, (1 - self.beta_2) * self.scale**2
+        first, second = 1 - self.beta_1, 1 - self.beta_2
         constants = (self.beta_1, first, self.beta_2, second, self.rate, self.epsilon)
         if compiled.run(compiled.adam, [w, g, m, v], *constants):
             return
@@ -93,24 +95,23 @@ class Adadelta:
     num_states = 3
     varies = False
 
-    def __init__(self, settings: NetworkSettings, scale: float, epsilon: float = 1e-6) -> None:
-        """See RMSProp."""
-        self.decay, self.scale, self.epsilon = settings.decay_rate, scale, epsilon
+    def __init__(self, settings: NetworkSettings, epsilon: float = 1e-6) -> None:
+        """`epsilon` is Neon's."""
+        self.decay, self.epsilon = settings.decay_rate, epsilon
 
-    def begin(self, updates: int) -> None:
+    def begin(self, updates: int, since_reset: int) -> None:
         """Nothing to do."""
 
     def step(self, w: Tensor, g: Tensor, *states: Tensor) -> None:
         """See Rule."""
         square, moved, delta = states
-        g = g * self.scale
         square.mul_(self.decay).addcmul_(g, g, value=1 - self.decay)
         delta.copy_(((moved + self.epsilon) / (square + self.epsilon)).sqrt_().mul_(g))
         moved.mul_(self.decay).addcmul_(delta, delta, value=1 - self.decay)
         w.sub_(delta)
 
 
-RULES: dict[str, Callable[[NetworkSettings, float], Rule]] = {
+RULES: dict[str, Callable[[NetworkSettings], Rule]] = {
     "rmsprop": RMSProp,
     "centered_rmsprop": CenteredRMSProp,
     "adam": Adam,
@@ -119,9 +120,9 @@ RULES: dict[str, Callable[[NetworkSettings, float], Rule]] = {
 }
 
 
-def make_rule(settings: NetworkSettings, scale: float) -> Rule:
+def make_rule(settings: NetworkSettings) -> Rule:
     """The rule that --optimizer names."""
     if settings.optimizer not in RULES:
         known = ", ".join(RULES)
         raise UserError(f"There is no optimizer {settings.optimizer}: take one of {known}.")
-    return RULES[settings.optimizer](settings, scale)
+    return RULES[settings.optimizer](settings)

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from agent import Agent, Callback, Done
+from agent import Agent, Callback, GameStep
 from nvis.saliency import Saliency
 
 HISTORY = 150  # steps remembered: 10 seconds of an Atari game
@@ -88,11 +88,11 @@ class AgentView(Callback):
         else:
             self.saliency = cast(Any, network).saliency
 
-    def on_step(self, done: Done) -> None:
+    def on_step(self, made: GameStep) -> None:
         """Count the score."""
-        self.score += done.step.reward
-        self.exploration_rate = done.exploration_rate
-        if done.step.ended:
+        self.score += made.step.reward
+        self.exploration_rate = made.exploration_rate
+        if made.step.ended:
             self.scores.append(self.score)
             self.score = 0.0
         self.changes += 1

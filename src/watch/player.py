@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from agent import Agent, Callback, Done
+from agent import Agent, Callback, GameStep
 from errors import UserError
 from watch.agent_view import AgentView
 from watch.frames import Frame
@@ -80,9 +80,9 @@ class Player(Callback):
         """The action that a person holds, or None while the agent plays."""
         return action_name(self.display.held()) if self.view.person_plays else None
 
-    def on_step(self, done: Done) -> None:
+    def on_step(self, made: GameStep) -> None:
         """Pause after a single step, and show the score when a game ends."""
-        if done.step.ended:
+        if made.step.ended:
             self._say(f"Game over: {self.view.scores[-1]:g}", NOTE_SECONDS)
         if self.stepping:
             self.stepping, self.paused = False, True

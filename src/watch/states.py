@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from agent import Agent, Callback, Done, Phase
+from agent import Agent, Callback, GameStep, Phase
 from environment import Screen
 from errors import UserError
 
@@ -26,9 +26,9 @@ class StateCollector(Callback):
         """Nothing kept yet."""
         self.screens = []
 
-    def on_step(self, done: Done) -> None:
+    def on_step(self, made: GameStep) -> None:
         """Keep the screen after the step."""
-        self.screens.append(done.step.screen)
+        self.screens.append(made.step.screen)
 
     def states(self) -> NDArray[np.uint8]:
         """All states of the game, (n, history, height, width) uint8: a view of its screens."""

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent import Agent
+from agent import Agent, Phase
 from checkpoint import resume
 from checkpoint.checkpointer import Checkpointer
 from checkpoint.files import (
@@ -135,6 +135,30 @@ def test_a_run_stopped_again_and_again_ends_as_if_it_never_was(
     assert run.results() == expected
 
 
+@pytest.mark.parametrize("minutes", ["0", "30"])
+def test_a_stop_between_two_phases_begins_no_phase(
+    minutes: str, home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(home, monkeypatch, "--checkpoint_minutes", minutes)
+    assert run.train() == 0
+    expected = run.rows()
+
+    def stop(self: Progress, phase: Phase) -> None:
+        if (phase.name, phase.epoch) == ("test", 1):
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Progress, "on_phase_end", stop)
+    assert run.train() == 130
+    assert run.rows() == expected[:4]
+    assert not (run.snapshots / "breakout_2.pkl").exists()
+    if minutes == "0":
+        assert "breakout_1.pkl resumes from that snapshot" in said()
+    else:
+        assert "./resume.sh breakout resumes from epoch 2, train, step 0." in said()
+        assert run.resume() == 0
+        assert run.rows() == expected
+
+
 def test_a_checkpoint_at_any_time_leaves_the_run_as_it_is(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,7 +205,9 @@ def test_more_epochs_make_a_finished_run_longer(
     assert run.resume("--epochs", "3") == 0
     assert run.rows() == expected
     about = json.loads((home / "results" / "breakout.json").read_text())
-    assert (about["command"], about["flags"]["epochs"], len(about["resumed"])) == ("train", 3, 1)
+    assert (about["command"], about["flags"]["epochs"]) == ("train", 3)
+    (resumed,) = about["resumed"]
+    assert (resumed["at"], resumed["changed"]) == ("epoch 3, train, step 0", "epochs 2 -> 3")
 
 
 def test_flags_that_would_change_the_past_are_refused(

@@ -13,7 +13,7 @@ from errors import UserError
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        (dict(history_length=100, replay_size=100, random_starts=100), "does not fit"),
+        (dict(history_length=100, replay_size=100, random_starts=100), "at least 202 steps"),
         (dict(random_starts=3), "--random_starts 3 is too small"),
         (dict(min_reward=2.0), "--min_reward is above --max_reward"),
         (dict(exploration_rate_start=0.05), "--exploration_rate_end is above"),
@@ -21,7 +21,7 @@ from errors import UserError
         (dict(stochastic_round=True), "--stochastic_round works with Neon only"),
         (dict(remember_all=True, zero_history=True), "--remember_all true remembers no-op"),
         (dict(overlap=True, target_steps=0), "--overlap needs"),
-        (dict(num_envs=3, replay_size=14), "With --num_envs 3 each game has 4 of"),
+        (dict(num_envs=3, replay_size=14), "at least 30 steps, 10 for each"),
         (dict(learning_rate_end=0.1), "no effect without --learning_rate_decay_updates"),
         (dict(optimizer="adadelta", learning_rate_decay_updates=9), "no learning rate"),
         (dict(num_envs=8, test_steps=7), "--num_envs 8 makes 8 steps at a time"),

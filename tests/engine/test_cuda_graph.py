@@ -122,8 +122,10 @@ def make_network(**flags: Any) -> DeepQNetwork:
 def test_captured_updates_are_the_plain_ones(overlap: bool, datatype: str) -> None:
     captured = make_network(overlap=overlap, datatype=datatype)
     plain = make_network(datatype=datatype)
-    assert isinstance(captured.targets, Captured)
-    plain.targets, plain.gradients, plain.change = plain._targets, plain._gradients, plain._change
+    assert isinstance(captured.compute_targets, Captured)
+    plain.compute_targets = plain._compute_targets
+    plain.compute_gradients = plain._compute_gradients
+    plain.change_weights = plain._change_weights
     rng = np.random.default_rng(1)
     states = rng.integers(0, 256, (2, 4, 36, 36), np.uint8)
     for t in range(12):
@@ -134,7 +136,11 @@ def test_captured_updates_are_the_plain_ones(overlap: bool, datatype: str) -> No
         captured.train(batch)
         plain.train(batch)
     assert captured.train_iterations == plain.train_iterations == 12
-    for each in (captured.targets, captured.gradients, captured.change):
+    for each in (
+        captured.compute_targets,
+        captured.compute_gradients,
+        captured.change_weights,
+    ):
         assert isinstance(each, Captured)
         assert each.graph
     tolerance = 1e-5 if datatype == "float32" else 1e-3

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
-from agent import Done, Phase
+from agent import GameStep, Phase
 from commands.exit_codes import Messages
 from game import Step
 from observers import progress
@@ -56,7 +56,7 @@ def count(statistics: Statistics, steps: int, reward: float = 0.0, end: bool = F
     for n in range(steps):
         over = end and n == steps - 1
         step = Step(reward, np.zeros((1, 2), np.uint8), over, over)
-        statistics.on_step(Done(0, 0, 0.1, step))
+        statistics.on_step(GameStep(0, 0, 0.1, step))
 
 
 def test_without_a_terminal_there_is_a_line_a_minute(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent import Done, Phase
+from agent import GameStep, Phase
 from config import Config
 from game import Step
 from observers.value_range import STEPS, ValueRange
@@ -19,7 +19,7 @@ def play(listener: ValueRange, rewards: list[float], steps: int, game: int = 0) 
     for n in range(steps):
         ended = n % len(rewards) == len(rewards) - 1
         step = Step(rewards[n % len(rewards)], SCREEN, terminal=ended, ended=ended)
-        listener.on_step(Done(game, 0, 0.1, step))
+        listener.on_step(GameStep(game, 0, 0.1, step))
 
 
 def listening(phase: str = "train", **settings: Any) -> ValueRange:

@@ -94,7 +94,7 @@ def test_the_pages_target_is_its_equation() -> None:
     with torch.no_grad():
         q = numbers(network.target.q_values(batch.next_states))
     for y, r, gamma, values in zip(
-        numbers(network._targets(batch)), batch.returns, batch.discounts, q, strict=True
+        numbers(network._compute_targets(batch)), batch.returns, batch.discounts, q, strict=True
     ):
         soft = math.log(np.exp(5 * values).mean()) / 5
         assert y == pytest.approx(float(r) + float(gamma) * soft)

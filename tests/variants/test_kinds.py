@@ -177,6 +177,9 @@ def test_a_reset_gives_the_last_layers_new_weights_and_no_memory() -> None:
         assert memory == name.startswith("features"), name
     for name, master in network.target.masters.items():
         assert np.array_equal(master.numpy(), network.online.masters[name].numpy())
+    again = make(seed=5, dueling=True, noisy=True)
+    again.set_state(network.get_state())
+    assert (again.optimizer.updates, again.optimizer.reset_at) == (2, 2)
 
 
 @pytest.mark.parametrize(
@@ -267,10 +270,10 @@ def test_a_rule_says_whether_its_constants_change_from_update_to_update(
 ) -> None:
     """A CUDA graph would continue to use those of the update that it recorded."""
     settings = NetworkSettings(optimizer=rule, learning_rate_decay_updates=decay)
-    made: Any = RULES[rule](settings, 1.0)
+    made: Any = RULES[rule](settings)
     seen = []
     for update in (1, 2):
-        made.begin(update)
+        made.begin(update, update)
         seen.append(dict(vars(made)))
     assert (seen[0] != seen[1]) == made.varies
 

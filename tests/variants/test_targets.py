@@ -38,7 +38,7 @@ def parts_of(network: DeepQNetwork) -> tuple[Any, Array, Array, Array, Array, Ar
         target = numbers(network.target.q_values(batch.next_states))
         now = numbers(network.target.q_values(batch.states))
         outputs = numbers(network.target(batch.next_states, taus=batch.next_taus))
-    y = numbers(network._targets(batch))
+    y = numbers(network._compute_targets(batch))
     return batch, online, target, now, outputs, y
 
 
@@ -104,7 +104,7 @@ def test_munchausens_bonus_is_clipped_from_below() -> None:
     network.target.refresh()
     (batch,) = divide(network, draw_batch(9, actions=np.zeros(BATCH, np.uint8)))
     batch = batch._replace(discounts=torch.zeros(BATCH).double())
-    y = network._targets(batch)
+    y = network._compute_targets(batch)
     assert torch.allclose(y, batch.returns - 0.9)
 
 
@@ -117,5 +117,5 @@ def test_iqn_chooses_by_the_expected_return_not_by_the_fractions_it_learns_at() 
         outputs, q = network.target.evaluate(extreme.next_states, extreme.next_taus)
         assert torch.equal(q, network.target.q_values(batch.next_states))
     chosen = outputs[:, :, 0].gather(1, q.argmax(dim=1)[:, None])[:, 0]
-    y = network._targets(extreme)
+    y = network._compute_targets(extreme)
     assert torch.allclose(y[:, 0], extreme.returns + extreme.discounts * chosen)
