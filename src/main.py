@@ -21,6 +21,7 @@ from observers.make import make_checks, make_observers
 from observers.profiling import profile
 from replay.make import choose_storage, make_sampler, make_screens
 from replay_memory import ReplayMemory
+from runs.earlier import check_earlier, make_room
 from runs.files import load, save_snapshot, write_description
 from runs.forecast import forecast
 from runs.keep import remove_snapshots
@@ -63,7 +64,7 @@ def run(task: Task, ending: Ending) -> None:
         if storage:
             check_memory(config)
         check_files(task)
-        check_outputs(config)
+        replaced = [*check_earlier(task), *check_outputs(config)]
         pace = forecast(task, todo, storage, construct)
         parts = ending.run = construct(task, storage)
         if parts.network:
@@ -75,6 +76,7 @@ def run(task: Task, ending: Ending) -> None:
         elif config.load_weights:
             load(parts)
         parts.agent.callbacks += make_observers(task, parts.stats, todo, pace)
+        make_room(parts, replaced)
         logger.info("Random seed: %d", config.random_seed)
         with stop_in_order(parts.agent), shown(task, parts.agent):
             run_phases(parts, todo)

@@ -62,9 +62,9 @@ class Statistics(Callback):
         self.reset()
 
     def continue_after(self, epoch: int) -> None:
-        """Keep the rows that an earlier run wrote up to `epoch`.
+        """Keep the rows that an earlier run wrote up to `epoch`, and only these in its file.
 
-        A file with later rows is set aside. Raises UserError if it is not the CSV of a run.
+        A file with later rows is copied first. Raises UserError if it is not the CSV of a run.
         """
         if not self.csv_file or not self.csv_file.exists():
             return
@@ -88,10 +88,11 @@ class Statistics(Callback):
             aside = self.csv_file.with_name(f"{self.csv_file.name}.before_epoch_{epoch + 1}")
             while aside.exists():
                 aside = aside.with_name(f"{aside.name}_")
-            self.csv_file.rename(aside)
+            write_atomically(aside, text.encode())
             logger.info("The rows with later epochs than %d are kept in %s", epoch, aside)
         self.rows = kept
         self.start_time -= seconds
+        self.write()
 
     def reset(self) -> None:
         """Forget the previous phase."""

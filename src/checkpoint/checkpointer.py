@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent import Callback, Phase
-from checkpoint.files import Checkpoint, file_name, numbers, remove_all_but, write_checkpoint
+from checkpoint.files import Checkpoint, file_name, next_number, remove_all_but, write_checkpoint
 from checkpoint.manifest import check_array
 from envs.trust import agrees
 from errors import Diverged, UserError, shown
@@ -77,7 +77,7 @@ class Checkpointer(Callback):
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             before = self.last.number if self.last else 0
-            self._save(at, max([before, *numbers(self.folder)]) + 1)
+            self._save(at, next_number(self.folder, before))
             self.failed = None
         except OSError as error:
             kept = f"the one at {self.at()} stays" if self.at() else "there is none"

@@ -41,7 +41,8 @@ from envs.trust import is_ours, sign
 from errors import UserError, shown
 
 FORMAT = 2
-NAME = re.compile(r"\.?([0-9]{6,12})\.(json|npz|screens)(\.[0-9]+\.tmp)?")
+NAME = re.compile(r"\.?([0-9]{6})\.(json|npz|screens)(\.[0-9]+\.tmp)?")
+LARGEST = 999_999  # number of a checkpoint, of six digits
 MANIFEST_BYTES = 1 << 24  # a run of 200 epochs has 200 kB
 ARRAY_BYTES = 1 << 30
 MAX_ARRAYS = 20_000  # a run of 1,024 games has about 10,000
@@ -100,8 +101,20 @@ def file_name(number: int, kind: str) -> str:
 
 def numbers(folder: Path) -> list[int]:
     """The numbers of all checkpoints in `folder`, valid or not, newest first."""
-    found = (re.fullmatch(r"([0-9]{6,12})\.json", path.name) for path in folder.glob("*.json"))
+    found = (re.fullmatch(r"([0-9]{6})\.json", path.name) for path in folder.glob("*.json"))
     return sorted((int(match[1]) for match in found if match), reverse=True)
+
+
+def next_number(folder: Path, last: int) -> int:
+    """A number above `last` and those in `folder`, unless somebody put the largest one there."""
+    return max(n for n in [last, *numbers(folder)] if n < LARGEST) + 1
+
+
+def checkpoint_files(folder: Path) -> list[Path]:
+    """All files of checkpoints in `folder`, manifests first."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if NAME.fullmatch(path.name))
 
 
 def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
@@ -218,8 +231,8 @@ def remove_all_but(folder: Path, kept: Iterable[Checkpoint]) -> None:
     needed = {file_name(each.number, "json") for each in kept}
     needed |= {name for each in kept for name in each.files}
     with contextlib.suppress(OSError):  # they do no harm, and the next attempt may succeed
-        for path in sorted(folder.iterdir()):  # manifests first
-            if NAME.fullmatch(path.name) and path.name not in needed:
+        for path in checkpoint_files(folder):
+            if path.name not in needed:
                 path.unlink()
 
 

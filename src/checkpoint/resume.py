@@ -16,7 +16,7 @@ from typing import Any
 
 from checkpoint.files import Checkpoint, newest, numbers
 from commands.combinations import check_together
-from commands.paths import earlier_snapshots, portable, run_paths
+from commands.paths import earlier_snapshots, is_same_place, portable, run_paths
 from config import CODE, FIELDS, Config, check, kind_of, to_plain
 from envs.custom import code_name
 from envs.roms import ENDINGS, file_name, find_rom, game_name, rom_md5, rom_of_game
@@ -36,7 +36,7 @@ FILES = tuple(name for name in FIELDS if kind_of(name) is Path and name != "load
 MAY_CHANGE = (
     *CHANGE_LEARNING,
     *"checkpoint_minutes replay_storage backend device_id threads display_screen display".split(),
-    *"volume overlay keep_snapshots log_level log".split(),
+    *"volume overlay keep_snapshots log_level log overwrite".split(),
     *FILES,
 )
 
@@ -98,7 +98,7 @@ def _leads_to(checkpoint: Checkpoint, prefix: Path, epoch: int) -> bool:
     flags, at = checkpoint.state["about"]["flags"], position(checkpoint)
     start = flags.get("start_epoch")
     last = at.epoch - (at.phase == "train") if at.epoch else start if type(start) is int else 0
-    same = flags.get("save_weights_prefix") == portable(prefix.absolute())
+    same = is_same_place(flags.get("save_weights_prefix"), prefix)
     return same and last <= epoch <= last + 1
 
 
@@ -112,7 +112,7 @@ def resumed_config(
     """
     folder, about = checkpoint.folder, checkpoint.state["about"]
     try:
-        old = _checked_flags(about["flags"])
+        old = _checked_flags(about["flags"]) | {"overwrite": False}
     except UserError as error:
         raise UserError(
             f"The checkpoint in {folder} is of another version of this program "
@@ -124,9 +124,9 @@ def resumed_config(
     for flag in changed:
         if flag not in MAY_CHANGE:
             raise UserError(
-                f"--{flag} {changed[flag]} would change a run that was started with "
-                f"{values[flag]}: start a new one: ./train.sh GAME LABEL --load_weights SNAPSHOT. "
-                f"A resumed run can change {', '.join('--' + each for each in MAY_CHANGE)}."
+                f"--{flag} {plain[flag]} would change what the run has done with {values[flag]}: "
+                "start a new one (./train.sh GAME LABEL --load_weights SNAPSHOT), or leave that "
+                "flag out; ./resume.sh --help lists those that may change."
             )
     files = _files(name, about["flags"], given)
     config = Config(**{**old, **files, **changed, "checkpoint_path": folder})
@@ -134,7 +134,7 @@ def resumed_config(
     at = position(checkpoint)
     if at.epoch > config.epochs:
         raise UserError(
-            f"This run is finished, all {config.epochs} epochs: resume it with more --epochs."
+            f"This run has finished {at.epoch - 1} epochs: resume it with more --epochs."
         )
     for flag in CODE:
         if flag not in given:

@@ -29,9 +29,15 @@ def portable(path: Path) -> str:
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
+def is_same_place(portable: object, path: Path) -> bool:
+    """Whether a result of `portable`, in a file that may hold anything, is `path`."""
+    return isinstance(portable, str) and (ROOT / portable).resolve() == path.resolve()
+
+
 def portable_flags(config: Config) -> dict[str, Any]:
-    """Flag values for files that people share."""
+    """Flag values for files that people share; what --overwrite allows is not part of a run."""
     flags = to_plain(config)
+    del flags["overwrite"]
     values = {name: getattr(config, name) for name in flags}
     return flags | {name: portable(v) for name, v in values.items() if isinstance(v, Path)}
 

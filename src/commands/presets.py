@@ -13,7 +13,8 @@ from typing import Any
 
 from atomic import read_whole
 from commands.combinations import check_together
-from config import DEFAULT_PRESET, FIELDS, ROOT, Config, check, unknown_flag
+from config import CODE, DEFAULT_PRESET, FIELDS, ROOT, Config, check, kind_of, unknown_flag
+from envs.trust import trusted_code
 from errors import UserError, shown
 
 PRESETS = ROOT / "presets"
@@ -25,6 +26,9 @@ FROM_SNAPSHOT = tuple(
     padding random_starts random_ties exploration_rate_test noisy dueling distribution atoms
     value_min value_max network network_width normalization""".split()
 )
+
+# A preset says how an agent learns, not which files are read, replaced or written.
+NOT_IN_A_PRESET = ("game", "preset", "overwrite", "start_epoch")
 
 # Values for other environments than ale, in place of the defaults and of presets/. None leaves the
 # environment as it is. There are no no-op starts, because action 0 may have an effect.
@@ -56,10 +60,10 @@ def read_preset(name: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UserError(f"The preset {path} cannot be read: {shown(str(error))}.") from None
     for key in values:
-        if key in ("game", "preset"):
-            raise UserError(f"{path}: a preset cannot contain {key}: remove it.")
         if key not in FIELDS:
             raise UserError(f"{path}: {unknown_flag(key)}")
+        if key in NOT_IN_A_PRESET or kind_of(key) is Path:
+            raise UserError(f"{path}: {key} is for the command line only: remove it.")
     try:
         return {key: check(key, value) for key, value in values.items()}
     except UserError as error:
@@ -74,6 +78,8 @@ def resolve(
     --preset on the command line overrides the snapshot."""
     name = given.get("preset", DEFAULT_PRESET)
     preset, snapshot = read_preset(name), trained or {}
+    for flag in CODE.keys() & preset.keys() - given.keys():
+        preset[flag] = trusted_code(Path(name), flag, preset[flag])
     layers = [snapshot, preset] if "preset" in given else [preset, snapshot]
     values = ChainMap(*reversed([OUTSIDE_ALE, *layers, defaults, given]))
     if values.get("environment", "ale") == "ale":

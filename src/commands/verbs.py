@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import secrets
@@ -10,11 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from checkpoint.files import Checkpoint
+from atomic import read_whole
+from checkpoint.files import Checkpoint, numbers
 from checkpoint.resume import find_run, resumed_config
 from commands.catalog import VERBS
 from commands.flags import Parser
-from commands.paths import earlier_snapshots, run_paths
+from commands.paths import earlier_snapshots, is_same_place, run_paths
 from commands.presets import resolve, trained_with
 from commands.schema import Value
 from commands.shipped import choose_agent, find_agent, print_games
@@ -175,10 +177,9 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
             raise UserError(f"{path}: {error}") from None
         defaults["start_epoch"] = snapshot.epoch
         defaults |= run_paths(name)
-        if path.absolute().parent == agents_folder():
-            _refuse_namesake(path, name)
-        else:
+        if path.absolute().parent != agents_folder():
             defaults["save_weights_prefix"] = path.with_name(name)
+        _refuse_namesake(path, name)
     for kind, flag, place in (
         ("record", "video_file", ROOT / "videos" / f"{path.stem}.mov"),
         ("nvis", "visualization_file", ROOT / "results" / f"{name}.html"),
@@ -205,17 +206,32 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
 # command line or the run's name, never by a snapshot.
 NOT_RESUMED = ("game", *CODE, "start_epoch", "overwrite")
 NOT_RESUMED += tuple(name for name in FIELDS if kind_of(name) is Path)
+DESCRIPTION_BYTES = 1 << 20  # of a run's .json
 RUN_NAME = Value(kind=str, longest=150)  # endings come after it, and file systems take 255
 
 
-def _refuse_namesake(agent: Path, name: str) -> None:
-    """Raise UserError if the user already has a run with the files that this one would write."""
+def _refuse_namesake(snapshot: Path, name: str) -> None:
+    """Raise UserError if `snapshot` is from elsewhere and there already is a run of that name."""
     paths = run_paths(name)
-    if paths["csv_file"].exists() or earlier_snapshots(paths["save_weights_prefix"]):
+    mine = paths["save_weights_prefix"]
+    if snapshot.resolve().parent == mine.parent.resolve() or _wrote(name, snapshot):
+        return
+    if paths["csv_file"].exists() or earlier_snapshots(mine) or numbers(paths["checkpoint_path"]):
         raise UserError(
-            f"You already have a run {name}: resume it with ./resume.sh {name}, or start another "
-            f"one with ./train.sh GAME LABEL --load_weights {agent}"
+            f"There already is a run {name}, which {snapshot} is not part of: resume that with "
+            f"./resume.sh {name}, or start another with ./train.sh GAME LABEL --load_weights "
+            f"{snapshot}"
         )
+
+
+def _wrote(name: str, snapshot: Path) -> bool:
+    """Whether, by its description, the run `name` writes its snapshots where `snapshot` is."""
+    description = run_paths(name)["csv_file"].with_suffix(".json")
+    try:
+        flags = json.loads(read_whole(description, DESCRIPTION_BYTES))["flags"]
+        return is_same_place(flags["save_weights_prefix"], snapshot.with_name(name))
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return False
 
 
 def _rom_of(game: str, snapshot: Path) -> Path:
@@ -227,6 +243,6 @@ def _rom_of(game: str, snapshot: Path) -> Path:
         except UserError:
             continue
     raise UserError(
-        f"Cannot tell which game {snapshot} plays: name it <game>_<epoch>.pkl, like "
-        "space_invaders_200.pkl."
+        f"Cannot tell which game {snapshot} plays: put the ROM of {shown(game)} into roms/, or "
+        "name the snapshot <game>_<epoch>.pkl, like space_invaders_200.pkl."
     )

@@ -1,6 +1,6 @@
-"""Trust: code that a snapshot or checkpoint names runs only if the user has agreed to it.
+"""Trust: code that a snapshot, checkpoint or preset names runs only if the user has agreed to it.
 
-A snapshot or a checkpoint may say which class of which file it was trained with. That file is
+Such a file may say which class of which other file it was trained with. That other file is
 executed only if the command line names it, or if the user agrees at a terminal, once for each class
 and content of a file. The folder .trusted/ of the clone keeps these agreements, and a key that
 signs the clone's own checkpoints. Whoever can write there can also change the program itself.
@@ -30,7 +30,7 @@ KEY = "key"
 
 
 def trusted_code(path: Path, flag: str, value: str) -> str:
-    """The `value` of --`flag` that snapshot or checkpoint `path` was trained with, as a full path.
+    """The `value` of --`flag` in the snapshot, checkpoint or preset `path`, as a full path.
 
     Raises UserError if it names code that the user has not agreed to.
     """
@@ -38,21 +38,21 @@ def trusted_code(path: Path, flag: str, value: str) -> str:
         return value
     file, _, name = value.rpartition(":")
     if not file.endswith(".py") or not name.isidentifier() or not is_plain(value):
-        raise UserError(f"{path} was trained with --{flag} {shown(value)}, which is not valid.")
+        raise UserError(f"{path} has --{flag} {shown(value)}, which is not valid.")
     source = (ROOT / file).resolve()  # or `file` itself if it is a full path
     found = f"{source}:{name}"
     try:
         digest = _digest(source, name)
     except OSError as error:
         raise UserError(
-            f"{path} was trained with --{flag} {value}, which cannot be read ({error.strerror}): "
+            f"{path} has --{flag} {value}, which cannot be read ({error.strerror}): "
             f"give its place with --{flag} FILE.py:{name}"
         ) from None
     if digest in _agreed():
         return found
     if not agrees(f"{path} asks to run the class {name} of the file {source}. Run it?"):
         raise UserError(
-            f"{path} was trained with code from a file, which runs only if you agree: if you trust "
+            f"{path} names code in a file, which runs only if you agree: if you trust "
             f"it, add --{flag} {found}"
         )
     remember_code(found)

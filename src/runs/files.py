@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import shlex
 import time
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from atomic import NotWritten, read_whole
 from checkpoint.resume import CHANGE_LEARNING
 from commands.paths import earlier_snapshots, portable_flags, run_paths, snapshot_path
 from commands.schema import LONGEST_TEXT, TEXT, entries, record, texts
-from commands.verbs import Task
+from commands.verbs import DESCRIPTION_BYTES, Task
 from envs.roms import rom_md5
 from errors import UserError
 from runs.position import position
@@ -22,8 +23,6 @@ from runs.run import Run
 from snapshot.compatibility import check_actions
 
 logger = logging.getLogger(__name__)
-
-DESCRIPTION_BYTES = 1 << 20
 
 
 def snapshot_info(parts: Run) -> dict[str, Any]:
@@ -104,12 +103,10 @@ def load(parts: Run) -> None:
     if config.start_epoch or parts.task.verb == "test":
         steps = snapshot.info.get("total_train_steps")
         agent.total_train_steps = agent.total_train_steps if steps is None else steps
-    if config.start_epoch:
-        parts.stats.continue_after(config.start_epoch)
-        if not any(layer.states for layer in snapshot.layers):
-            logger.warning(
-                "%s contains weights only: the optimizer starts without its earlier averages.", path
-            )
+    if config.start_epoch and not any(layer.states for layer in snapshot.layers):
+        logger.warning(
+            "%s contains weights only: the optimizer starts without its earlier averages.", path
+        )
 
 
 def save_snapshot(parts: Run, epoch: int) -> None:
@@ -137,8 +134,9 @@ def how_to_resume(parts: Run) -> str:
         snapshots = earlier_snapshots(prefix) if prefix else []
         if not snapshots:
             return "There is nothing to resume from."
-        return f"There is no checkpoint; ./resume.sh {snapshots[-1]} resumes from that snapshot."
+        words = shlex.quote(str(snapshots[-1]))
+        return f"There is no checkpoint; ./resume.sh {words} resumes from that snapshot."
     folder = checkpointer.folder
     usual = run_paths(task.name)["checkpoint_path"]
-    place = "" if folder == usual else f" --checkpoint_path {folder}"
-    return f"./resume.sh {task.name}{place} resumes from {at}."
+    place = "" if folder == usual else f" --checkpoint_path {shlex.quote(str(folder))}"
+    return f"./resume.sh {shlex.quote(task.name)}{place} resumes from {at}."

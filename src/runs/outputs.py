@@ -8,6 +8,7 @@ from pathlib import Path
 from config import Config
 from errors import UserError
 
+FILMS = (".mov", ".mp4", ".gif")
 FRAME = re.compile(r"[0-9]{6,}\.png")
 
 
@@ -20,21 +21,24 @@ def free_path(path: Path) -> Path:
     return found
 
 
-def check_outputs(config: Config) -> None:
-    """Raise UserError if a file to be written exists already; with --overwrite remove it."""
+def check_outputs(config: Config) -> list[Path]:
+    """The existing files that --overwrite lets this run replace. Raises UserError without it."""
+    film, found = config.video_file, []
+    if film and film.suffix.lower() not in FILMS:
+        raise UserError(f"{film} is not a film's name: let it end with {', '.join(FILMS)}.")
     for name in ("video_file", "record_sound_filename", "visualization_file"):
         path: Path | None = getattr(config, name)
         if path and path.is_file() and path.stat().st_size:
-            _take_place_of([path], name, config)
+            found += _replaceable([path], name, config)
     if folder := config.record_screen_path:
         frames = [path for path in folder.glob("*.png") if FRAME.fullmatch(path.name)]
-        _take_place_of(sorted(frames), "record_screen_path", config)
+        found += _replaceable(sorted(frames), "record_screen_path", config)
+    return found
 
 
-def _take_place_of(earlier: list[Path], flag: str, config: Config) -> None:
+def _replaceable(earlier: list[Path], flag: str, config: Config) -> list[Path]:
     if earlier and not config.overwrite:
         raise UserError(
             f"{earlier[0]} already exists: give another --{flag}, or replace it with --overwrite."
         )
-    for path in earlier:
-        path.unlink()
+    return earlier

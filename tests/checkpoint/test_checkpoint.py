@@ -201,7 +201,7 @@ def test_more_epochs_make_a_finished_run_longer(
     expected = run.rows()
     assert run.train() == 0
     assert run.resume() == 2
-    assert "is finished, all 2 epochs: resume it with more --epochs" in said()
+    assert "This run has finished 2 epochs: resume it with more --epochs" in said()
     assert run.resume("--epochs", "3") == 0
     assert run.rows() == expected
     about = json.loads((home / "results" / "breakout.json").read_text())
@@ -218,7 +218,7 @@ def test_flags_that_would_change_the_past_are_refused(
     assert run.train() == 130
     assert "./resume.sh breakout resumes from epoch 1, train, step 10." in said()
     assert run.resume("--batch_size", "8") == 2
-    assert "--batch_size 8 would change a run that was started with 4" in said()
+    assert "--batch_size 8 would change what the run has done with 4" in said()
     assert run.resume("--batch_size", "4", "--learning_rate", "0.001", "--log_level", "INFO") == 130
     assert run.resume() == 0
 

@@ -100,8 +100,10 @@ def test_of_a_snapshots_flags_those_its_network_needs_are_taken() -> None:
         (b"batch_size = 0", "--batch_size must be at least 1"),
         (b"learning_rate = nan", "--learning_rate must be a finite number"),
         (b'optimizer = "sgd"', "--optimizer is one of"),
-        (b'game = "pong"', "cannot contain game"),
-        (b'preset = "nature"', "cannot contain preset"),
+        (b'game = "pong"', "game is for the command line only"),
+        (b'preset = "nature"', "preset is for the command line only"),
+        (b'csv_file = "notes.txt"', "csv_file is for the command line only"),
+        (b"overwrite = true", "overwrite is for the command line only"),
         (b"[agent]\nepochs = 3", "no flag --agent"),
     ],
 )

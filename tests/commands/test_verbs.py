@@ -137,7 +137,7 @@ def test_the_users_own_rom_comes_first(home: Path) -> None:
 
 def test_a_snapshot_without_a_game_is_refused(home: Path) -> None:
     shutil.copy(NEON_SNAPSHOT, home / "weights.pkl")
-    with pytest.raises(UserError, match=r"name it <game>_<epoch>\.pkl"):
+    with pytest.raises(UserError, match=r"name the snapshot <game>_<epoch>\.pkl"):
         command("test", "weights.pkl")
 
 

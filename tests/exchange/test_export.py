@@ -75,7 +75,7 @@ def test_an_agent_of_ones_own_code_comes_back_if_it_is_trusted(
     monkeypatch.setattr(trust, "FOLDER", tmp_path / "nobody has agreed")
     source = tmp_path / "exports/catch_1.safetensors"
     run(source, expect=2)
-    assert f"{source} was trained with code from a file" in capsys.readouterr().err
+    assert f"{source} names code in a file" in capsys.readouterr().err
     assert not (tmp_path / "snapshots/catch_1.pkl").exists()
     run(source, *named)
     assert (tmp_path / "snapshots/catch_1.pkl").read_bytes() == path.read_bytes()

@@ -41,8 +41,11 @@ def test_a_file_that_is_there_is_refused_or_replaced_as_asked(tmp_path: Path, fl
     with pytest.raises(UserError, match=rf"film.mov already exists: give another --{flag}, or"):
         check_outputs(Config(**files))
     assert path.read_text() == "my holidays"
-    check_outputs(Config(**files, overwrite=True))
-    assert not path.exists()
+    assert check_outputs(Config(**files, overwrite=True)) == [path]
+    assert path.read_text() == "my holidays"  # until nothing else can fail
+    if flag == "video_file":
+        with pytest.raises(UserError, match=r"notes\.txt is not a film's name"):
+            check_outputs(Config(video_file=tmp_path / "notes.txt", overwrite=True))
 
 
 def test_frames_are_refused_or_replaced_and_nothing_beside_them(tmp_path: Path) -> None:
@@ -51,9 +54,11 @@ def test_frames_are_refused_or_replaced_and_nothing_beside_them(tmp_path: Path) 
         (tmp_path / name).touch()
     with pytest.raises(UserError, match=r"000000.png already exists"):
         check_outputs(Config(record_screen_path=tmp_path))
-    check_outputs(Config(record_screen_path=tmp_path, overwrite=True))
-    assert {path.name for path in tmp_path.iterdir()} == others
-    check_outputs(Config(record_screen_path=tmp_path))
+    replaced = check_outputs(Config(record_screen_path=tmp_path, overwrite=True))
+    assert {path.name for path in replaced} == {"000000.png", "000001.png"}
+    for path in replaced:
+        path.unlink()
+    assert check_outputs(Config(record_screen_path=tmp_path)) == []
 
 
 def test_a_free_name_is_the_first_that_is_free(tmp_path: Path) -> None:

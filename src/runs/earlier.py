@@ -1,0 +1,124 @@
+"""Files of earlier runs in the places of a run's own: refused, replaced or set aside."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+from atomic import read_whole
+from checkpoint.files import checkpoint_files, file_name, numbers
+from checkpoint.manifest import parse_row
+from commands.paths import earlier_snapshots, snapshot_path
+from commands.verbs import DESCRIPTION_BYTES, Task
+from errors import UserError
+from runs.run import Run
+
+logger = logging.getLogger(__name__)
+
+
+def check_earlier(task: Task) -> list[Path]:
+    """The files of an earlier run that this one will replace. Raises UserError if it may not."""
+    config, folder = task.config, task.config.checkpoint_path
+    if task.verb == "resume":
+        return []
+    snapshots = earlier_snapshots(config.save_weights_prefix) if config.save_weights_prefix else []
+    manifests = [folder / file_name(n, "json") for n in numbers(folder)] if folder else []
+    csvs = [config.csv_file] if config.csv_file and config.csv_file.exists() else []
+    if config.csv_file and not _is_ours(config.csv_file.with_suffix(".json")):
+        csvs.append(config.csv_file.with_suffix(".json"))
+    earlier = csvs + snapshots + manifests
+    replaced = csvs + snapshots + (checkpoint_files(folder) if folder else [])
+    if config.load_weights and config.load_weights.resolve() in (s.resolve() for s in snapshots):
+        raise UserError(
+            f"A new run of the same name would replace {config.load_weights}, which it begins "
+            f"with: give it a label (./train.sh {config.game} LABEL), or copy that snapshot."
+        )
+    if not earlier or config.overwrite:
+        return replaced
+    if csvs and not snapshots and not manifests and _was_killed_early(csvs[0]):
+        logger.info(
+            "The earlier run was stopped before its first checkpoint: starting from the beginning."
+        )
+        return replaced
+    ways = ["replace the files with --overwrite"]
+    if task.verb == "train":
+        ways.insert(0, f"give this run a label (./train.sh {config.game} LABEL)")
+    if snapshots or manifests:
+        ways.insert(0, f"resume it with ./resume.sh {snapshots[-1] if snapshots else task.name}")
+    raise UserError(
+        f"An earlier run has written {', '.join(str(p) for p in earlier[:2])}"
+        f"{' ...' if len(earlier) > 2 else ''}: {', or '.join(ways)}."
+    )
+
+
+def make_room(run: Run, replaced: list[Path]) -> None:
+    """Remove the files to be `replaced`, and set aside what a run continues from before.
+
+    Nothing else can fail any more before the run begins. Raises UserError if the CSV that the run
+    continues is not one.
+    """
+    task, config = run.task, run.task.config
+    if config.start_epoch:
+        run.stats.continue_after(config.start_epoch)
+    if task.verb == "resume" and not task.checkpoint:
+        _set_aside(task)
+    for path in replaced:
+        path.unlink(missing_ok=True)
+
+
+def _set_aside(task: Task) -> None:
+    """Move away the checkpoint and the later snapshots of a run that resumes from a snapshot."""
+    config, folder, prefix = (
+        task.config,
+        task.config.checkpoint_path,
+        task.config.save_weights_prefix,
+    )
+    ending = f".before_epoch_{config.start_epoch + 1}"
+    if folder and numbers(folder):
+        aside = _free(folder.with_name(folder.name + ending))
+        folder.rename(aside)
+        folder.mkdir()
+        logger.info("The run's checkpoint is set aside in %s", aside)
+    if not prefix:
+        return
+    last = snapshot_path(prefix, config.start_epoch)
+    later = earlier_snapshots(prefix)
+    later = later[later.index(last) + 1 :] if last in later else []
+    if later:
+        aside = _free(prefix.with_name(prefix.name + ending))
+        aside.mkdir()
+        for path in later:
+            path.rename(aside / path.name)
+        logger.info("Snapshots of later epochs are set aside in %s", aside)
+
+
+def _free(path: Path) -> Path:
+    """`path`, or a name like it that nothing has yet."""
+    while path.exists():
+        path = path.with_name(f"{path.name}_")
+    return path
+
+
+def _is_ours(description: Path) -> bool:
+    """Whether a .json is the description of a run, or is not there."""
+    try:
+        about = json.loads(read_whole(description, DESCRIPTION_BYTES))
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(about, dict) and {"command", "flags", "versions"} <= about.keys()
+
+
+def _was_killed_early(csv_file: Path) -> bool:
+    """Whether a CSV is of a run that was killed before its first checkpoint."""
+    try:
+        about = json.loads(read_whole(csv_file.with_suffix(".json"), DESCRIPTION_BYTES))
+        flags = about["flags"]
+        header, *lines = read_whole(csv_file, 1 << 20).decode().splitlines()
+        rows = [parse_row(dict(zip(header.split(","), x.split(","), strict=True))) for x in lines]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, UserError):
+        return False
+    would_resume = bool(flags.get("checkpoint_minutes")) and bool(flags.get("train_steps"))
+    return would_resume and all(row["phase"] == "random" for row in rows)
