@@ -1,4 +1,4 @@
-"""Turns a World, with its five methods, into an Environment for the agent.
+"""Turns a World, with its five members, into an Environment for the agent.
 
 Gymnasium's environments and your own know how to begin a game and how to act. Everything else is
 done here once for all of them: repeating actions, turning pictures of any size into gray screens,
