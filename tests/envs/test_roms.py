@@ -31,6 +31,14 @@ def test_names_are_as_files_have_them(game: str, name: str) -> None:
     assert game_name(game) == name
 
 
+def test_a_rom_of_any_name_has_the_name_of_its_game(tmp_path: Path) -> None:
+    rom = tmp_path / "My Game (1978).bin"
+    shutil.copy(find_rom("pong"), rom)
+    assert game_name(str(rom)) == "pong"
+    rom.write_bytes(b"another program")
+    assert game_name(str(rom)) == "my game (1978)"
+
+
 @pytest.mark.parametrize("game", ["breakout", "Breakout", "roms/breakout.bin", "breakout.rom"])
 def test_a_known_game_needs_no_file(game: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
