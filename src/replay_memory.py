@@ -66,9 +66,6 @@ class Sampler(Protocol):
     def draw(self, memory: ReplayMemory) -> tuple[Index, NDArray[np.float32]]:
         """The slots (batch,) of valid transitions and their importance weights (batch,)."""
 
-    def added(self, slot: int) -> None:
-        """A step has been written into `slot`."""
-
     def update(self, index: Index, errors: NDArray[np.float32]) -> None:
         """Learn the absolute TD errors (n,) of transitions that were drawn."""
 
@@ -98,9 +95,6 @@ class Uniform:
 
         index = memory.draw_valid(propose)
         return index, np.ones(len(index), np.float32)
-
-    def added(self, slot: int) -> None:
-        """Nothing to do."""
 
     def update(self, index: Index, errors: NDArray[np.float32]) -> None:
         """Nothing to do."""
@@ -177,7 +171,6 @@ class ReplayMemory:
         self.screens.write(game * self.slots + t, screen)
         self.beginning[game] = terminal
         self.added[game] += 1
-        self.sampler.added(game * self.slots + t)
 
     def sample(self) -> Minibatch:
         """A minibatch; its screens are valid until the next `sample`."""

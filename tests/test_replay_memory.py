@@ -132,14 +132,10 @@ class Chosen:
     def __init__(self) -> None:
         self.index: Index = np.empty(0, np.int64)
         self.weights = np.empty(0, np.float32)
-        self.heard: list[int] = []
         self.updates: list[tuple[list[int], list[float]]] = []
 
     def draw(self, memory: ReplayMemory) -> tuple[Index, NDArray[np.float32]]:
         return self.index, self.weights
-
-    def added(self, slot: int) -> None:
-        self.heard.append(slot)
 
     def update(self, index: Index, errors: NDArray[np.float32]) -> None:
         self.updates.append((index.tolist(), errors.tolist()))
@@ -264,15 +260,11 @@ def test_a_state_and_the_next_one_share_their_screens() -> None:
     assert (batch.states[:, -1, 0, 1] == batch.returns.astype(int)).all()
 
 
-def test_a_minibatch_has_the_samplers_weights_and_the_sampler_hears_of_steps_and_errors() -> None:
+def test_a_minibatch_has_the_samplers_weights_and_the_sampler_hears_of_errors() -> None:
     sampler = Chosen()
     memory = make_memory(40, sampler=sampler, num_envs=2)
     for n in range(23):
         memory.add(n % 2, 0, 0.0, screen(n), False)
-    assert sampler.heard == [n // 2 + 20 * (n % 2) for n in range(23)]
-    for n in range(20):
-        memory.add(0, 0, 0.0, screen(n), False)
-    assert sampler.heard[23:] == [*range(12, 20), *range(12)]
     sampler.index, sampler.weights = np.array([25, 3]), np.array([0.5, 2], np.float32)
     memory.block = memory.block[:2]
     assert memory.sample().weights.tolist() == [0.5, 2]

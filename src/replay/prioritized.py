@@ -76,7 +76,7 @@ class Prioritized:
         self.tree = SumTree(self.slots * settings.num_envs)
         self.largest = 1.0  # p^a
         self.draws = 0
-        self.new: list[int] = []  # slots written since the last draw
+        self.seen = np.zeros(settings.num_envs, np.int64)  # steps of each game at the last draw
 
     def draw(self, memory: ReplayMemory) -> tuple[Index, NDArray[np.float32]]:
         """Slots and importance weights w = (N P(t))^-b / max w   (section 3.4)."""
@@ -98,10 +98,6 @@ class Prioritized:
         self.draws += 1
         return index, (weights / weights.max()).astype(np.float32)
 
-    def added(self, slot: int) -> None:
-        """A step has been written into `slot`."""
-        self.new.append(slot)
-
     def update(self, index: Index, errors: NDArray[np.float32]) -> None:
         """Make the absolute TD errors of transitions their priorities."""
         # NB! Steps written since the draw may have cut a transition, which then keeps priority 0.
@@ -118,13 +114,13 @@ class Prioritized:
         A step completes the transition n - 1 slots before it and cuts the windows of the `history`
         slots after it. All transitions from there to here are new ones.
         """
-        if not self.new:
-            return
-        new = np.array(self.new, np.int64)[:, None]
-        self.new = []
-        game, t = np.divmod(new, self.slots)
-        t = (t + np.arange(1 - self.n, self.history + 1)) % self.slots
-        touched = np.unique(game * self.slots + t)
+        around = np.arange(1 - self.n, self.history + 1)
+        written = []
+        for game, (seen, added) in enumerate(zip(self.seen, memory.added, strict=True)):
+            new = np.arange(max(seen, added - self.slots), added)
+            written.append(game * self.slots + (new[:, None] + around) % self.slots)
+        self.seen[:] = memory.added
+        touched = np.unique(np.concatenate(written))
         t = touched % self.slots
         valid = (t >= self.history) & (t <= self.slots - self.n)
         valid[valid] = memory.valid(touched[valid])
@@ -143,20 +139,20 @@ class Prioritized:
             "random": self.rng.bit_generator.state,
             "largest": self.largest,
             "draws": self.draws,
-            "new": np.array(self.new, np.int64),
+            "seen": self.seen.copy(),
             "priorities": self.tree.priorities.copy(),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """See Sampler. Raises ValueError if it is not one of this memory."""
-        new, priorities = state["new"], state["priorities"]
-        if priorities.shape != self.tree.priorities.shape or new.ndim != 1:
+        seen, priorities = state["seen"], state["priorities"]
+        if priorities.shape != self.tree.priorities.shape or seen.shape != self.seen.shape:
             raise ValueError("the replay memory has another size")
-        if new.dtype != np.int64 or not ((new >= 0) & (new < self.tree.size)).all():
-            raise ValueError("its new steps are not in the replay memory")
+        if seen.dtype != np.int64 or (seen < 0).any():
+            raise ValueError("its numbers of steps are none")
         if priorities.dtype != np.float64 or not ((priorities >= 0) & (priorities < np.inf)).all():
             raise ValueError("its priorities are not numbers of zero or more")
         self.rng.bit_generator.state = state["random"]
         self.largest, self.draws = float(state["largest"]), int(state["draws"])
         self.tree.set(np.arange(self.tree.size), priorities)
-        self.new = new.tolist()
+        self.seen = seen.copy()

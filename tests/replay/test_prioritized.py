@@ -185,8 +185,9 @@ def test_errors_that_are_no_numbers_change_no_priority() -> None:
     memory, sampler = make()
     fill(memory, 40)
     sampler.draw(memory)
-    sampler.update(np.array([4, 5, 6]), np.array([np.nan, np.inf, 2], np.float32))
-    assert sampler.tree.priorities[4:6].tolist() == [1, 1]
+    errors = np.array([np.nan, np.inf, 2, -1], np.float32)
+    sampler.update(np.array([4, 5, 6, 7]), errors)
+    assert sampler.tree.priorities[[4, 5, 7]].tolist() == [1, 1, 1]
     assert sampler.tree.priorities[6] == pytest.approx(2**0.6, rel=1e-5)
     assert sampler.largest == pytest.approx(2**0.6, rel=1e-5)
 
@@ -235,13 +236,12 @@ def test_a_restored_sampler_draws_the_same(pending: int) -> None:
         {"priorities": np.full(40, -1.0)},
         {"priorities": np.full(40, np.nan)},
         {"priorities": np.ones(40, np.float32)},
-        {"new": np.array([40])},
-        {"new": np.array([-1])},
-        {"new": np.array([1.5])},
-        {"new": np.array([[1]])},
+        {"seen": np.array([-1])},
+        {"seen": np.array([1.5])},
+        {"seen": np.array([[1]])},
     ],
 )
 def test_a_state_of_something_else_is_refused(changed: dict[str, Any]) -> None:
     _, sampler = make()
-    with pytest.raises(ValueError, match=r"replay memory|priorities"):
+    with pytest.raises(ValueError, match=r"replay memory|priorities|numbers of steps"):
         sampler.set_state(sampler.get_state() | changed)
