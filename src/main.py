@@ -56,6 +56,7 @@ def main(arguments: list[str]) -> int:
 def run(task: Task, ending: Ending) -> None:
     """Construct the parts and run the phases of `task`."""
     config, todo = task.config, plan(task)
+    logging.getLogger().setLevel(config.log_level)
     if config.log == "json":
         log_as_json()
     learns = not config.play_games and config.train_steps > 0 and config.epochs > 0
