@@ -259,7 +259,7 @@ def test_nothing_is_replaced_unasked_and_wrong_words_are_answered(
     run(path, "--formal", "onnx", expect=2)
     assert "see ./export.sh --help" in capsys.readouterr().err
     run(path, "--output", path / "x.safetensors", expect=2)
-    assert "cannot write" in capsys.readouterr().err
+    assert "cannot be written: Not a directory" in capsys.readouterr().err
 
 
 def test_without_the_library_a_sentence_says_how_to_get_it(
