@@ -14,7 +14,7 @@ class PlainParser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         """`settings` are argparse's; a description is shown as it is written."""
         plain = argparse.RawDescriptionHelpFormatter
-        super().__init__(**{"allow_abbrev": False, "formatter_class": plain} | settings)
+        super().__init__(**settings, allow_abbrev=False, formatter_class=plain)
 
     def error(self, message: str) -> NoReturn:
         """Raises UserError."""

@@ -259,7 +259,8 @@ def test_what_is_wrong_is_a_sentence(tmp_path: Path) -> None:
         for use in (environment.step, lambda action: agent.saliency(state, action)):
             with pytest.raises(ValueError, match=f"There is no action {action}: take 0 to 3"):
                 use(action)
-    assert agent.saliency(state, np.int64(3)).shape == environment.step(np.int64(3))[0].shape[1:]
+    last: Any = np.int64(3)
+    assert agent.saliency(state, last).shape == environment.step(last)[0].shape[1:]
     for rate in (-1, 2.0, float("nan")):
         with pytest.raises(ValueError, match=f"exploration_rate is {rate}: take 0 to 1"):
             agent.act(state, rate)
