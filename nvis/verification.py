@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from atomic import read_whole
 from errors import UserError
 from nvis.convolution import convolutions
 from nvis.guided_backpropagation import guided_backpropagation, strongest_activations, to_bytes
 from snapshot.format import read_snapshot
 
+MAX_BYTES = 1 << 30
 ACTIVATION_TOLERANCE = 1e-5
 PICTURE_TOLERANCE = 1  # of 255: Neon truncates to bytes, so a different last bit can cost one
 
@@ -93,7 +96,7 @@ def verify_nvis(npz: Path, snapshot: Path) -> NvisReport:
             activation_error=float(np.concatenate(activation_errors).max()),
             picture_error=int(np.concatenate(picture_errors).max()),
         )
-    except (KeyError, ValueError, IndexError) as error:
+    except (KeyError, ValueError, TypeError, IndexError) as error:
         raise UserError(
             f"{npz} does not contain Neon's pictures for the network of {snapshot}: {error}."
         ) from None
@@ -108,7 +111,8 @@ def check_nvis(npz: Path, snapshot: Path) -> bool:
 
 def _read(npz: Path) -> dict[str, NDArray[Any]]:
     try:
-        with npz.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        whole = io.BytesIO(read_whole(npz, MAX_BYTES))
+        with np.load(whole, allow_pickle=False) as arrays:
             return dict(arrays)
     except (OSError, ValueError, TypeError, EOFError, BadZipFile) as error:
         raise UserError(f"Cannot read {npz} as a .npz file: {error}.") from None

@@ -6,30 +6,29 @@ a .safetensors file, it writes snapshots/<name>.pkl. docs/export.md describes th
 
 from __future__ import annotations
 
+from commands.prepare import prepare
+
+if __name__ == "__main__":
+    prepare()
+
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from atomic import check_replaceable
+from commands.exit_codes import exit_code
+from commands.plain_parser import PlainParser
 from config import ROOT
 from errors import UserError
 
 FORMATS = ("safetensors", "onnx", "pkl")
 
 
-class Parser(argparse.ArgumentParser):
-    """Reports a wrong flag in one sentence."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raises UserError."""
-        raise UserError(f"{message}; see ./export.sh --help.")
-
-
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the command line."""
-    parser = Parser(prog="export.sh", description=__doc__, allow_abbrev=False)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = PlainParser(prog="./export.sh", description=__doc__)
     add = parser.add_argument
     add(
         "agent",
@@ -73,7 +72,7 @@ def export(options: argparse.Namespace) -> str:
         path = output(options, ROOT / "snapshots", source.stem, kind)
         import_agent(source, path, **flags)
         return f"Wrote {path}"
-    from api.load import load  # it needs nvis/, which `main` makes importable
+    from api.load import load
 
     agent, environment = load(options.agent, backend="cpu", **flags)
     path = output(options, ROOT / "exports", agent.path.stem, kind)
@@ -90,38 +89,31 @@ def export(options: argparse.Namespace) -> str:
 
 
 def output(options: argparse.Namespace, folder: Path, stem: str, kind: str) -> Path:
-    """The file to write; creates its folder. Raises UserError if the file exists."""
+    """The file to write; creates its folder. Raises UserError if it exists or cannot be written."""
     path: Path = options.output or folder / f"{stem}.{kind}"
     if path.suffix != f".{kind}":
         raise UserError(f"--output {path} must end in .{kind}.")
     if path.exists() and not options.overwrite:
         raise UserError(f"{path} already exists: give another --output, or add --overwrite.")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        check_replaceable(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}.") from None
     return path
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command line; returns 0, or 2 after an error that the user can fix."""
-    sys.path.append(str(ROOT))  # nvis/ lies beside src/
-    try:
-        print(export(parse(arguments)))
-    except UserError as error:
-        print(f"export: {error}", file=sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        print(
-            f"export: {error.name} is not installed: run ./export.sh, which installs it, or "
-            ".venv/bin/pip install -r requirements-extras.txt",
-            file=sys.stderr,
-        )
-        return 2
-    except OSError as error:
-        print(f"export: cannot write {error.filename}: {error.strerror}.", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nexport: stopped.", file=sys.stderr)
-        return 130
-    return 0
+    """Run the command line. Returns an exit code, see commands/exit_codes.py."""
+    with exit_code("export") as ending:
+        try:
+            print(export(parse(arguments)))
+        except ModuleNotFoundError as error:
+            raise UserError(
+                f"{error.name} is not installed: run ./export.sh, which installs it, or "
+                ".venv/bin/pip install -r requirements-extras.txt"
+            ) from error
+    return ending.code
 
 
 if __name__ == "__main__":

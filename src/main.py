@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from commands.prepare import prepare
+
+if __name__ == "__main__":
+    prepare()
+
 import logging
 import sys
 from collections.abc import Sequence
@@ -12,11 +17,10 @@ from checkpoint.lock import locked
 from commands.catalog import VERBS
 from commands.exit_codes import Ending, exit_code
 from commands.verbs import Task, parse
-from config import ROOT
 from engine.make import make_network
 from envs.parallel import make_games
 from observers.divergence import check_row
-from observers.json_log import log_as_json
+from observers.json_log import begin_log
 from observers.make import make_checks, make_observers
 from observers.profiling import profile
 from replay.make import choose_storage, make_sampler, make_screens
@@ -43,7 +47,6 @@ logger = logging.getLogger("simple_dqn")
 
 def main(arguments: list[str]) -> int:
     """Do what the command line says. Returns an exit code, see commands/exit_codes.py."""
-    sys.path.append(str(ROOT))  # nvis/ lies beside src/
     verb = arguments[0] if arguments and arguments[0] in VERBS else "run"
     with exit_code(verb) as ending:
         if verb == "test" and evaluates_many(arguments[1:]):
@@ -56,8 +59,7 @@ def main(arguments: list[str]) -> int:
 def run(task: Task, ending: Ending) -> None:
     """Construct the parts and run the phases of `task`."""
     config, todo = task.config, plan(task)
-    if config.log == "json":
-        log_as_json()
+    begin_log(config)
     learns = not config.play_games and config.train_steps > 0 and config.epochs > 0
     storage = choose_storage(config) if learns or config.random_steps else None
     with locked(config.checkpoint_path if storage else None):

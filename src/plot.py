@@ -13,6 +13,11 @@ intervals.
 
 from __future__ import annotations
 
+from commands.prepare import prepare
+
+if __name__ == "__main__":
+    prepare()
+
 import argparse
 import sys
 import time
@@ -28,6 +33,7 @@ from plots.comparison import compares_settings, draw_comparison
 from plots.csv_files import Group, NotYet, common_name, group_runs, listed, printable, read_results
 from plots.curves import MAX_GROUPS, MAX_PANELS, draw
 from plots.files import save_figure
+from runs.signals import treat_signals_as_interrupts
 
 FIELDS = "average_reward,meanq,nr_games,meancost"
 FOLLOW_SECONDS = 10.0
@@ -148,6 +154,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the command line. Returns 0, or 2 for a mistake that the user can correct."""
     matplotlib.rcdefaults()  # a user's own matplotlibrc must not spoil the layout
     try:
+        treat_signals_as_interrupts()
         options = parse(arguments)
         plot(options) if options.follow is None else follow(options)
         if not flush(sys.stdout):

@@ -212,8 +212,4 @@ class Statistics(Callback):
             write_atomically(self.csv_file, text.getvalue().encode())
             self.unwritten = False
         except OSError as error:
-            logger.error(
-                "Cannot write %s (%s): its new row will be written together with the next one.",
-                self.csv_file,
-                error.strerror,
-            )
+            logger.error("Cannot write %s (%s): trying again later.", self.csv_file, error.strerror)

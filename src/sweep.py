@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from commands.prepare import prepare
+
+if __name__ == "__main__":
+    prepare()
+
 import logging
 import signal
 import subprocess
@@ -14,6 +19,7 @@ from commands.paths import run_paths
 from config import ROOT
 from envs.trust import sign
 from errors import UserError
+from runs.signals import treat_signals_as_interrupts
 from sweeps.command import NAME, USAGE, Command, read_command
 from sweeps.drive import Failures, drive
 from sweeps.estimate import print_estimate
@@ -31,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     """Do what the command line says. Returns 0, 1 if runs failed, 2 for unusable input."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     try:
+        treat_signals_as_interrupts()
         if list(arguments[:1]) == ["status"]:
             return status(arguments[1:])
         command = read_command(arguments)

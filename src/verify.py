@@ -9,28 +9,41 @@ implementation computed from them, with the settings in the npz's `config`.
 
 from __future__ import annotations
 
-import argparse
+from commands.prepare import prepare
+
+if __name__ == "__main__":
+    prepare()
+
 import ast
 import io
 import sys
 import zipfile
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from config import FIELDS, NetworkSettings, kind_of
+from atomic import read_whole
+from commands.exit_codes import exit_code
+from commands.plain_parser import PlainParser
+from commands.schema import Value
+from config import FIELDS, NetworkSettings, check, parse_value
 from engine.make import make_network
 from errors import UserError
 from replay_memory import Minibatch
-from snapshot.format import read_snapshot
+from snapshot.format import MAX_ACTIONS, read_snapshot
 from snapshot.layers import Layer
 
 # What files that are damaged, or something else, make of reading them.
 NOT_A_CASE = (
     *(OSError, EOFError, zipfile.BadZipFile, SyntaxError),
-    *(ValueError, TypeError, KeyError, IndexError, AttributeError),
+    *(ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError),
 )
+CASE_BYTES = 1 << 30
+ACTIONS = Value(kind=int, low=1, high=MAX_ACTIONS)
+OVER_TOLERANCE = 1
 
 
 def replay_golden(case: Path, **settings: Any) -> dict[str, float]:
@@ -41,26 +54,15 @@ def replay_golden(case: Path, **settings: Any) -> dict[str, float]:
     """
     start, end = (case.with_name(f"{case.stem}_{when}.pkl") for when in ("start", "end"))
     try:
-        with np.load(io.BytesIO(case.read_bytes()), allow_pickle=False) as file:
+        with np.load(io.BytesIO(read_whole(case, CASE_BYTES)), allow_pickle=False) as file:
             data = {name: file[name] for name in file.files}
         config = ast.literal_eval(str(data["config"].item()))
-        updates, batch, history, height, width = data["prestates"].shape
-        network = make_network(
-            NetworkSettings(
-                history_length=history,
-                screen_height=height,
-                screen_width=width,
-                batch_size=batch,
-                learning_rate=config["lr"],
-                optimizer=config["optimizer"],
-                batch_norm=config["batch_norm"],
-                clip_error=config["clip_error"],
-                decay_rate=config.get("decay_rate", 0.95),
-                **settings,
-            ),
-            config["actions"],
-            np.random.default_rng(0),
-        )
+        updates, batch, history = data["prestates"].shape[:3]
+        settings |= _settings(config, data["prestates"].shape)
+        num_actions = config["actions"]
+        if not updates or not ((data["actions"] >= 0) & (data["actions"] < num_actions)).all():
+            raise ValueError("it has no updates, or an action that the network does not have")
+        network = make_network(NetworkSettings(**settings), num_actions, np.random.default_rng(0))
         network.load_weights(start)
         q_errors = [np.abs(network.predict(data["valid"]) - data["qvalues"][0]).max()]
         cost_errors = []
@@ -92,6 +94,27 @@ def replay_golden(case: Path, **settings: Any) -> dict[str, float]:
     return {name: float(np.max(values)) for name, values in errors.items()}
 
 
+def _settings(config: dict[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
+    """The settings of a case's network. Raises ValueError if one is not valid."""
+    _, batch, history, height, width = shape
+    given = dict(
+        history_length=history,
+        screen_height=height,
+        screen_width=width,
+        batch_size=batch,
+        learning_rate=config["lr"],
+        optimizer=config["optimizer"],
+        batch_norm=config["batch_norm"],
+        clip_error=config["clip_error"],
+        decay_rate=config.get("decay_rate", 0.95),
+    )
+    try:
+        ACTIONS.check("its number of actions", config["actions"])
+        return {name: check(name, value) for name, value in given.items()}
+    except UserError as error:
+        raise ValueError(str(error)) from None
+
+
 def _weights(layers: list[Layer]) -> dict[tuple[int, str], Any]:
     kept = [layer for layer in layers if layer.kind != "Activation"]
     return {(n, key): array for n, layer in enumerate(kept) for key, array in layer.params.items()}
@@ -117,11 +140,9 @@ def _start(case: Path) -> Path:
     return case.with_name(f"{case.stem}_start.pkl")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run a check; 0 if all is within the tolerance, 1 if not, 2 for unusable input."""
-    parser = argparse.ArgumentParser(
-        prog="./verify.sh", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+def parse(arguments: Sequence[str]) -> dict[str, Any]:
+    """The values of a command line by name. Raises UserError."""
+    parser = PlainParser(prog="./verify.sh", description=__doc__)
     checks = parser.add_subparsers(dest="check", required=True)
     golden = checks.add_parser("golden", help="replay golden vectors: Q-values, costs, weights")
     golden.add_argument("folder", type=Path, metavar="DIR", help="for example tests/golden")
@@ -133,28 +154,35 @@ def main(arguments: list[str] | None = None) -> int:
         limits = FIELDS[name].metadata
         golden.add_argument(
             f"--{name}",
-            type=kind_of(name),
-            choices=limits["choices"] or None,
+            type=partial(parse_value, name),
+            metavar="|".join(limits["choices"]) or "N",
             default=getattr(plain, name),
             help=f"{limits['help']} [%(default)s]",
         )
     filters = checks.add_parser("nvis", help="compare guided backpropagation with another's")
     filters.add_argument("npz", type=Path, metavar="NPZ", help="states and the other's pictures")
     filters.add_argument("snapshot", type=Path, metavar="SNAPSHOT", help="the network of both")
-    options = vars(parser.parse_args(arguments))
-    check = options.pop("check")
-    try:
-        if check == "golden":
-            folder, tolerance = options.pop("folder"), options.pop("tolerance")
-            return 0 if check_golden(folder, tolerance, **options) else 1
-        sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-        from nvis.verification import check_nvis
+    return vars(parser.parse_args(arguments))
 
-        return 0 if check_nvis(options["npz"], options["snapshot"]) else 1
-    except UserError as error:
-        print(f"verify: {error}", file=sys.stderr)
-        return 2
+
+def run(options: dict[str, Any]) -> bool:
+    """Run a check, and tell whether all is within the tolerance."""
+    if options.pop("check") == "golden":
+        return check_golden(**options)
+    from nvis.verification import check_nvis
+
+    return check_nvis(**options)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line: 0 if all is within the tolerance, 1 if not.
+
+    The other exit codes are those of commands/exit_codes.py.
+    """
+    with exit_code("verify") as ending:
+        ending.code = 0 if run(parse(arguments)) else OVER_TOLERANCE
+    return ending.code
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

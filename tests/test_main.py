@@ -290,6 +290,26 @@ def test_what_found_no_room_is_written_as_soon_as_there_is(
     assert "after all" in log.text
 
 
+@pytest.mark.parametrize(("failures", "code"), [(2, 0), (9, 3)])
+def test_the_row_of_a_test_is_written_later_or_named_as_not_saved(
+    home: Path,
+    log: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    failures: int,
+    code: int,
+) -> None:
+    train("pong")
+    left = [True] * failures  # the statistics, what completes their row, and the end
+    full_disk(monkeypatch, lambda path: "mine.csv" in path.name and bool(left and left.pop()))
+    flags = "--test_steps 30 --backend cpu --csv_file mine.csv --random_seed 7"
+    run(f"test snapshots/pong_1.pkl {flags}", expect=code)
+    assert "Cannot write mine.csv (No space left on device): trying again later." in log.text
+    assert log.text.count("Not saved: mine.csv.") == (code == 3)
+    if code == 0:
+        (row,) = rows(home / "mine.csv")
+        assert (row["snapshot"], row["random_seed"]) == ("snapshots/pong_1.pkl", "7")
+
+
 def test_a_snapshots_bytes_do_not_depend_on_git(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

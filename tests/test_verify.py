@@ -107,6 +107,11 @@ def test_the_settings_are_those_of_the_case(tmp_path: Path) -> None:
         dict(prestates=np.zeros((2, 3), np.uint8)),
         dict(rewards=np.zeros((1, 8), np.float32)),
         dict(valid=np.zeros((4, 4, 20, 20), np.uint8)),
+        dict(actions=np.full((12, 8), 6, np.uint8)),
+        dict(actions=np.full((12, 8), -1, np.int8)),
+        dict(config=config_of(**{"'actions': 6": f"'actions': {10**12}"})),
+        dict(config=config_of(**{"'rmsprop', 'batch": "'nosuch', 'batch"})),
+        dict(prestates=np.zeros((0, 8, 4, 36, 36), np.uint8)),
     ],
     ids=lambda changes: f"{next(iter(changes))}",
 )
@@ -133,6 +138,36 @@ def test_broken_files_give_exit_code_2_and_a_sentence(
     errors = capsys.readouterr().err
     assert errors.startswith("verify: ")
     assert str(tmp_path) in errors
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("golden DIR --update_parts 0", "--update_parts must be at least 1, not 0."),
+        ("golden DIR --device_id -5", "--device_id must be at least 0, not -5."),
+        ("golden DIR --backend cuda", "--backend is one of auto, cpu, gpu, not 'cuda'."),
+        ("golden DIR --parts 3", "unrecognized arguments: --parts 3; see ./verify.sh --help."),
+        ("golden", "arguments are required: DIR; see ./verify.sh golden --help."),
+    ],
+)
+def test_wrong_flags_are_a_sentence(
+    words: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.replace("DIR", str(GOLDEN)).split()) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("verify: ")
+    assert said.endswith(sentence)
+
+
+def test_a_pipe_in_place_of_a_case_is_not_waited_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    npz = copy_case(tmp_path)
+    npz.unlink()
+    os.mkfifo(npz)
+    assert main(["golden", str(tmp_path)]) == 2
+    assert main(["nvis", str(npz), str(tmp_path / "rmsprop_start.pkl")]) == 2
+    assert capsys.readouterr().err.count("it is no regular file") == 2
 
 
 def test_weights_of_another_network_at_the_end_are_refused(tmp_path: Path) -> None:

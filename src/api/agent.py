@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,17 @@ from nvis.saliency import Saliency
 from snapshot.format import Snapshot
 
 State = NDArray[np.uint8]  # (history_length, screen_height, screen_width)
+
+
+def action_number(action: int, num_actions: int) -> int:
+    """The action as an int. Raises ValueError if it does not exist."""
+    try:
+        number = operator.index(action)
+    except TypeError:  # 1.7
+        number = -1
+    if not 0 <= number < num_actions:
+        raise ValueError(f"There is no action {action}: take 0 to {num_actions - 1}.")
+    return number
 
 
 class LoadedAgent:
@@ -39,9 +51,11 @@ class LoadedAgent:
         """The action with the largest Q-value, or with `exploration_rate` probability a random one.
 
         An action is an index of `action_names`. Raises ValueError if the state has a wrong shape or
-        type.
+        type, or the rate is not from 0 to 1.
         """
         q = self.q_values(state)
+        if not 0 <= exploration_rate <= 1:
+            raise ValueError(f"exploration_rate is {exploration_rate}: take 0 to 1.")
         if exploration_rate and self.rng.random() < exploration_rate:
             return int(self.rng.integers(len(self.action_names)))
         return int(q.argmax())
@@ -54,11 +68,13 @@ class LoadedAgent:
     def saliency(self, state: State, action: int | None = None) -> NDArray[np.float32]:
         """How much each pixel increases the Q-value of an action, by default the best one.
 
-        (screen_height, screen_width), not negative: see nvis/saliency.py.
+        (screen_height, screen_width), not negative: see nvis/saliency.py. Raises ValueError if the
+        state has a wrong shape or type, or the action does not exist.
         """
-        chosen = self.act(state) if action is None else action
+        best = int(self.q_values(state).argmax())  # which also checks the state
+        chosen = best if action is None else action_number(action, len(self.action_names))
         network: Any = self.network
         # Neon's networks have none of their own; their layers follow one another.
         compute = getattr(network, "saliency", None) or Saliency(network.layers())
-        found: NDArray[np.float32] = compute(np.asarray(state), chosen)
+        found: NDArray[np.float32] = compute(np.ascontiguousarray(state), chosen)
         return found

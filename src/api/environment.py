@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from api.agent import State
+from api.agent import State, action_number
 from config import Config
 from envs.worker import make_game
 
@@ -75,13 +75,10 @@ class PlayedEnvironment(Base):  # type: ignore[misc]
 
         Raises ValueError if the action does not exist, and RuntimeError if the game is over.
         """
-        if not 0 <= int(action) < len(self.action_names):
-            raise ValueError(
-                f"There is no action {action}: take 0 to {len(self.action_names) - 1}."
-            )
+        number = action_number(action, len(self.action_names))
         if self.over:
             raise RuntimeError("No game is being played: call reset().")
-        reward = float(self.world.act(int(action)))
+        reward = float(self.world.act(number))
         self.game.buffer.add(self.world.screen())
         self.over, self.score = self.world.is_terminal(), self.score + reward
         truncated = self.over and self.world.is_truncated()

@@ -117,5 +117,6 @@ def _check_side_by_side(c: Config) -> None:
                 f"--num_envs {c.num_envs} makes {c.num_envs} steps at a time, more than "
                 f"--{name} {getattr(c, name)}: take fewer games or more steps."
             )
-    if c.play_games or c.display_screen or c.record_screen_path or c.record_sound_filename:
-        raise UserError("Only one game can be watched or recorded: remove --num_envs.")
+    recorded = c.video_file or c.record_screen_path or c.record_sound_filename
+    if c.play_games or c.display_screen or recorded or c.visualization_file:
+        raise UserError("Only one game can be watched or recorded: give --num_envs 1.")

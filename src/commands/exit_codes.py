@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from tqdm import tqdm
 
+from atomic import NotWritten
 from errors import Diverged, PartDied, UserError, clean
 from runs.signals import treat_signals_as_interrupts
 
@@ -72,7 +73,7 @@ def exit_code(verb: str) -> Iterator[Ending]:
         if not (sentence := _of_the_world(error)):
             raise
         code = PART_DIED if ending.run else UNUSABLE_INPUT
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        if isinstance(error, NotWritten) or getattr(error, "errno", 0) == errno.ENOSPC:
             code = NOT_SAVED
         _end(ending, code, f"{verb}: {sentence} {how_to_resume(ending)}")
     finally:

@@ -49,12 +49,11 @@ class Task:
 
 
 def parse(verb: str, arguments: Sequence[str]) -> Task:
-    """The task of a command line. Draws the seed if none is given, and sets the log level.
+    """The task of a command line. Draws the seed if none is given.
 
     Raises UserError; exits after --help.
     """
     task = _parse(verb, arguments)
-    logging.getLogger().setLevel(task.config.log_level)
     if task.config.random_seed is None:
         task = replace(task, config=replace(task.config, random_seed=secrets.randbits(31)))
     return task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from safetensors.numpy import save
 from api.agent import LoadedAgent
 from api.environment import PlayedEnvironment
 from api.load import load
-from atomic import write_atomically
+from atomic import open_regular, write_atomically
 from engine.export import exported_tensors, imported_tensor
 from errors import UserError, shown
 from exchange.description import KEY, describe
@@ -39,7 +40,9 @@ def read_safetensors(path: Path) -> Snapshot:
     Raises UserError if it is not such a file, or damaged.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
+        with open_regular(path) as regular:  # safe_open would wait for a pipe
+            size = os.fstat(regular.fileno()).st_size
+        if size > MAX_BYTES:
             raise ValueError(f"it is larger than {MAX_BYTES >> 20} MB")
         with safe_open(path, framework="numpy") as file:
             about = json.loads((file.metadata() or {})[KEY])

@@ -11,6 +11,7 @@ import time
 from typing import Any, TextIO
 
 from agent import Callback, Phase
+from config import Config
 from observers.meter import Meter
 from stats import Statistics
 
@@ -40,9 +41,12 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def log_as_json() -> None:
-    """Write log messages as JSON to standard output instead of text to standard error."""
+def begin_log(config: Config) -> None:
+    """Set the level of messages; with --log json they go to standard output, as JSON."""
     root = logging.getLogger()
+    root.setLevel(config.log_level)
+    if config.log != "json":
+        return
     for handler in root.handlers[:]:
         if getattr(handler, "stream", None) is sys.stderr:
             root.removeHandler(handler)

@@ -40,10 +40,11 @@ class Meter(Callback):
         self.latest: Measurement | None = None  # if the last round completed a thousand steps
 
     def on_phase_start(self, phase: Phase) -> None:
-        """Start counting."""
+        """Start counting: weight updates after the last measurement count for no phase."""
         self.begun: int | None = None  # steps done when counting began
         self.games = len(self.stats.scores)
         self.time = time.monotonic()
+        self.inspect()
 
     def on_round(self, step: int) -> None:
         """Measure if a thousand steps are complete."""

@@ -8,7 +8,6 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from atomic import write_atomically
 from commands.paths import portable
 from runs.human_scores import human_normalized
 from runs.run import Run
@@ -35,7 +34,10 @@ def print_summary(game: str, scores: Sequence[float]) -> None:
 
 
 def write_scores(parts: Run) -> None:
-    """Complete the row of a test in its CSV: the snapshot, the seed, median and every score."""
+    """Complete the row of a test in its CSV: the snapshot, the seed, median and every score.
+
+    If it cannot be written, the end of the run tries again and says so.
+    """
     path, rows, scores = parts.task.config.csv_file, parts.stats.rows, parts.stats.scores
     if not path or not rows:
         return
@@ -49,4 +51,5 @@ def write_scores(parts: Run) -> None:
     writer = csv.DictWriter(text, list(row), lineterminator="\n")
     writer.writeheader()
     writer.writerow(row)
-    write_atomically(path, text.getvalue().encode())
+    parts.owed.write(path, text.getvalue().encode(errors="backslashreplace"))
+    parts.stats.unwritten = False  # its row is part of this one

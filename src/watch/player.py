@@ -125,6 +125,7 @@ class Player(Callback):
 
     def _press(self, key: str) -> None:
         """What each key does; `display.KEYS` tells the user."""
+        key = key.lower()  # Caps Lock may be on
         match key:
             case "q" | "quit":
                 self.quit = True

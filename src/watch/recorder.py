@@ -166,7 +166,7 @@ def recording(
     if shows_view:
         view.show_heat()
     factor = max((VIEW_HEIGHT if shows_view else FILM_HEIGHT) // picture.shape[0], 1)
-    if video_file and video_file.suffix == ".gif" and not shows_view:
+    if video_file and video_file.suffix.lower() == ".gif" and not shows_view:
         factor = 1
     recorder = Recorder(agent, view, games=games, factor=factor, shows_view=shows_view)
     with contextlib.closing(recorder), attached(agent, view, recorder.record_frame):

@@ -15,28 +15,40 @@ from errors import UserError
 
 
 class StateCollector(Callback):
-    """Keeps every screen of a game once, and makes states of them."""
+    """Keeps the states in which the agent acted: of each game every screen once."""
 
     def __init__(self, agent: Agent) -> None:
         """Collect the states of the agent's first game."""
         self.game = agent.games[0]
-        self.screens: list[Screen] = []
+        self.games: list[list[Screen]] = []  # the screens of each game
+        self.begins = True  # whether the next action is the first of a game
 
     def on_phase_start(self, phase: Phase) -> None:
         """Nothing kept yet."""
-        self.screens = []
+        self.games, self.begins = [], True
+
+    def on_action(self, game: int, action: int) -> None:
+        """Keep the newest screen of the state, and of a game's first state all of them."""
+        if self.begins:
+            self.games.append([])
+        state = self.game.buffer.state()
+        self.games[-1].extend((state if self.begins else state[-1:]).copy())
+        self.begins = False
 
     def on_step(self, made: GameStep) -> None:
-        """Keep the screen after the step."""
-        self.screens.append(made.step.screen)
+        """The next state belongs to another game if this one has ended."""
+        self.begins = made.step.ended
 
     def states(self) -> NDArray[np.uint8]:
-        """All states of the game, (n, history, height, width) uint8: a view of its screens."""
-        history, height, width = self.game.buffer.state().shape
-        if len(self.screens) < history:
-            return np.empty((0, history, height, width), np.uint8)
-        windows = sliding_window_view(np.stack(self.screens), history, axis=0)
-        return windows.transpose(0, 3, 1, 2)
+        """All states, (n, history, height, width) uint8; of a single game a view of its screens."""
+        shape = self.game.buffer.state().shape
+        windows = [
+            sliding_window_view(np.stack(screens), shape[0], axis=0).transpose(0, 3, 1, 2)
+            for screens in self.games
+        ]
+        if len(windows) == 1:
+            return windows[0]
+        return np.concatenate([np.empty((0, *shape), np.uint8), *windows])
 
 
 def filters_of(network: Any) -> Any:

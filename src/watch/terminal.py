@@ -26,12 +26,14 @@ from watch.view_panel import AMBER, BACKGROUND, BLUE, MUTED, TEXT
 # for so long.
 HELD_SECONDS = 0.3
 ESCAPE_SECONDS = 0.03  # after that long Esc is a key, not the beginning of an arrow key
-KEY = re.compile(r"\x1b[\[O](?:[0-9;]*)([A-Za-z~])|(\x1b)|(.)", re.DOTALL)
+# An arrow or another special key; a key together with Alt, which has no meaning; Esc; any other.
+KEY = re.compile(r"\x1b[\[O](?:[0-9;]*)([A-Za-z~])|\x1b[^\x1b]|(\x1b)|(.)", re.DOTALL)
 JOYSTICK = {"A": "up", "B": "down", "C": "right", "D": "left"}  # the last letter of an arrow key
 OPPOSITE = {"up": "down", "down": "up", "left": "right", "right": "left"}
 PANEL = 34  # columns
 SCREENS = (15, 7)  # columns and rows of each of the agent's screens
 SHADES = " .:-=+*#%@"  # from dark to bright, for NO_COLOR
+SIZE = (80, 24)  # columns and lines of a terminal that does not know, as on a serial line
 BEGIN = "\x1b[?1049h\x1b[?25l\x1b[?7l"  # another screen, no cursor, no wrapping
 END = "\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l"
 
@@ -62,7 +64,6 @@ class Terminal:
         self.until: dict[str, float] = {}  # what is held, and until when
         self.previous: Picture | None = None
         self.canvas = Canvas(0, 0)
-        self._write(BEGIN)
 
     def pressed(self) -> list[str]:
         """The keys pressed since the last call."""
@@ -91,7 +92,10 @@ class Terminal:
 
     def draw(self, scene: Scene) -> None:
         """Write what differs from the previous scene."""
-        columns, lines = os.get_terminal_size(self.screen.fileno())
+        if self.previous is None:  # not earlier, since this hides the messages before it
+            self._write(BEGIN)
+        size = os.get_terminal_size(self.screen.fileno())
+        columns, lines = size.columns or SIZE[0], size.lines or SIZE[1]
         if (columns, lines) != self.canvas.size:
             self._write("\x1b[0m\x1b[2J")
         # Many games draw sprites in every other frame only: show the brighter pixels of two frames.
@@ -107,7 +111,8 @@ class Terminal:
     def close(self) -> None:
         """Restore the terminal."""
         termios.tcsetattr(self.fd, termios.TCSAFLUSH, self.before)
-        self._write(END)
+        if self.previous is not None:
+            self._write(END)
 
     def _write(self, text: str) -> None:
         self.screen.buffer.write(text.encode())

@@ -247,9 +247,32 @@ def test_what_is_wrong_is_a_sentence(tmp_path: Path) -> None:
         load(path, volum=1)
     with pytest.raises(UserError, match="actions"):
         load(path, minimal_action_set=False, backend="cpu")
-    agent, _ = load(path, backend="cpu")
-    with pytest.raises(ValueError, match=r"states are \(N, 4, 36, 36\) uint8"):
-        agent.act(np.zeros((84, 84, 4), np.uint8))
+    agent, environment = load(path, backend="cpu")
+    state, _ = environment.reset(seed=1)
+    strange: list[Any] = [np.zeros((84, 84, 4), np.uint8), state.astype(np.float32), state[0]]
+    for given in strange:
+        for method in (agent.act, agent.saliency):
+            with pytest.raises(ValueError, match=r"states are \(N, 4, 36, 36\) uint8"):
+                method(given)
+    wrong: list[Any] = [-1, 4, 1.7, "FIRE"]
+    for action in wrong:
+        for use in (environment.step, lambda action: agent.saliency(state, action)):
+            with pytest.raises(ValueError, match=f"There is no action {action}: take 0 to 3"):
+                use(action)
+    last: Any = np.int64(3)
+    assert agent.saliency(state, last).shape == environment.step(last)[0].shape[1:]
+    for rate in (-1, 2.0, float("nan")):
+        with pytest.raises(ValueError, match=f"exploration_rate is {rate}: take 0 to 1"):
+            agent.act(state, rate)
+
+
+def test_the_log_of_the_program_that_loads_an_agent_is_left_alone(tmp_path: Path) -> None:
+    path, _ = saved(tmp_path)
+    root = logging.getLogger()
+    root.setLevel(logging.ERROR)
+    handlers = root.handlers[:]
+    load(path, backend="cpu", log_level="DEBUG")
+    assert (root.level, root.handlers) == (logging.ERROR, handlers)
 
 
 def test_an_agent_that_comes_with_the_project_is_loaded_by_its_games_name() -> None:

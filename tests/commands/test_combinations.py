@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,14 @@ from errors import UserError
         (dict(learning_rate_end=0.1), "no effect without --learning_rate_decay_updates"),
         (dict(optimizer="adadelta", learning_rate_decay_updates=9), "no learning rate"),
         (dict(num_envs=8, test_steps=7), "--num_envs 8 makes 8 steps at a time"),
+        *(
+            (dict(num_envs=2, **{flag: value}), "Only one game can be watched or recorded")
+            for flag, value in {
+                **dict(play_games=1, display_screen=True, video_file=Path("a.mov")),
+                **dict(record_screen_path=Path("a"), record_sound_filename=Path("a.wav")),
+                **dict(visualization_file=Path("a.html")),
+            }.items()
+        ),
     ],
     ids=str,
 )

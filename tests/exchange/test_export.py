@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import logging
+import os
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
+import atomic
 import export
 from api.load import load
+from commands import exit_codes
 from errors import UserError
 from tests.api.test_load import CATCH, NETWORKS, OWN_NETWORK, saved
 
 ROOT = Path(__file__).parent.parent.parent
 WHY = "requirements-extras.txt is not installed"
-
-
-@pytest.fixture(autouse=True)
-def level() -> Iterator[None]:
-    before = logging.getLogger().level
-    yield
-    logging.getLogger().setLevel(before)
 
 
 @pytest.fixture(autouse=True)
@@ -239,6 +235,9 @@ def test_files_of_another_kind_are_refused(
         assert "cannot be used" in capsys.readouterr().err
     run(tmp_path / "missing.safetensors", expect=2)
     assert "cannot be read" in capsys.readouterr().err
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    run(tmp_path / "pipe.safetensors", expect=2)
+    assert "cannot be read: it is no regular file" in capsys.readouterr().err
     safetensors.numpy.save_file({"a": np.zeros(1)}, tmp_path / "other.safetensors")
     run(tmp_path / "other.safetensors", expect=2)
     assert "has no 'simple_dqn'" in capsys.readouterr().err
@@ -259,7 +258,26 @@ def test_nothing_is_replaced_unasked_and_wrong_words_are_answered(
     run(path, "--formal", "onnx", expect=2)
     assert "see ./export.sh --help" in capsys.readouterr().err
     run(path, "--output", path / "x.safetensors", expect=2)
-    assert "cannot write" in capsys.readouterr().err
+    assert "cannot be written: Not a directory" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_what_is_not_saved_and_not_what_is_unusable(
+    tmp_path: Path,
+    safetensors: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path, _ = saved(tmp_path)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.stdout, "flush", Mock(side_effect=full))
+        patch.setattr(exit_codes, "silence", lambda number: None)
+        run(path, expect=3)
+    assert "the output could not be written" in capsys.readouterr().err
+    assert (tmp_path / "exports/breakout_1.safetensors").exists()
+    monkeypatch.setattr(atomic, "write_new", Mock(side_effect=full))
+    run(path, "--overwrite", expect=3)
+    assert "breakout_1.safetensors: No space left on device" in capsys.readouterr().err
 
 
 def test_without_the_library_a_sentence_says_how_to_get_it(

@@ -119,6 +119,8 @@ def test_tensorboard_gets_rows_measurements_filters_and_a_film(home: Path, libra
             assert step == int(row["total_train_steps"])
             assert value.simple_value == pytest.approx(float(row[column]), rel=1e-6)
     assert [step for step, _ in found["learning/loss"]] == [10, 20, 30, 40]
+    curves = [points for tag, points in found.items() if tag.startswith("learning/")]
+    assert {step for points in curves for step, _ in points} == {10, 20, 30, 40}, "training only"
     # ten steps with weight updates at 0, 4, 8; 12, 16; 20, 24, 28; 32, 36: three, two, three, two
     losses = [value.simple_value for _, value in found["learning/loss"]]
     mean = np.average(losses, weights=[3, 2, 3, 2])
@@ -184,12 +186,12 @@ def test_on_a_full_disk_the_run_continues(
 def test_json_tells_what_the_files_and_the_messages_tell(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train("one", "--log json")
+    train("one", "--log json --train_steps 45")  # five steps after the last measurement
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     told = [{k: str(v) for k, v in line.items()} for line in lines if line["event"] == "row"]
     assert [{k: line[k] for k in COLUMNS} for line in told] == rows("one")
     phases = [(line["phase"], line["steps"]) for line in lines if line["event"] == "phase"]
-    assert phases == [("random", 40), ("train", 40), ("test", 30)]
+    assert phases == [("random", 40), ("train", 45), ("test", 30)]
     progress = [line for line in lines if line["event"] == "progress"]
     assert [(line["phase"], line["step"]) for line in progress] == [
         *[("random", step) for step in (10, 20, 30, 40)],

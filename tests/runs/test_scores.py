@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from runs.human_scores import human_normalized
-from runs.scores import print_summary
+from runs.owed import Owed
+from runs.scores import print_summary, write_scores
 
 
 def test_a_summary_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,3 +43,16 @@ def test_a_random_player_has_0_and_a_human_100_percent() -> None:
     assert human_normalized("pong", -20.7) == pytest.approx(0)
     assert human_normalized("pong", 14.6) == pytest.approx(100)
     assert human_normalized("tetris", 1) is None
+
+
+def test_a_snapshot_whose_name_is_not_utf_8_has_a_row(tmp_path: Path) -> None:
+    config = SimpleNamespace(
+        csv_file=tmp_path / "test.csv", load_weights=Path("p\udcff_1.pkl"), random_seed=1
+    )
+    stats = SimpleNamespace(rows=[{"epoch": 1}], scores=[2.0, 5.0])
+    parts: Any = SimpleNamespace(task=SimpleNamespace(config=config), stats=stats, owed=Owed())
+    write_scores(parts)
+    with config.csv_file.open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["snapshot"].endswith("p\\udcff_1.pkl")
+    assert (row["median_game_reward"], row["game_rewards"]) == ("3.5", "2 5")

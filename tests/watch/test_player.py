@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from itertools import pairwise
 from typing import Any
 
@@ -227,13 +227,15 @@ def test_pause_and_single_steps(clock: Clock, monkeypatch: pytest.MonkeyPatch) -
         assert np.diff(paused[1:]).tolist() == [4, 4]
 
 
+@pytest.mark.parametrize("case", [str.lower, str.upper])  # as with Caps Lock
 def test_every_key_of_the_help_does_something(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, case: Callable[[str], str]
 ) -> None:
     keys = {key for names, _ in KEYS for key in names.split() if len(key) == 1} - {"f", "q"}
     assert keys == set("masnpvgh[]")
     agent = make_agent(frames=400)
-    with watched(agent, clock, monkeypatch, {10: "m...m....s..a...[...]...vgh"}) as (display, view):
+    pressed = {10: case("m...m....s..a...[...]...vgh")}
+    with watched(agent, clock, monkeypatch, pressed) as (display, view):
         agent.play(1)
         scenes = [scene for _, scene in display.scenes]
         notes = list(dict.fromkeys(scene.note for scene in scenes))

@@ -78,6 +78,13 @@ def test_a_recording_is_the_game(tmp_path: Path) -> None:
     assert (in_film == loud.reshape(120, 512).any(axis=1)).mean() > 0.95
 
 
+@pytest.mark.parametrize("name", ["film.gif", "FILM.GIF"])
+def test_a_gif_is_small_however_its_name_is_written(tmp_path: Path, name: str) -> None:
+    record(make_agent(frames=40), game="breakout", games=1, video_file=tmp_path / name)
+    with Image.open(tmp_path / name) as film:
+        assert film.size == (320, 210)
+
+
 def test_recording_changes_nothing(tmp_path: Path) -> None:
     def game(overlay: str | None) -> list[NDArray[np.uint8]]:
         agent = make_agent(frames=60)

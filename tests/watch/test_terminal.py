@@ -101,6 +101,8 @@ def test_keys(pseudo: Pseudo) -> None:
     assert pseudo.type(b"\x1b") == ["quit"]
     assert pseudo.type(b"\x1b[A\x1bOC p\x1b[1;5D\x1b[3~") == ["p"]
     assert pseudo.type("ü".encode()) == ["ü"]
+    assert pseudo.type(b"\x1bx\x1b[Ap\x1bq") == ["p"], "Alt and a key is not Esc"
+    assert pseudo.type(b"\x1b\x1b") == ["quit", "quit"]
     pseudo.display.close()
 
 
@@ -127,11 +129,26 @@ def test_terminal_is_left_as_it_was(pseudo: Pseudo) -> None:
     assert not during[3] & (termios.ICANON | termios.ECHO)
     assert during[3] & termios.ISIG  # Ctrl-C ends the game in order
     assert during[6][termios.VSUSP] == b"\0"
+    pseudo.display.draw(example())
     pseudo.display.close()
     assert termios.tcgetattr(pseudo.theirs) == before
     written = pseudo.read()
     assert written.startswith("\x1b[?1049h")
     assert written.endswith("\x1b[?1049l")
+
+
+def test_messages_before_the_first_picture_stay(pseudo: Pseudo) -> None:
+    pseudo.files[1].write("There is no sound.\n")
+    pseudo.display.close()
+    assert pseudo.read() == "There is no sound.\r\n"
+
+
+def test_a_terminal_that_does_not_know_its_size_has_80_columns(pseudo: Pseudo) -> None:
+    fcntl.ioctl(pseudo.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 0, 0, 0, 0))
+    pseudo.display.draw(example())
+    assert pseudo.display.canvas.size == (80, 24)
+    assert pseudo.read().count("▀") > 500
+    pseudo.display.close()
 
 
 def test_draws_only_what_changes(pseudo: Pseudo) -> None:

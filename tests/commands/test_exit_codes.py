@@ -1,0 +1,32 @@
+"""Which errors end a command with which exit code."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from atomic import NotWritten
+from commands.exit_codes import NOT_SAVED, PART_DIED, UNUSABLE_INPUT, exit_code
+
+
+def code_of(error: Exception, *, in_a_run: bool) -> int:
+    run: Any = SimpleNamespace(settle=lambda intact: [], memory=None)
+    with exit_code("test") as ending:
+        ending.run = run if in_a_run else None
+        raise error
+    return ending.code
+
+
+def test_what_could_not_be_written_is_not_saved(capsys: pytest.CaptureFixture[str]) -> None:
+    gone = OSError(errno.ENOENT, "No such file or directory", "a")
+    unwritten = NotWritten(gone, Path("a"), b"")
+    full = OSError(errno.ENOSPC, "No space left on device", "a")
+    for in_a_run in (False, True):
+        assert code_of(unwritten, in_a_run=in_a_run) == NOT_SAVED
+        assert code_of(full, in_a_run=in_a_run) == NOT_SAVED
+        assert code_of(gone, in_a_run=in_a_run) == (PART_DIED if in_a_run else UNUSABLE_INPUT)
+    assert "test: a: No such file or directory.\n" in capsys.readouterr().err
