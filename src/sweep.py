@@ -87,9 +87,9 @@ def _train(command: Command, jobs: Sequence[Job]) -> Failures:
         display = Display(Watch(command.sweep), pool.at_once)
         tests = 0
 
-        def look() -> None:
+        def look(failures: Failures) -> None:
             nonlocal tests
-            done = sum(state.tests for state in display.look())
+            done = sum(state.tests for state in display.look(failures))
             if done > tests:
                 tests = done
                 write_results(command.sweep, command.last_tests)

@@ -54,7 +54,7 @@ def test_seeds_are_a_number_or_a_list(home: Path, seeds: str, expected: tuple[in
 
 
 def test_values_keep_all_their_digits_and_files_only_their_names(home: Path) -> None:
-    (home / "mine.toml").write_text('epochs = 3\n')
+    (home / "mine.toml").write_text("epochs = 3\n")
     for flags, settings in {
         "--vary learning_rate=2.5e-4,1.0": ["learning_rate_2.5e-4", "learning_rate_1.0"],
         "--preset mine.toml,nature": ["mine", "nature"],
