@@ -151,7 +151,8 @@ def draw_comparison(
     columns = math.ceil(len(shown) / rows)
     below = len(shown) > 1  # the curves of one game have the left half of the page
     with prepare(rows, max(columns, 2), width=width, height=height) as page:
-        hidden = f" {len(games) - len(shown)} games are not drawn." if shown != games else ""
+        more = len(games) - len(shown)
+        hidden = f"; {more} game{'s' * (more > 1)} not drawn" if more else ""
         figure = new_figure(heading(games), length(groups) + hidden, page)
         # Each half has margins of its own, because names of settings are long.
         halves = {"nrows": 2, "height_ratios": [rows, 1]} if below else {"ncols": 2}
