@@ -2,8 +2,9 @@
 
 There is a panel for each field, with curves over epochs of training and testing and a line for
 random play. Runs whose paths differ only in a seed number (breakout_seed1.csv, breakout_seed2.csv)
-are drawn as one: their mean over the epochs that all of them have, and a band from the lowest to
-the highest. Each other run has its own curves.
+are drawn as one: their mean, dotted where some of them have no value, and a band from the lowest to
+the highest. Each other run has its own curves. Scores of several games have a panel each. The CSV
+of ./test.sh SNAPSHOT... is drawn as the runs that its snapshots are from.
 
 Several settings or games with several seeds each are compared, unless --fields is given: for each
 game the interquartile mean of the seeds, then the interquartile mean of the human-normalized scores
@@ -29,8 +30,17 @@ import matplotlib
 
 from commands.exit_codes import flush, say, silence
 from errors import UserError, clean
-from plots.comparison import compares_settings, draw_comparison
-from plots.csv_files import Group, NotYet, common_name, group_runs, listed, printable, read_results
+from plots.comparison import check_tested, compares_settings, draw_comparison
+from plots.csv_files import (
+    Group,
+    NotYet,
+    Results,
+    common_name,
+    group_runs,
+    listed,
+    printable,
+    read_runs,
+)
 from plots.curves import MAX_GROUPS, MAX_PANELS, draw
 from plots.files import save_figure
 from runs.signals import treat_signals_as_interrupts
@@ -85,39 +95,69 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def read_groups(paths: Sequence[Path], fields: Sequence[str] | None) -> list[Group]:
-    """Reads the CSVs and groups the seeds. Raises UserError for what cannot be drawn."""
-    runs = [read_results(path) for path in paths]
+def read_groups(
+    paths: Sequence[Path], fields: Sequence[str] | None
+) -> tuple[list[Group], list[str]]:
+    """Reads the CSVs and groups the seeds.
+
+    Returns the groups, and a note for each CSV and run that is left out. Raises UserError if
+    nothing can be drawn.
+    """
+    found: list[Results] = []
+    errors: list[UserError] = []
+    for path in paths:
+        try:
+            found += read_runs(path)
+        except UserError as error:
+            errors.append(error)
+    compared = fields is None and compares_settings(group_runs(found))
+    runs = []
+    for run in found:
+        try:
+            check_tested(run) if compared else _check_fields(run, fields or FIELDS.split(","))
+            runs.append(run)
+        except UserError as error:
+            errors.append(error)
+    if not runs:
+        raise errors[0]
     groups = group_runs(runs)
-    if fields is None and compares_settings(groups):
-        return groups
-    for run in runs:
-        for field in fields or FIELDS.split(","):
-            if field not in run.fields:
-                raise UserError(
-                    f"{run.path} has no numeric column {printable(field)}; "
-                    f"--fields can be any of {listed(run.fields)}."
-                )
-    if len(groups) > MAX_GROUPS:
+    if len(groups) > MAX_GROUPS and not compared:
         raise UserError(
             f"{len(groups)} different runs are too many for one picture; "
             f"give at most {MAX_GROUPS} (seeds of one run count once)."
         )
-    return groups
+    return groups, [f"left out: {error}" for error in errors]
+
+
+def _check_fields(run: Results, fields: Sequence[str]) -> None:
+    for field in fields:
+        if field not in run.fields:
+            raise UserError(
+                f"{run.path} has no numeric column {printable(field)}; "
+                f"--fields can be any of {listed(run.fields)}."
+            )
 
 
 def png_path(groups: Sequence[Group]) -> Path:
-    """A path in the folder of the first CSV, named after what the names of all runs share."""
-    stems = [group.runs[0].series.stem for group in groups]
-    if len(groups) == 1 and len(groups[0].runs) == 1:
-        return groups[0].runs[0].path.with_suffix(".png")
-    name = common_name(stems) or "_".join(stems)[:100]
-    return groups[0].runs[0].path.with_name(f"{name}.png")
+    """A path in the folder of the first CSV, named after what the names of all runs share.
+
+    That is the game and more, or what is behind the game; if they share nothing, their games.
+    """
+    runs = [group.runs[0] for group in groups]
+    first = runs[0].path
+    if len({run.path for group in groups for run in group.runs}) == 1:
+        return first.with_suffix(".png")
+    name = (
+        common_name(run.series.stem for run in runs)
+        or common_name(run.setting for run in runs)
+        or "_".join(dict.fromkeys(run.game for run in runs))[:100]
+    )
+    return first.with_name(f"{name}.png")
 
 
 def plot(options: argparse.Namespace) -> Path:
     """Reads, draws and reports what was drawn and what was skipped; returns the picture's path."""
-    groups = read_groups(options.csv_file, options.fields)
+    groups, left_out = read_groups(options.csv_file, options.fields)
     path: Path = options.png_file or png_path(groups)
     runs = [run for group in groups for run in group.runs]
     size = {"width": options.figure_width, "height": options.figure_height}
@@ -126,7 +166,7 @@ def plot(options: argparse.Namespace) -> Path:
     else:
         figure = draw(groups, options.fields or FIELDS.split(","), **size)
     save_figure(figure, path, dpi=options.dpi)
-    for note in (note for run in runs for note in run.notes):
+    for note in [*left_out, *(note for run in runs for note in run.notes)]:
         print(clean(f"plot: {note}"), file=sys.stderr)
     epochs = max(run.last_epoch for run in runs)
     print(f"{time.strftime('%H:%M:%S')} drew {path} up to epoch {epochs}", flush=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 from checkpoint.lock import locked
 from commands.paths import run_paths
 from config import ROOT
+from engine.hardware import cores
 from envs.trust import sign
 from errors import UserError
 from runs.signals import treat_signals_as_interrupts
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         command = read_command(arguments)
         logging.getLogger().setLevel(logging.WARNING)
         if command.dry_run:
+            _check(command)
             print_estimate(command)
             return 0
         return detach(command, arguments) if command.detach else sweep(command)
@@ -59,13 +61,23 @@ def sweep(command: Command) -> int:
     name = command.sweep.name
     _refuse_second(name)
     with locked(run_paths(name)["checkpoint_path"]):
-        check(command.sweep)
+        _check(command)
         todo = [run for run in command.sweep.runs if not is_finished(run)]
         failures: Failures = {}
         if todo:
             jobs = [_job(command, run.name) for run in todo]
             failures = _train(command, jobs)
         return _sum_up(command, failures)
+
+
+def _check(command: Command) -> None:
+    """Raise UserError for what would be refused later, by an earlier sweep or for want of cores."""
+    check(command.sweep)
+    if not command.address and command.cpus > cores():
+        raise UserError(
+            f"--cpus {command.cpus:g} per run is more than this machine has, which is {cores()} "
+            "cores: lower it."
+        )
 
 
 def _train(command: Command, jobs: Sequence[Job]) -> Failures:
@@ -82,9 +94,9 @@ def _train(command: Command, jobs: Sequence[Job]) -> Failures:
         display = Display(Watch(command.sweep), pool.at_once)
         tests = 0
 
-        def look() -> None:
+        def look(failures: Failures) -> None:
             nonlocal tests
-            done = sum(state.tests for state in display.look())
+            done = sum(state.tests for state in display.look(failures))
             if done > tests:
                 tests = done
                 write_results(command.sweep, command.last_tests)
@@ -121,7 +133,8 @@ def detach(command: Command, arguments: Sequence[str]) -> int:
     """Start the sweep in a separate process that continues without this terminal."""
     name = command.sweep.name
     _refuse_second(name)
-    check(command.sweep)
+    _check(command)
+    describe(command.sweep)  # now, so that status knows it
     log = results_path(name).with_suffix(".log")
     words = [word for word in arguments if word != "--detach"]
     log.parent.mkdir(exist_ok=True)

@@ -55,13 +55,14 @@ def drawn(*paths: Path, fields: list[str] | None = None) -> Figure:
 
 def line(axes: Axes, color: str, *, alpha: float | None = 1.0) -> tuple[list[float], list[float]]:
     """The one line of that color with more than a star, as epochs and values."""
-    (found,) = (
+    found, *dotted = (
         each
         for each in axes.lines
         if each.get_color() == color and each.get_alpha() == alpha and each.get_marker() != "*"
     )
+    assert all(each.get_linestyle() != "-" for each in dotted)
     x, y = np.asarray(found.get_data(), np.float64)
-    return x.tolist(), y.tolist()
+    return x[np.isfinite(y)].tolist(), y[np.isfinite(y)].tolist()
 
 
 def writings(figure: Figure) -> list[Text]:
@@ -148,13 +149,25 @@ def test_each_panel_shows_what_the_csv_says() -> None:
     ]
 
 
-def test_seeds_become_a_mean_over_common_epochs_with_a_band(seeds: list[Path]) -> None:
+def test_seeds_become_a_mean_with_a_band_dotted_where_some_have_ended(seeds: list[Path]) -> None:
     runs = [read_results(path) for path in seeds]
-    axes = drawn(*seeds).axes[0]
-    values = np.array([list(run.curve("test", "average_reward").values())[:45] for run in runs])
+    figure = drawn(*seeds)
+    axes = figure.axes[0]
+    scores = [run.curve("test", "average_reward") for run in runs]
+    values = np.array([list(curve.values())[:45] for curve in scores])
     epochs, mean = line(axes, "#d55e00")
     assert epochs == list(range(1, 46))
     np.testing.assert_allclose(mean, values.mean(axis=0))
+    _, dotted = (
+        np.asarray(each.get_ydata())
+        for each in axes.lines
+        if each.get_color() == "#d55e00" and each.get_alpha() == 1 and each.get_marker() != "*"
+    )
+    assert np.isnan(dotted[:44]).all()
+    means = [np.mean([c[epoch] for c in scores if epoch in c]) for epoch in range(45, 56)]
+    np.testing.assert_allclose(dotted[44:], means)
+    assert axes.texts[0].get_text() == rounded(scores[2][55])
+    assert "Fewer seeds" in names(figure)
     thin = [each for each in axes.lines if each.get_alpha() == 0.35]
     assert [np.size(each.get_xdata()) for each in thin] == [45, 50, 55] * 2
     bands = [each for each in axes.collections if isinstance(each, PolyCollection)]
@@ -238,6 +251,7 @@ def test_any_values_can_be_drawn(
         (["pong_seed1.csv", "pong_seed2.csv"], "pong.png"),
         (["space_invaders_fast.csv", "space_invaders_nature_seed3.csv"], "space_invaders.png"),
         (["breakout.csv", "pong.csv"], "breakout_pong.png"),
+        (["breakout_lr_rate_1_seed1.csv", "pong_lr_rate_2.csv"], "lr_rate.png"),
         (["pong.v2.csv"], "pong.v2.png"),
         (["pong"], "pong.png"),
     ],
@@ -245,7 +259,7 @@ def test_any_values_can_be_drawn(
 def test_the_picture_is_named_after_the_runs(
     tmp_path: Path, files: list[str], picture: str
 ) -> None:
-    groups = plot.read_groups([write_run(tmp_path / name) for name in files], DEFAULT)
+    groups, _ = plot.read_groups([write_run(tmp_path / name) for name in files], DEFAULT)
     assert plot.png_path(groups) == tmp_path / picture
 
 
@@ -307,6 +321,62 @@ def test_too_many_runs_get_a_sentence(tmp_path: Path) -> None:
     paths = [write_run(tmp_path / f"{i}.csv", 1) for i in range(MAX_GROUPS + 1)]
     with pytest.raises(UserError, match=f"at most {MAX_GROUPS}"):
         plot.read_groups(paths, DEFAULT)
+
+
+def test_scores_of_two_games_do_not_share_an_axis(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / f"{game}_first.csv") for game in ("breakout", "space_invaders")]
+    figure = drawn(*paths)
+    assert [axes.get_title(loc="left") for axes in figure.axes[:3]] == [
+        "Breakout: average score per game",
+        "Space Invaders: average score per game",
+        "Mean maximum Q of the validation states",
+    ]
+    assert {each.get_color() for each in figure.axes[0].lines} == {"#0072b2"}
+    assert {each.get_color() for each in figure.axes[1].lines} == {"#d55e00"}
+    assert_no_overlap(figure)
+    with pytest.raises(UserError, match="18 panels are too many"):
+        drawn(*paths, fields=[name for name in COLUMNS if name != "phase"])
+
+
+def test_what_cannot_be_drawn_is_left_out_with_a_note(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "summary.csv").write_text("run,best\npong,1\n")
+    other = tmp_path / "other.csv"
+    other.write_text("epoch,phase,loss\n1,train,2\n")
+    paths = [str(tmp_path / "summary.csv"), str(other), str(write_run(tmp_path / "pong.csv"))]
+    assert plot.main([*paths, "--dpi", "20"]) == 0
+    out, err = capsys.readouterr()
+    assert f"drew {tmp_path / 'pong.png'}" in out
+    assert [each.split(" is no")[0].split(" has no")[0] for each in err.splitlines()] == [
+        f"plot: left out: {path}" for path in paths[:2]
+    ]
+    assert plot.main(paths[:2]) == 2
+    assert "summary.csv is not a results CSV" in capsys.readouterr().err
+
+
+def test_the_tests_of_several_runs_are_not_one_curve(tmp_path: Path) -> None:
+    path = tmp_path / "eval.csv"
+    rows = [
+        f"{epoch},test,{10 * seed},1,1,1,snapshots/pong_{setting}_seed{seed}_{epoch}.pkl\n"
+        for setting in "ab"
+        for seed in (1, 2)
+        for epoch in (1, 2)
+    ]
+    path.write_text(f"epoch,phase,{plot.FIELDS},snapshot\n" + "".join(rows))
+    groups, _ = plot.read_groups([path], None)
+    assert {group.name: len(group.runs) for group in groups} == {"pong_a": 2, "pong_b": 2}
+    assert plot.main([str(path), "--dpi", "20"]) == 0
+    assert (tmp_path / "eval.png").exists()
+
+
+def test_a_long_heading_is_whole_and_beside_what_is_said_aside(tmp_path: Path) -> None:
+    games = ("montezuma_revenge", "space_invaders", "private_eye")
+    figure = drawn(*(write_run(tmp_path / f"{game}.csv") for game in games))
+    left, right = figure.texts
+    assert left.get_text() == "Montezuma Revenge and Space Invaders and Private Eye"
+    figure.draw_without_rendering()
+    assert left.get_window_extent().x1 < right.get_window_extent().x0
 
 
 def test_a_full_disk_leaves_the_old_picture(

@@ -26,11 +26,13 @@ TITLES = {
 }
 PHASE_NAMES = {"random": "Random play", "train": "Training", "test": "Testing"}
 SPREAD = "Mean of seeds, band from lowest to highest"
+FEWER = "Fewer seeds"
 
 
-def title(field: str) -> str:
+def title(field: str, game: str = "") -> str:
     """A panel's title: a description of the column, or its name if it is unknown."""
-    return TITLES.get(field, escaped(field))
+    name = TITLES.get(field, escaped(field))
+    return f"{heading([game])}: {name[:1].lower()}{name[1:]}" if game else name
 
 
 def heading(games: Sequence[str]) -> str:
@@ -38,7 +40,7 @@ def heading(games: Sequence[str]) -> str:
     shared = common_name(games)
     names = [shared] if shared else games if len(games) < 4 else [f"{len(games)} games"]
     words = " and ".join(names).replace("_", " ").split(" ")
-    return escaped(" ".join(w if w == "and" else w[:1].upper() + w[1:] for w in words), 30)
+    return escaped(" ".join(w if w == "and" else w[:1].upper() + w[1:] for w in words))
 
 
 def length(groups: Sequence[Group]) -> str:

@@ -1,6 +1,7 @@
 """Reads a results CSV: a row a phase, columns as src/stats.py writes them or as a stranger added.
 
 Only `epoch` and `phase` must be there. The format is that of 2015: comma separated, a header line.
+A CSV of tests has a column `snapshot` too, and the rows of several runs.
 """
 
 from __future__ import annotations
@@ -11,17 +12,20 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
 from atomic import read_whole
+from commands.paths import run_paths
 from commands.schema import FINITE
 from errors import UserError
+from runs.human_scores import SCORES
 
 PHASES = ("random", "train", "test")
 CSV_BYTES = 1 << 24
 NOT_FINITE = ("nan", "inf", "-inf", "infinity", "-infinity")  # as others write them
+SNAPSHOT = re.compile(r"(.+?)(_[0-9]+)?\.pkl")  # snapshots/<run>_<epoch>.pkl
 LAST_EPOCH = 1e9  # a number above it in the epoch column is damage, not an epoch
 
 
@@ -35,31 +39,49 @@ class Results:
 
     `fields` are the names of the numeric columns in the header's order. A row has the `phase` it
     was written after, and a number for each field: NaN where the cell is empty or not finite.
-    `notes` are sentences about what had to be left out.
+    `notes` are sentences about what had to be left out. `run` are its snapshots, less _<epoch>.pkl,
+    if the file has the tests of several runs.
     """
 
     path: Path
     fields: tuple[str, ...]
     rows: tuple[tuple[str, dict[str, float]], ...]
     notes: tuple[str, ...]
+    run: str = ""
 
     @property
     def series(self) -> Path:
-        """The file less a seed number, results/breakout.csv for breakout_seed2.csv, absolute."""
-        path = self.path.resolve()
+        """The file less a seed number, results/breakout.csv for breakout_seed2.csv, absolute.
+
+        Of one run among several in eval.csv: eval.csv/snapshots/breakout.csv.
+        """
+        path = self.path.resolve() / f"{self.run}.csv" if self.run else self.path.resolve()
         whole = re.sub(r"[_-]?seed[_-]?\d+", "", str(path.with_suffix("")), flags=re.IGNORECASE)
         # results/breakout/seed2.csv takes its folder's name.
         return Path(whole.rstrip("/") + path.suffix) if whole.strip("/") else path
 
     @property
-    def game(self) -> str:
-        """The game in the JSON file beside the CSV, or else in the file's name."""
+    def known_game(self) -> str:
+        """The game in the run's JSON file, or an Atari game that its name begins with, or ""."""
+        file = run_paths(Path(self.run).name)["csv_file"] if self.run else self.path
         try:
-            about = json.loads(read_whole(self.path.with_suffix(".json"), 1 << 20))
-            game = about["flags"]["game"]
+            game = json.loads(read_whole(file.with_suffix(".json"), 1 << 20))["flags"]["game"]
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
             game = None
-        return (Path(game).stem if isinstance(game, str) else "") or self.series.stem
+        if isinstance(game, str) and game:
+            return Path(game).stem
+        name = f"{self.series.stem}_"
+        return max((each for each in SCORES if name.startswith(f"{each}_")), key=len, default="")
+
+    @property
+    def game(self) -> str:
+        """The game, or the whole name if it is not known which part of it is the game."""
+        return self.known_game or self.series.stem
+
+    @property
+    def setting(self) -> str:
+        """What the name has beside the game and the seed."""
+        return self.series.stem.removeprefix(self.game).strip("_- ")
 
     @property
     def last_epoch(self) -> int:
@@ -79,11 +101,28 @@ class Results:
 
 
 def read_results(path: str | Path) -> Results:
-    """Reads one CSV. Raises UserError, which lists the columns, if it contains no results.
+    """Reads the CSV of one run. Raises UserError, which lists the columns, if it has no results.
 
     A half-written or damaged line is skipped and reported in `notes`.
     """
-    path = Path(path)
+    return _read(Path(path))[0]
+
+
+def read_runs(path: str | Path) -> list[Results]:
+    """Reads a CSV of one run, or of tests of the snapshots of several; see read_results()."""
+    whole, snapshots = _read(Path(path))
+    rows: dict[str, list[tuple[str, dict[str, float]]]] = {}
+    for row, snapshot in zip(whole.rows, snapshots, strict=True):
+        of_run = SNAPSHOT.fullmatch(snapshot)
+        rows.setdefault(of_run[1] if of_run else "", []).append(row)
+    return [
+        replace(whole, run=run, rows=tuple(rows[run]), notes=() if n else whole.notes)
+        for n, run in enumerate(rows)
+    ]
+
+
+def _read(path: Path) -> tuple[Results, list[str]]:
+    """All rows as if they were of one run, and the snapshot of each, "" if there is none."""
     try:
         text = read_whole(path, CSV_BYTES).decode("utf-8-sig")
     except FileNotFoundError:
@@ -105,12 +144,13 @@ def read_results(path: str | Path) -> Results:
             f"{path} is not a results CSV: it needs the columns epoch and phase "
             f"and has {listed(header)}."
         )
-    rows, skipped = [], []
+    rows, snapshots, skipped = [], [], []
     for number, whole, cells in lines:
         row = dict(zip(header, cells, strict=False))
         epoch = _number(row.get("epoch", ""))
         if whole and len(cells) == len(header) and epoch is not None and 0 <= epoch <= LAST_EPOCH:
             rows.append((row["phase"], {name: _number(cell) for name, cell in row.items()}))
+            snapshots.append(row.get("snapshot", ""))
         else:
             skipped.append(number)
     if not any(phase in PHASES for phase, _ in rows):
@@ -120,12 +160,13 @@ def read_results(path: str | Path) -> Results:
         )
     named = [name for name in dict.fromkeys(header) if name not in ("", "phase")]
     fields = [name for name in named if all(row[name] is not None for _, row in rows)]
-    return Results(
+    results = Results(
         path=path,
         fields=tuple(fields),
         rows=tuple((phase, {name: row[name] or 0.0 for name in fields}) for phase, row in rows),
         notes=(_skipped(path, skipped),) if skipped else (),
     )
+    return results, snapshots
 
 
 def listed(names: Iterable[str], limit: int = 30) -> str:
@@ -174,16 +215,11 @@ class Group:
     name: str
     runs: tuple[Results, ...]
 
-    def curves(self, phase: str, field: str) -> list[dict[float, float]]:
-        """The curve of each run that has one: epoch -> value."""
-        curves = (run.curve(phase, field) for run in self.runs)
-        return [curve for curve in curves if curve]
-
 
 def group_runs(runs: Sequence[Results]) -> list[Group]:
     """Runs whose paths differ only in a seed number belong together: breakout_seed1, _seed2."""
     members: dict[Path, list[Results]] = {}
-    for run in {run.path.resolve(): run for run in runs}.values():
+    for run in {(run.path.resolve(), run.run): run for run in runs}.values():
         members.setdefault(run.series, []).append(run)
     names = [path.stem for path in members]
     return [

@@ -20,9 +20,21 @@ from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from plots.captions import PHASE_NAMES, SPREAD, escaped, heading, length, number, rounded, title
+from errors import UserError
+from plots.captions import (
+    FEWER,
+    PHASE_NAMES,
+    SPREAD,
+    escaped,
+    heading,
+    length,
+    number,
+    rounded,
+    title,
+)
 from plots.csv_files import PHASES, Group
 
+Values = NDArray[np.float64]
 SCORES = ("average_reward", "min_game_reward", "max_game_reward")  # the best one is marked
 LEARNING = ("meancost",)  # without a meaning in phases that make no weight updates
 
@@ -35,26 +47,39 @@ MAX_GROUPS = len(GROUP_COLORS)
 MAX_PANELS = 16
 
 DASHES = (0, (5, 3))  # of the random baseline
+DOTS = (0, (1, 1.2))  # where some seeds have no value
 FEW = 30  # epochs: curves show their points where no more of them are drawn
 TOO_LARGE = 1e100  # no axis can be computed for values beyond it
 
 
 def draw(groups: Sequence[Group], fields: Sequence[str], *, width: float, height: float) -> Figure:
-    """The figure, `width` x `height` inches. Each run must have every field."""
-    columns = math.ceil(math.sqrt(len(fields)))
-    rows = math.ceil(len(fields) / columns)
+    """The figure, `width` x `height` inches. Each run must have every field.
+
+    Scores of several games have a panel each. Raises UserError if there are too many panels.
+    """
+    panels = [(field, game) for field in fields for game in _games_of(groups, field)]
+    if len(panels) > MAX_PANELS:
+        raise UserError(
+            f"{len(panels)} panels are too many for one picture, because scores have one for each "
+            f"game: give fewer --fields, or fewer games."
+        )
+    colored = list(zip(groups, GROUP_COLORS, strict=False))
+    columns = math.ceil(math.sqrt(len(panels)))
+    rows = math.ceil(len(panels) / columns)
     with prepare(rows, columns, width=width, height=height) as page:
         games = list(dict.fromkeys(run.game for group in groups for run in group.runs))
         figure = new_figure(heading(games), length(groups), page)
         # Of writing, as a part of a panel's height.
         line = matplotlib.rcParams["font.size"] / 72 / (0.6 * height / rows)
-        for place, field in enumerate(fields):
+        for place, (field, game) in enumerate(panels):
             axes = figure.add_subplot(rows, columns, place + 1)
+            axes.set_title(title(field, game))
             axes.set_xlim(*span(groups))
-            _panel(axes, groups, field)
+            here = [(g, color) for g, color in colored if game in ("", g.runs[0].game)]
+            _panel(axes, here, field, by_phase=len(groups) == 1)
             low, high = axes.get_ylim()
             axes.set_ylim(low, high + (high - low) * (1.6 if field in SCORES else 0.6) * line)
-            if place + columns >= len(fields):
+            if place + columns >= len(panels):
                 axes.set_xlabel("Epoch")
         _legend(figure, groups, fields, size=14 * page)
         _part_labels(figure)
@@ -101,22 +126,32 @@ def new_figure(title: str, aside: str, page: float) -> Figure:
     pad = 0.15 * page
     layout = ConstrainedLayoutEngine(w_pad=pad, h_pad=pad, wspace=0.03, hspace=0.03)
     figure = Figure(layout=layout, facecolor="white")
-    figure.suptitle(title, x=0.012, ha="left", size=24 * page, weight="bold")
+    left = figure.suptitle(title, x=0.012, ha="left", size=24 * page, weight="bold")
     side: dict[str, Any] = {"ha": "right", "va": "top", "size": 13 * page, "color": GRAY}
-    figure.text(0.988, 0.97, aside, **side)
+    right = figure.text(0.988, 0.97, aside, **side)
+    room = 0.95 * figure.bbox.width - right.get_window_extent().width
+    left.set_fontsize(24 * page * min(1, room / left.get_window_extent().width))
     return figure
 
 
-def _panel(axes: Axes, groups: Sequence[Group], field: str) -> None:
-    """The curves of one field: bold for testing, or for training if there is no testing."""
-    axes.set_title(title(field))
+def _games_of(groups: Sequence[Group], field: str) -> list[str]:
+    """The games whose scores cannot share an axis; [""] if the panel is for all groups."""
+    games = dict.fromkeys(group.runs[0].known_game for group in groups)
+    return [*games] if field in SCORES and len(games) > 1 and "" not in games else [""]
+
+
+def _panel(axes: Axes, groups: Sequence[tuple[Group, str]], field: str, *, by_phase: bool) -> None:
+    """The curves of one field of groups with their colors, or `by_phase` with those of phases.
+
+    Testing is bold, or training if there is no testing.
+    """
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-    for group, color in zip(groups, GROUP_COLORS, strict=False):
+    for group, color in groups:
         phases = _phases(group, field)
         for phase in phases:
-            tint = PHASE_COLORS[phase] if len(groups) == 1 else color
+            tint = PHASE_COLORS[phase] if by_phase else color
             curves = _curves(group, phase, field)
             if phase == "random":
                 level = statistics.fmean(v for curve in curves for v in curve.values())
@@ -139,12 +174,12 @@ def _band(axes: Axes, curves: list[dict[float, float]], *, color: str, bold: boo
         "alpha": 1.0 if bold else 0.6,
         "zorder": 3.0 if bold else 2.5,
     }
-    epochs, values = common(curves)
-    if len(epochs):
-        marker = "o" if axes.viewLim.width <= FEW or len(epochs) == 1 else None
-        axes.plot(epochs, values.mean(axis=0), lw=width, marker=marker, clip_on=False, **line)
+    epochs, values = aligned(curves)
+    marker = "o" if axes.viewLim.width <= FEW or len(epochs) == 1 else None
+    mean = np.nanmean(values, axis=0)
+    plot_mean(axes, epochs, mean, values, lw=width, marker=marker, clip_on=False, **line)
     if len(curves) > 1:
-        band = (values.min(axis=0), values.max(axis=0))
+        band = (np.nanmin(values, axis=0), np.nanmax(values, axis=0))
         axes.fill_between(epochs, *band, color=color, alpha=0.16, linewidth=0, zorder=2)
         for curve in curves:
             thin = {**line, "alpha": 0.35, "linewidth": 0.4 * width}
@@ -155,10 +190,8 @@ def _marks(
     axes: Axes, curves: list[dict[float, float]], field: str, *, color: str, words: bool
 ) -> None:
     """The last value in figures at the end of the curve, and a star at the best score."""
-    epochs, values = common(curves)
-    if not len(epochs):
-        return
-    mean, size = values.mean(axis=0), matplotlib.rcParams["font.size"]
+    epochs, values = aligned(curves)
+    mean, size = np.nanmean(values, axis=0), matplotlib.rcParams["font.size"]
     note: dict[str, Any] = {
         "color": color,
         "path_effects": [withStroke(linewidth=size / 4, foreground="white")],
@@ -222,13 +255,21 @@ def _legend(figure: Figure, groups: Sequence[Group], fields: Sequence[str], *, s
         elif not bold:
             handle.set(alpha=0.6, linewidth=size / 10)
         entries.append((handle, PHASE_NAMES[phase]))
+    shown = [_curves(group, p, f) for group in groups for f in fields for p in _phases(group, f)]
     if any(len(group.runs) > 1 for group in groups):
         entries.append(((Patch(color=GRAY, alpha=0.3, lw=0), Line2D([], [], color=GRAY)), SPREAD))
         entries.append((Line2D([], [], color=GRAY, lw=size / 15, alpha=0.6), "Single seeds"))
+    if any(np.isnan(aligned(curves)[1]).any() for curves in shown):
+        entries.append((Line2D([], [], color=GRAY, lw=size / 6, ls=DOTS), FEWER))
     if drawn & {"train", "test"} and set(fields) & set(SCORES):
         color = PHASE_COLORS["test" if "test" in drawn else "train"] if one else GRAY
         star = Line2D([], [], color=color, marker="*", ls="", ms=size, markeredgecolor="white")
         entries.append((star, "Best score"))
+    add_legend(figure, entries, size=size)
+
+
+def add_legend(figure: Figure, entries: Sequence[tuple[object, str]], *, size: float) -> None:
+    """A legend below all panels, in as few lines as fit the page."""
     for columns in range(len(entries), 0, -1):
         # matplotlib fills columns; people read rows
         by_row = [entry for column in range(columns) for entry in entries[column::columns]]
@@ -249,16 +290,32 @@ def _phases(group: Group, field: str) -> list[str]:
 
 def _curves(group: Group, phase: str, field: str) -> list[dict[float, float]]:
     """The group's curves, of each the values that can be drawn: epoch -> value."""
-    curves = [run.curve(phase, field) for run in group.runs]
-    drawable = [{e: v for e, v in curve.items() if abs(v) < TOO_LARGE} for curve in curves]
-    return [curve for curve in drawable if curve]
+    curves = [drawable(run.curve(phase, field)) for run in group.runs]
+    return [curve for curve in curves if curve]
 
 
-def common(curves: list[dict[float, float]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The epochs (n,) that all curves have, and the values (curves, n) there."""
-    epochs = sorted(set.intersection(*(set(curve) for curve in curves)))
-    values = np.array([[curve[epoch] for epoch in epochs] for curve in curves], np.float64)
-    return np.array(epochs, np.float64), values
+def drawable(curve: dict[float, float]) -> dict[float, float]:
+    """A curve without values that no axis can be computed for."""
+    return {epoch: value for epoch, value in curve.items() if abs(value) < TOO_LARGE}
+
+
+def aligned(curves: Sequence[dict[float, float]]) -> tuple[Values, Values]:
+    """The epochs (n,) that any of the curves has, and the values (curves, n) there or NaN."""
+    epochs = sorted(set().union(*curves))
+    values = [[curve.get(epoch, math.nan) for epoch in epochs] for curve in curves]
+    return np.array(epochs, np.float64), np.array(values, np.float64)
+
+
+def plot_mean(axes: Axes, epochs: Values, mean: Values, values: Values, **line: Any) -> None:
+    """The mean of curves (curves, n) as a line, dotted where some of them have no value."""
+    fewer: NDArray[np.bool_] = np.isnan(values).any(axis=0)  # type: ignore[assignment]
+    if not fewer.all():
+        axes.plot(epochs, np.where(fewer, math.nan, mean), **line)
+    if fewer.any():
+        dotted = fewer.copy()  # with the neighbors that it starts and ends at
+        dotted[1:] |= fewer[:-1]
+        dotted[:-1] |= fewer[1:]
+        axes.plot(epochs, np.where(dotted, mean, math.nan), **{**line, "linestyle": DOTS})
 
 
 def span(groups: Sequence[Group]) -> tuple[float, float]:

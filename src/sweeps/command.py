@@ -216,8 +216,8 @@ def _settings(
 
 def _word(flag: str, value: str) -> str:
     """A setting's part of a file name."""
-    if Path(value).suffix:
-        value = value if Path(value).suffix[1:].isdecimal() else Path(value).stem
+    if kind_of(flag) is Path or flag in CODE or value.endswith(".toml"):  # a preset's file
+        value = Path(value).stem
     value = re.sub(r"[^\w.+-]+", "-", value, flags=re.ASCII)
     return value if flag == "preset" else f"{flag}_{value}"
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from commands.exit_codes import DIVERGED, DONE, UNUSABLE_INPUT
 from sweeps.node import MARK, Job, progress
@@ -16,8 +18,12 @@ OWN_FAULT = (DIVERGED, UNUSABLE_INPUT)
 Failures = dict[str, str]  # sentences by the names of jobs
 
 
-def drive(jobs: Sequence[Job], pool: Pool, *, seconds: float, look: Callable[[], None]) -> Failures:
-    """Complete all jobs, and call `look` every `seconds`. Returns which failed, and why.
+def drive(
+    jobs: Sequence[Job], pool: Pool, *, seconds: float, look: Callable[[Failures], None]
+) -> Failures:
+    """Complete all jobs, and call `look` with the failures so far every `seconds`.
+
+    Returns which failed, and why.
 
     KeyboardInterrupt ends the jobs in order and is raised again.
     """
@@ -44,7 +50,7 @@ def drive(jobs: Sequence[Job], pool: Pool, *, seconds: float, look: Callable[[],
                     failures[job.name] = _gave_up(end)
                 else:
                     pool.submit(job)
-            look()
+            look(failures)
     except KeyboardInterrupt:
         pool.stop()
         raise
@@ -66,6 +72,15 @@ def tail(log: Path) -> list[str]:
             return file.read().decode(errors="replace").splitlines()
     except OSError:
         return []
+
+
+def said(line: str) -> dict[str, Any]:
+    """What a line of a log says about the process; {} for the program's own lines."""
+    try:
+        found = json.loads(line.removeprefix(MARK)) if line.startswith(MARK) else {}
+    except ValueError:  # half-written
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def last_words(log: Path) -> str:

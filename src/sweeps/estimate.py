@@ -8,6 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from commands.verbs import parse
 from config import ROOT
 from engine.hardware import cores
 from errors import UserError
@@ -34,17 +35,16 @@ class Measured:
 def print_estimate(command: Command) -> None:
     """List the runs and print what they take; one run of each setting is measured for seconds."""
     runs = command.sweep.runs
+    unfinished = [run for run in runs if not is_finished(run)]
     for run in runs:
-        print(f"{run.name}{'  (finished)' if is_finished(run) else ''}")
-    print(f"{len(runs)} runs. Measuring {len(command.sweep.settings)} of them ...", flush=True)
-    measured: dict[str, Measured] = {}
-    for run in runs:
-        if run.setting not in measured:
-            measured[run.setting] = _measure(run, command.begin[run.name])
-    todo = [measured[run.setting] for run in runs if not is_finished(run)]
-    if not todo:
+        print(f"{run.name}{'' if run in unfinished else '  (finished)'}")
+    if not unfinished:
         print("All are finished.")
         return
+    first = {run.setting: run for run in reversed(unfinished)}
+    print(f"{len(runs)} runs. Measuring {len(first)} of them ...", flush=True)
+    measured = {name: _measure(run, command.begin[run.name]) for name, run in first.items()}
+    todo = [measured[run.setting] for run in unfinished]
     at_once = max(1, min(int(cores() / command.cpus), len(todo)))
     longest = max(each.seconds for each in todo)
     total = sum(each.seconds for each in todo)
@@ -68,6 +68,7 @@ def _measure(run: Run, begin: tuple[str, ...]) -> Measured:
         "replay_size": min(f["replay_size"], max(MEASURED_REPLAY, 20 * f["num_envs"])),
         # Predictions take time, so explore as much as the run mostly will.
         "exploration_rate_start": f["exploration_rate_end"],
+        "keep_snapshots": 0,  # all, so that there is one to measure
     }
     with tempfile.TemporaryDirectory(prefix="sweep_") as folder:
         place = Path(folder)
@@ -90,7 +91,8 @@ def _measure(run: Run, begin: tuple[str, ...]) -> Measured:
         arrays = [path.stat().st_size for path in files["checkpoint_path"].glob("*.npz")]
     remembered = results.rows[-1][1]["replay_memory_count"]
     to_remember = min(f["replay_size"], f["random_steps"] + f["epochs"] * f["train_steps"])
-    kept = f["epochs"]
+    keep = parse(begin[0], begin[1:]).config.keep_snapshots
+    kept = min(keep + 1, f["epochs"]) if keep else f["epochs"]  # the best one too
     return Measured(
         seconds=seconds,
         snapshots=kept * snapshot,

@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from atomic import write_atomically
+from atomic import check_replaceable, write_atomically
 from commands.catalog import VERBS
 from commands.exit_codes import DONE, STOPPED, UNUSABLE_INPUT
 from commands.flags import Parser
 from config import ROOT
 from errors import UserError
 from runs.preflight import check_writable
-from sweeps.drive import Failures, drive, last_words
+from sweeps.drive import Failures, drive, last_words, said, tail
 from sweeps.node import Job, work
 from sweeps.pool import open_pool
 
@@ -42,11 +42,17 @@ def evaluate(arguments: Sequence[str]) -> int:
     words, given = Parser(VERBS["test"]).parse(arguments)
     best, csv_file, overwrite = (given.pop(k, None) for k in ("best", "csv_file", "overwrite"))
     snapshots = list(dict.fromkeys(map(Path, words)))
-    if len(snapshots) < 2:
+    if len(snapshots) < 2 and best:
         raise UserError("--best compares snapshots: give at least two.")
+    if len(snapshots) < 2:
+        raise UserError(f"{snapshots[0]} is named twice: name it once, or other snapshots too.")
     if missing := [path for path in snapshots if not path.is_file()]:
         raise UserError(f"{missing[0]} does not exist: give snapshots, like snapshots/pong_3.pkl.")
     if csv_file:
+        try:
+            check_replaceable(csv_file)
+        except OSError as error:
+            raise UserError(f"Cannot write {csv_file}: {error.strerror}.") from None
         if csv_file.exists() and not overwrite:
             raise UserError(f"{csv_file} already exists: replace it with --overwrite.")
         check_writable(csv_file.parent)
@@ -54,12 +60,16 @@ def evaluate(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="test_") as folder:
         jobs = _jobs(sorted(snapshots, key=_place), given, Path(folder))
         printer = _Printer(jobs)
-        failures = _play(jobs, printer, on_gpu=given.get("backend") == "gpu")
-        rows = [row for job in jobs if (row := _row(job))]
+        try:
+            failures = _play(jobs, printer, on_gpu=given.get("backend") == "gpu")
+        finally:  # after Ctrl-C too, because games take hours
+            rows = [row for job in jobs if (row := _row(job))]
+            if csv_file and rows:
+                _write(csv_file, rows)
+            if len(rows) < len(jobs):
+                print(f"test: {len(rows)} of {len(jobs)} snapshots were tested.", file=sys.stderr)
     for name, why in failures.items():
         print(f"test: {name}: {why}", file=sys.stderr)
-    if csv_file and rows:
-        _write(csv_file, rows)
     if best and rows:
         _name_best(rows)
     return UNUSABLE_INPUT if failures else DONE
@@ -96,7 +106,7 @@ def _jobs(snapshots: Sequence[Path], given: dict[str, Any], folder: Path) -> lis
 def _play(jobs: Sequence[Job], printer: _Printer, *, on_gpu: bool) -> Failures:
     if not on_gpu and importlib.util.find_spec("ray"):
         with open_pool(cpus=1, gpus=0) as pool:
-            return drive(jobs, pool, seconds=LOOK_SECONDS, look=printer.look)
+            return drive(jobs, pool, seconds=LOOK_SECONDS, look=lambda _: printer.look())
     failures: Failures = {}
     for job in jobs:
         code = work(job)
@@ -109,9 +119,12 @@ def _play(jobs: Sequence[Job], printer: _Printer, *, on_gpu: bool) -> Failures:
 
 
 def _row(job: Job) -> Row | None:
-    path = Path(job.log).with_suffix(".csv")
+    """Its result, if it is finished: a test that was stopped has the scores of some games only."""
+    path = Path(job.log)
+    if not any(said(line).get("code") == DONE for line in tail(path)):
+        return None
     try:
-        with path.open(newline="") as file:
+        with path.with_suffix(".csv").open(newline="") as file:
             return next(csv.DictReader(file), None)
     except FileNotFoundError:
         return None
@@ -128,8 +141,7 @@ class _Printer:
     def look(self) -> None:
         """Print what is new."""
         for job in list(self.todo):
-            # Its scores come last into the file.
-            if (row := _row(job)) and "median_game_reward" in row:
+            if row := _row(job):
                 self.todo.remove(job)
                 print(f"{job.name:<{self.width}}  {_result(row)}", file=self.out, flush=True)
 

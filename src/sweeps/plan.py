@@ -205,12 +205,14 @@ def _in_the_way(run: Run) -> Path | None:
 
 
 def is_finished(run: Run) -> bool:
-    """Whether the last row and the last snapshot of a run exist."""
+    """Whether the last row of a run and its last snapshot, or later ones, exist."""
     name, epoch, _ = run.phases[-1]
     prefix = run_paths(run.name)["save_weights_prefix"]
     try:
-        last = run.csv_file.read_text().splitlines()[-1]
-    except (OSError, ValueError, IndexError):
+        lines = run.csv_file.read_text().splitlines()
+    except (OSError, ValueError):
         return False
-    whole = last.startswith(f"{epoch},{name},")
-    return whole and any(path.stem.endswith(f"_{epoch}") for path in earlier_snapshots(prefix))
+    # Not only the last line: ./resume.sh may have made the run longer.
+    whole = any(line.startswith(f"{epoch},{name},") for line in lines)
+    snapshots = earlier_snapshots(prefix)
+    return whole and bool(snapshots) and int(snapshots[-1].stem.rpartition("_")[2]) >= epoch

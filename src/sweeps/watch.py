@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,8 +15,7 @@ from typing import Any, TextIO
 from errors import UserError, clean
 from plots.csv_files import Results, read_results
 from runs.forecast import duration
-from sweeps.drive import tail
-from sweeps.node import MARK
+from sweeps.drive import OWN_FAULT, said, tail
 from sweeps.plan import Run, Sweep, is_finished
 
 # As observers/progress.py writes it.
@@ -62,8 +60,8 @@ class Watch:
     at_work: bool = True  # whether a process works on the sweep; if not, no run is running
     known: dict[str, tuple[object, State]] = field(default_factory=dict)
 
-    def states(self, failed: Sequence[str] = ()) -> list[State]:
-        """The state of every run; `failed` are the names of those given up."""
+    def states(self, failed: Collection[str] = ()) -> list[State]:
+        """The state of every run; `failed` are the names of those that failed or were given up."""
         found = []
         for run in self.sweep.runs:
             stamp = (_stamp(run.csv_file), _stamp(run.log), run.name in failed)
@@ -87,11 +85,14 @@ def _state(run: Run, failed: bool, at_work: bool) -> State:
     paces = {phase: pace for (phase, _), pace in done.items() if pace}
     tests = results.curve("test", "average_reward") if results else {}
     begun: dict[str, Any] = {}
+    code: object = None  # of its last process, if that has ended
     steps, current = 0, ("", 0)
     for line in tail(run.log):
-        if line.startswith(MARK):
-            said = _parsed(line)
-            begun = said if "begun" in said else {} if "code" in said else begun
+        if about := said(line):
+            if "begun" in about:
+                begun, code = about, None
+            elif "code" in about:
+                begun, code = {}, about["code"]
         elif match := PROGRESS.match(line):
             current = (match[1], int(match[2] or 0))
             steps = int(match[3])
@@ -102,7 +103,7 @@ def _state(run: Run, failed: bool, at_work: bool) -> State:
         status = "done"
     elif begun and at_work:
         status = "running"
-    elif failed:
+    elif failed or code in OWN_FAULT:
         status = "failed"
     name, epoch, _ = left[0] if left else run.phases[-1]
     other = max(paces.values(), default=0.0)
@@ -123,14 +124,6 @@ def _state(run: Run, failed: bool, at_work: bool) -> State:
         steps_left=steps_left,
         seconds_left=seconds if other or not left else None,
     )
-
-
-def _parsed(line: str) -> dict[str, Any]:
-    try:
-        said = json.loads(line.removeprefix(MARK))
-    except ValueError:  # half-written
-        return {}
-    return said if isinstance(said, dict) else {}
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
@@ -193,9 +186,9 @@ class Display:
         """Between readings: a shared folder must not be asked about a thousand runs per second."""
         return max(1.0, len(self.watch.sweep.runs) / 20)
 
-    def look(self) -> list[State]:
-        """Read the states and show them."""
-        states = self.watch.states()
+    def look(self, failed: Collection[str] = ()) -> list[State]:
+        """Read the states and show them; `failed` as for Watch.states()."""
+        states = self.watch.states(failed)
         if self.terminal:
             size = shutil.get_terminal_size()
             lines = [line[: size.columns - 1] for line in self._lines(states, size.lines - 4)]

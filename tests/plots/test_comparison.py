@@ -13,7 +13,8 @@ import plot
 from errors import UserError
 from plots.comparison import MOST_SETTINGS, draw_comparison, settings_of
 from plots.csv_files import Results, read_results
-from tests.test_plot import write_run
+from stats import COLUMNS
+from tests.test_plot import assert_no_overlap, write_run
 
 
 def runs(folder: Path, *names: str) -> list[Results]:
@@ -39,6 +40,16 @@ def test_settings_are_what_names_have_beside_game_and_seed(tmp_path: Path) -> No
     assert list(found[0].runs) == ["pong", "breakout"]
 
 
+def test_a_flag_that_is_varied_is_named(tmp_path: Path) -> None:
+    names = [
+        f"pong_x_learning_rate_{lr}_double_q_{q}_seed1" for lr in "12" for q in ("true", "false")
+    ]
+    found = settings_of(runs(tmp_path, *names[:2]))
+    assert [setting.name for setting in found] == ["double_q true", "double_q false"]
+    found = settings_of(runs(tmp_path, *names))
+    assert found[2].name == "learning_rate 2, double_q true"
+
+
 def test_the_description_beside_a_csv_names_the_game(tmp_path: Path) -> None:
     results = runs(tmp_path, "my_game_x_seed1")
     (tmp_path / "my_game_x_seed1.json").write_text(json.dumps({"flags": {"game": "my_game"}}))
@@ -57,6 +68,56 @@ def test_the_picture_says_what_it_compares(tmp_path: Path) -> None:
     said = texts(runs(tmp_path, *names))
     assert {"Pong", "Breakout", "1 (3 seeds)", "2 (3 seeds)", "2 > 1", "1", "2"} <= said
     assert {"Interquartile mean, % of human", "Probability of improvement"} <= said
+
+
+def test_a_run_that_ended_early_hides_nothing(tmp_path: Path) -> None:
+    found = runs(tmp_path, *(f"pong_x_{s}_seed{k}" for s in "ab" for k in "123"))
+    found[1] = read_results(write_run(tmp_path / "pong_x_a_seed2.csv", 1, seed=1))
+    figure = draw_comparison(found, width=16, height=9)
+    solid, dotted, whole = (np.asarray(line.get_ydata()) for line in figure.axes[0].lines)
+    assert np.isnan(solid).tolist() == [False, True, True]
+    assert not np.isnan(dotted).any()
+    assert not np.isnan(whole).any()
+    scores = np.array(
+        [list(run.curve("test", "average_reward").values()) for run in found[::2][:2]]
+    )
+    assert dotted[2] == pytest.approx(scores[:, 2].mean())
+    said = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "Fewer seeds (a: 1 of 3 runs until epoch 1)" in said
+
+
+def test_a_run_without_a_test_does_not_change_the_kind_of_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = runs(tmp_path, *(f"pong_x_{s}_seed{k}" for s in "ab" for k in "12"))
+    late = write_run(tmp_path / "pong_x_b_seed3.csv", 1, test=False)
+    groups, notes = plot.read_groups([*(run.path for run in found), late], None)
+    assert notes == [f"left out: {late} has no test yet."]
+    assert [len(group.runs) for group in groups] == [2, 2]
+
+
+def test_scores_too_large_to_be_drawn_are_left_out(tmp_path: Path) -> None:
+    found = runs(tmp_path, *(f"pong_x_{s}_seed{k}" for s in "ab" for k in "12"))
+    with found[0].path.open("a") as file:
+        file.write("4,test," + ",".join(["1e200"] * (len(COLUMNS) - 2)) + "\n")
+    found[0] = read_results(found[0].path)
+    figure = draw_comparison(found, width=16, height=9)
+    assert figure.axes[0].get_ylim()[1] < 1e3
+
+
+@pytest.mark.parametrize(("settings", "games"), [(2, 1), (2, 2), (4, 1), (MOST_SETTINGS, 1)])
+def test_no_writing_overlaps(tmp_path: Path, settings: int, games: int) -> None:
+    names = [
+        f"{game}_x_learning_rate_{i}_optimizer_adam_seed{k}"
+        for game in ("pong", "space_invaders")[:games]
+        for i in range(settings)
+        for k in "12"
+    ]
+    found = runs(tmp_path, *names)
+    figure = draw_comparison(found, width=16, height=9)
+    assert_no_overlap(figure)
+    for axes in figure.axes[:games]:
+        assert (axes.get_xlabel(), axes.get_ylabel()) == ("Epoch", "Test score")
 
 
 def test_one_seed_gets_no_interval_and_no_mean(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from plots.csv_files import (
     listed,
     printable,
     read_results,
+    read_runs,
 )
 from stats import COLUMNS
 
@@ -180,15 +181,15 @@ def test_any_part_of_real_results_with_any_byte_changed_too(
 
 def test_the_game_is_what_the_json_says_else_the_name(tmp_path: Path) -> None:
     results = read(tmp_path, SMALL, "space_invaders_fast-seed12.csv")
-    assert results.game == "space_invaders_fast"
+    assert (results.game, results.setting) == ("space_invaders", "fast")
     about = tmp_path / "space_invaders_fast-seed12.json"
     for text, game in {
         json.dumps({"flags": {"game": "roms/space_invaders.bin"}}): "space_invaders",
-        json.dumps({"flags": {"game": ""}}): "space_invaders_fast",
-        json.dumps({"flags": {"game": 7}}): "space_invaders_fast",
-        json.dumps({"flags": []}): "space_invaders_fast",
-        "[" * 100_000: "space_invaders_fast",
-        "\udcff": "space_invaders_fast",
+        json.dumps({"flags": {"game": ""}}): "space_invaders",
+        json.dumps({"flags": {"game": 7}}): "space_invaders",
+        json.dumps({"flags": []}): "space_invaders",
+        "[" * 100_000: "space_invaders",
+        "\udcff": "space_invaders",
     }.items():
         about.write_bytes(text.encode(errors="surrogateescape"))
         assert results.game == game
@@ -211,6 +212,31 @@ def test_seeds_are_grouped_and_nothing_else(tmp_path: Path) -> None:
         "qbert": 2,
     }
     assert [g.name for g in group_runs(runs[:3])] == ["breakout"]
+
+
+def test_the_tests_of_several_runs_are_told_apart(home: Path) -> None:
+    rows = [
+        f"{epoch},test,{epoch + seed},snapshots/my_game_{setting}_seed{seed}_{epoch}.pkl\n"
+        for setting in "ab"
+        for seed in (1, 2)
+        for epoch in (9, 10)
+    ]
+    path = home / "eval.csv"
+    path.write_text("epoch,phase,average_reward,snapshot\n" + "".join(rows) + "3,te")
+    (home / "results").mkdir()
+    for name in ("my_game_a_seed1", "my_game_a_seed2"):
+        (home / "results" / f"{name}.json").write_text(json.dumps({"flags": {"game": "my_game"}}))
+    runs = read_runs(path)
+    assert [run.curve("test", "average_reward") for run in runs[1:3]] == [
+        {9: 11, 10: 12},
+        {9: 10, 10: 11},
+    ]
+    assert [len(run.notes) for run in runs] == [1, 0, 0, 0]
+    assert (runs[0].game, runs[0].setting) == ("my_game", "a")
+    assert {g.name: len(g.runs) for g in group_runs(runs)} == {"my_game_a": 2, "my_game_b": 2}
+    assert [run.rows for run in read_runs(ORIGINAL / "pong.csv")] == [
+        read_results(ORIGINAL / "pong.csv").rows
+    ]
 
 
 def test_names_in_sentences() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -52,6 +53,15 @@ def test_seeds_are_a_number_or_a_list(home: Path, seeds: str, expected: tuple[in
     assert command(f"pong --seeds {seeds}").sweep.seeds == expected
 
 
+def test_values_keep_all_their_digits_and_files_only_their_names(home: Path) -> None:
+    (home / "mine.toml").write_text("epochs = 3\n")
+    for flags, settings in {
+        "--vary learning_rate=2.5e-4,1.0": ["learning_rate_2.5e-4", "learning_rate_1.0"],
+        "--preset mine.toml,nature": ["mine", "nature"],
+    }.items():
+        assert list(command(f"pong --seeds 1 {flags}").sweep.settings) == settings
+
+
 def test_presets_are_compared_and_one_alone_is_not_in_the_name(home: Path) -> None:
     two = command("pong --seeds 1 --preset simple_dqn,nature").sweep
     assert list(two.settings) == ["simple_dqn", "nature"]
@@ -92,6 +102,9 @@ def test_threads_follow_the_cores_unless_they_are_given(home: Path) -> None:
         ("pong --name a/b", "becomes part of file names"),
         ("pong --name .", "becomes part of file names"),
         ("pong --cpus 0", "--cpus must be at least"),
+        ("pong --cpus 999", "--cpus 999 per run is more than this machine has"),
+        ("pong --cpus 999 --detach", "--cpus 999 per run is more than this machine has"),
+        ("pong --cpus 999 --dry_run", "--cpus 999 per run is more than this machine has"),
         ("pong --gpus x", "--gpus takes a number"),
         ("pong --epochs 0", "A sweep trains"),
         ("pong --checkpoint_minutes 0", "A sweep resumes runs"),
@@ -172,6 +185,23 @@ def test_files_of_another_run_are_not_taken(home: Path, name: str) -> None:
     assert not description_path("x").exists()
 
 
+def test_status_knows_a_detached_sweep_at_once(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started: list[list[str]] = []
+
+    def popen(words: list[str], **_: object) -> SimpleNamespace:
+        started.append(words)
+        return SimpleNamespace(pid=1)
+
+    monkeypatch.setattr(sweep, "subprocess", SimpleNamespace(Popen=popen, DEVNULL=None))
+    line = ["pong", "--seeds", "1", "--name", "x"]
+    assert sweep.main([*line, "--detach"]) == 0
+    assert started[0][2:] == line
+    assert sweep.main(["status", "x"]) == 0
+    assert "pong_x_seed1" in capsys.readouterr().out
+
+
 def test_a_run_is_finished_with_its_last_row_and_snapshot(home: Path) -> None:
     (run,) = command("pong --seeds 1 --epochs 2 --name x").sweep.runs
     run.csv_file.parent.mkdir()
@@ -182,6 +212,10 @@ def test_a_run_is_finished_with_its_last_row_and_snapshot(home: Path) -> None:
     assert not is_finished(run), "the last snapshot is missing"
     (home / "snapshots" / "pong_x_seed1_2.pkl").touch()
     assert is_finished(run)
+    with run.csv_file.open("a") as file:
+        file.write("3,train,1\n")
+    (home / "snapshots" / "pong_x_seed1_2.pkl").rename(home / "snapshots" / "pong_x_seed1_3.pkl")
+    assert is_finished(run), "it was made longer"
     run.csv_file.write_text("epoch,phase\n1,train\n1,test\n2,train,1\n")
     assert not is_finished(run), "the last test is missing"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from config import ROOT, Config, to_plain
 from deepqnetwork import DeepQNetwork
 from main import main
 from sweeps import evaluate
+from sweeps.node import MARK, Job
 
 MAIN = ROOT / "src" / "main.py"
 SMALL = {"screen_width": 36, "screen_height": 36}
@@ -102,10 +104,37 @@ def test_a_snapshot_that_cannot_be_tested_stops_no_other(
     assert [row["epoch"] for row in rows(home / "eval.csv")] == ["2"]
 
 
+def test_ctrl_c_keeps_the_scores_of_finished_tests(
+    home: Path,
+    snapshots: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    codes = iter((0, 130))
+
+    def work(job: Job) -> int:
+        code = next(codes)
+        epoch = re.sub(r"\D", "", job.name)
+        scores = (
+            f"snapshot,epoch,nr_games,average_reward,median_game_reward\n{job.name},{epoch},0,1,"
+        )
+        Path(job.log).with_suffix(".csv").write_text(f"{scores}\n")
+        Path(job.log).write_text(f'{MARK}{{"ended": 1.0, "code": {code}}}\n')
+        return code
+
+    monkeypatch.setattr(evaluate, "work", work)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert main(["test", *snapshots, *PLAY.split()]) == 130
+    assert "1 of 2 snapshots were tested" in capsys.readouterr().err
+    assert [row["epoch"] for row in rows(home / "eval.csv")] == ["2"]
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
         ("breakout_2.pkl --best", "give at least two"),
+        ("breakout_2.pkl breakout_2.pkl", "breakout_2.pkl is named twice"),
+        ("breakout_2.pkl breakout_10.pkl --csv_file folder --overwrite", "write folder: it is no"),
         ("breakout_2.pkl breakout_7.pkl", "breakout_7.pkl does not exist"),
         (
             "breakout_2.pkl breakout_10.pkl --csv_file breakout_2.pkl",
@@ -115,12 +144,14 @@ def test_a_snapshot_that_cannot_be_tested_stops_no_other(
     ],
 )
 def test_bad_input_gets_a_sentence_before_anything_is_played(
+    home: Path,
     snapshots: list[str],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     line: str,
     says: str,
 ) -> None:
+    (home / "folder").mkdir()
     played: list[Callable[..., int]] = []
     monkeypatch.setattr(evaluate, "work", played.append)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import sweep
+from commands.exit_codes import DIVERGED
 from observers import progress
 from sweeps.command import read_command
 from sweeps.node import MARK
@@ -66,6 +67,10 @@ def test_what_ended_is_waiting_failed_or_done(two: Sweep, home: Path) -> None:
     say(first, BEGUN, {"ended": 2.0, "code": -9})
     assert [state.status for state in watch.states()] == ["waiting"] * 2
     assert [state.status for state in watch.states([second.name])] == ["waiting", "failed"]
+    say(first, {**BEGUN, "begun": 3.0}, {"ended": 4.0, "code": DIVERGED})
+    assert [state.status for state in watch.states()] == ["failed", "waiting"]
+    say(first, {**BEGUN, "begun": 5.0})
+    assert [state.status for state in watch.states()] == ["running", "waiting"]
     for phase, epoch, _ in first.phases:
         row(first, epoch, phase)
     (home / "snapshots" / f"{first.name}_3.pkl").touch()
