@@ -2,40 +2,27 @@
 
     docs/pictures.sh agents/breakout_fast_seed1_20.pkl [--second 113] [--film 110]
 
-Films a game with the agent's view and takes a frame of it, films ten seconds without it, draws the
-window of ./play.sh at that moment, takes a picture of the filter page in Chromium (playwright must
-be installed, see requirements-dev.txt), and draws the curves.
+Films a game with the agent's view and takes a frame of it, films ten seconds without it, takes a
+picture of the filter page in Chromium (playwright must be installed, see requirements-dev.txt), and
+draws the curves.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import av
-import pygame
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
-sys.path.append(str(Path(__file__).resolve().parent.parent))  # nvis/ lies beside src/
 
-from commands.verbs import parse
 from config import ROOT
-from main import construct
-from runs.files import load
-from watch.agent_view import AgentView
-from watch.frames import Frame
-from watch.joystick import attached
-from watch.scene import Scene
-from watch.window import Window
 
 IMAGES = ROOT / "docs" / "images"
 FRAMES_PER_SECOND = 60
@@ -83,34 +70,8 @@ def short_film(snapshot: Path, second: float, file: Path) -> None:
     few[0].save(file, save_all=True, append_images=few[1:], duration=66, loop=0, optimize=True)
 
 
-def window(snapshot: Path, second: float, file: Path) -> None:
-    """The window of ./play.sh with the agent's view."""
-    os.environ["SDL_VIDEODRIVER"] = "dummy"  # drawn, not shown
-    task = parse("play", [str(snapshot), *SEED])
-    task = replace(task, config=replace(task.config, display_screen=False))
-    parts = construct(task, storage=None)
-    load(parts)
-    agent = parts.agent
-    agent.callbacks.clear()
-    environment: Any = agent.games[0].environment
-    view = AgentView(agent, game=task.game, action_names=environment.action_names)
-    frames = 0
-
-    def see(frame: Frame) -> None:
-        nonlocal frames
-        frames += 1
-        if frames == round(second * FRAMES_PER_SECOND):
-            shown = Window("Breakout")
-            shown.draw(Scene(frame.rgb, view, True, False, "h: keys"))
-            pygame.image.save(shown.screen, str(file))
-            agent.stop()
-
-    with attached(agent, view, see):
-        agent.play(1)
-
-
 def filters(snapshot: Path, file: Path) -> None:
-    """The top of the filter page."""
+    """The last convolution on the filter page."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         path = Path(folder) / "page.html"
         run("nvis", snapshot, *SEED, "--visualization_file", path)
@@ -119,6 +80,7 @@ def filters(snapshot: Path, file: Path) -> None:
         )
         page = browser.new_page(viewport={"width": 1200, "height": 900})
         page.goto(path.as_uri())
+        page.get_by_role("link", name="convolution 3").click()
         page.wait_for_timeout(3000)
         page.screenshot(path=str(file))
         browser.close()
@@ -149,7 +111,6 @@ def main() -> None:
     film(options.snapshot, options.second, IMAGES / "record_mind.png")
     game = options.snapshot.stem.partition("_")[0]
     short_film(options.snapshot, options.film, IMAGES / f"{game}.gif")
-    window(options.snapshot, options.second, IMAGES / "play.png")
     filters(options.snapshot, IMAGES / "nvis.png")
     curves(IMAGES / "breakout_2015.png", IMAGES / "breakout_2015_again.png")
 
