@@ -134,7 +134,7 @@ def resumed_config(
     at = position(checkpoint)
     if at.epoch > config.epochs:
         raise UserError(
-            f"This run has finished {at.epoch - 1} epochs: resume it with more --epochs."
+            f"This run is finished, with {at.epoch - 1} epochs: resume it with more --epochs."
         )
     for flag in CODE:
         if flag not in given:

@@ -201,7 +201,7 @@ def test_more_epochs_make_a_finished_run_longer(
     expected = run.rows()
     assert run.train() == 0
     assert run.resume() == 2
-    assert "This run has finished 2 epochs: resume it with more --epochs" in said()
+    assert "This run is finished, with 2 epochs: resume it with more --epochs" in said()
     assert run.resume("--epochs", "3") == 0
     assert run.rows() == expected
     about = json.loads((home / "results" / "breakout.json").read_text())
