@@ -249,11 +249,11 @@ class NetworkSettings(LearningSettings):
     )
     normalization: str = flag(
         "none",
-        "layer: layer normalization in all layers except the last (Gallici et al. 2024); spectral: "
+        "layer: layer normalization before each layer's own ReLU (Gallici et al. 2024); spectral: "
         "spectral normalization of the hidden layer (Gogianu et al. 2021)",
         choices=("none", "layer", "spectral"),
     )
-    batch_norm: bool = flag(False, "batch normalization in all layers except the last")
+    batch_norm: bool = flag(False, "batch normalization before each layer's own ReLU")
     bias: bool = flag(False, "layers have biases (nature)")
     padding: int = flag(0, "black pixels around the screen (nature: 1)", low=0, high=4)
     init: str = flag(

@@ -32,7 +32,8 @@ def check_earlier(task: Task) -> list[Path]:
     if config.load_weights and config.load_weights.resolve() in (s.resolve() for s in snapshots):
         raise UserError(
             f"A new run of the same name would replace {config.load_weights}, which it begins "
-            f"with: give it a label (./train.sh {config.game} LABEL), or copy that snapshot."
+            f"with: resume it with ./resume.sh {config.load_weights}, or give this run a label "
+            f"(./train.sh {config.game} LABEL)."
         )
     if not earlier or config.overwrite:
         return replaced
