@@ -26,12 +26,13 @@ from main import construct
 from replay.make import storage_bytes
 
 JOB = """--replay_size 20000 --random_steps 1000 --exploration_rate_start 0.1
---exploration_rate_end 0.1 --random_seed 1 --backend cpu""".split()
+--exploration_rate_end 0.1 --random_seed 1""".split()
 
 
 def make_task(game: str, flags: list[str]) -> Task:
-    """The job of the comparison with `flags` more."""
-    task = parse("run", [game, *JOB, *flags])
+    """The job of the comparison with `flags` more, computed on the CPU if they do not say where."""
+    where = [] if "--backend" in flags else ["--backend", "cpu"]
+    task = parse("run", [game, *JOB, *where, *flags])
     return replace(task, config=replace(task.config, csv_file=None, save_weights_prefix=None))
 
 
@@ -46,7 +47,7 @@ def steps_per_second(
 ) -> float:
     """Steps per second of a phase: the agent's, or those `emulated`, the no-op steps included."""
     task = make_task(game, flags)
-    agent = construct(task, "array").agent
+    agent = construct(task, "array" if task.config.backend == "cpu" else "gpu").agent
     agent.callbacks.clear()
     environment: Any = agent.games[0].environment
     counted = 0

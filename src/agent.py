@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -126,13 +127,16 @@ class Agent:
         *,
         remember: bool,
         explore: bool = False,
+        meanwhile: Callable[[], None] | None = None,
     ) -> list[GameStep]:
-        """Make a step in each of the games, remembered or not."""
+        """Make a step in each of the games, remembered or not; call `meanwhile` as they play."""
         actions = self.choose(games, exploration_rate, explore)
         for i, action in zip(games, actions, strict=True):
             for callback in self.callbacks:
                 callback.on_action(i, action)
             self.games[i].send(action)
+        if meanwhile:
+            meanwhile()
         made = []
         for i, action in zip(games, actions, strict=True):
             step = self.games[i].receive()
@@ -173,8 +177,13 @@ class Agent:
         self._set_mode("train")
         games = range(len(self.games))
         for step in self._rounds(start, steps):
-            self.step(games, self.exploration_rate(), remember=True, explore=True)
-            self._learn(step)
+            learn = partial(self._learn, step)
+            # Several games play while the network learns from what was remembered before.
+            meanwhile = learn if len(games) > 1 else None
+            rate = self.exploration_rate()
+            self.step(games, rate, remember=True, explore=True, meanwhile=meanwhile)
+            if not meanwhile:
+                learn()
             self.total_train_steps += len(games)
             self._round_done(step + len(games))
 

@@ -19,23 +19,32 @@ from torch import Tensor
 
 from config import NetworkSettings
 from engine.cuda_graph import Captured
-from engine.device import DATATYPES, find_device, keep_freed_memory, use_one_thread
+from engine.device import (
+    DATATYPES,
+    find_device,
+    keep_freed_memory,
+    to_device,
+    use_exact_float32,
+    use_one_thread,
+)
 from engine.divide import divide
+from engine.flat_optimizer import make_optimizer
 from engine.hardware import cores
 from engine.inspection import Inspector
+from engine.numbers import Numbers
+from engine.predictor import Predictor
 from engine.returns import returns_of
 from engine.saliency import guided_saliency
 from engine.state import Learned, read_state, write_state
 from engine.workers import Task, Workers
 from network import Network
-from optimizers import Optimizer
 from replay_memory import Minibatch
 from snapshot.compatibility import check_same_network
 from snapshot.format import Snapshot, read_snapshot, write_snapshot
 from snapshot.layers import Layer
 from snapshot.torch_weights import from_snapshot, layers_of, to_snapshot
 from targets import Batch, taken
-from variants.average import follow
+from variants.average import average_rate, follow
 from variants.heads import make_head
 from variants.networks import make_features
 from variants.optimizers import make_rule
@@ -72,6 +81,7 @@ class DeepQNetwork:
         self.num_actions = num_actions
         self.state_shape = (s.history_length, s.screen_height, s.screen_width)
         keep_freed_memory()
+        use_exact_float32()
         use_one_thread()  # NB! PyTorch itself computes with one thread; `workers` are the threads.
         self.device = find_device(s.backend, s.device_id)
         on_gpu = self.device.type == "cuda"
@@ -97,12 +107,9 @@ class DeepQNetwork:
         share = 1.0 if s.sum_gradient else 1 / s.batch_size  # of a transition in the gradient
         loss_scale = FLOAT16_SCALE / share if s.datatype == "float16" else 1.0
         self.transition_factor = share * loss_scale
-        self.optimizer = Optimizer(
-            make_rule(s),
-            list(self.online.masters.values()),
-            copies=list(self.online.parameters()),
-            shares=self.workers.count,
-            loss_scale=loss_scale,
+        self.average_rate = Numbers(like=self.average.weights.parts)
+        self.optimizer = make_optimizer(
+            make_rule(s), self.online, shares=self.workers.count, loss_scale=loss_scale
         )
         # Costs are summed on the device and read once per phase, so that no update waits for them.
         self.cost_sum = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -110,11 +117,13 @@ class DeepQNetwork:
         self.in_flight: Task[None] | None = None  # the weight update of the overlapped loop
         self.learned: Learned | None = None  # of the last finished update, until `train` returns it
         self.inspector: Inspector | None = None  # sees each update of a run that is watched
+        self.predictors = {
+            network: Predictor(network, self.state_shape, s.num_envs)
+            for network in (self.online, self.target, self.average)
+        }
         capture: Callable[[Any], Any] = Captured if on_gpu else lambda function: function
         self.compute_targets = capture(self._compute_targets)
-        self.compute_gradients = capture(self._compute_gradients)
-        varies = self.optimizer.rule.varies
-        self.change_weights = self._change_weights if varies else capture(self._change_weights)
+        self.change_weights = capture(self._change_weights)
 
     def _new_network(self, dtype: torch.dtype | None = None) -> Network:
         features = make_features(self.settings, self.random.initial_seed())
@@ -128,17 +137,12 @@ class DeepQNetwork:
         With `training` they are for acting in training. In the overlapped loop they then come from
         the target network, which the weight update in flight does not change.
         """
-        if states.shape[1:] != self.state_shape or states.dtype != np.uint8:
-            shape = ", ".join(map(str, self.state_shape))
-            raise ValueError(f"states are (N, {shape}) uint8, not {states.shape} {states.dtype}")
         network = self.target
         if not (training and self.settings.overlap):
             self.wait()
             network = self.online if training else self.average
         network.renew_noise(self.random if training else None)
-        with torch.inference_mode():
-            q = network.q_values(torch.from_numpy(np.ascontiguousarray(states)).to(self.device))
-            return q.to("cpu", torch.float32).numpy()
+        return self.predictors[network](states)
 
     def returns(self, state: NDArray[np.uint8]) -> tuple[Array, Array] | None:
         """The distribution of each action's return: (returns, probabilities), if there is one.
@@ -147,13 +151,13 @@ class DeepQNetwork:
         """
         self.wait()
         self.average.renew_noise(None)
-        return returns_of(self.average, torch.from_numpy(state[None]).to(self.device))
+        return returns_of(self.average, to_device(state[None], self.device))
 
     def saliency(self, state: NDArray[np.uint8], action: int) -> Array:
         """How much each pixel of a state increases an action's Q-value: see engine/saliency.py."""
         self.wait()
         self.average.renew_noise(None)
-        return guided_saliency(self.average, torch.from_numpy(state[None]).to(self.device), action)
+        return guided_saliency(self.average, to_device(state[None], self.device), action)
 
     def train(self, minibatch: Minibatch) -> Learned | None:
         """One weight update. Returns the TD errors of the last finished one, for the sampler.
@@ -166,10 +170,7 @@ class DeepQNetwork:
             self._start_update(batches, minibatch.indices)
         else:
             self.online.renew_noise(self.random)
-            parts = self.workers.map(
-                lambda batch: self.compute_gradients(batch, self.compute_targets(batch)), batches
-            )
-            self._finish_update(parts, minibatch.indices)
+            self._update(batches, None, minibatch.indices)
         learned, self.learned = self.learned, None
         return learned
 
@@ -197,10 +198,41 @@ class DeepQNetwork:
             task, self.in_flight = self.in_flight, None
             self.workers.finish(task)
 
-    def _update(self, batches: list[Batch], targets: list[Tensor], indices: Any) -> None:
-        pairs = zip(batches, targets, strict=True)
-        parts = self.workers.map(lambda pair: self.compute_gradients(*pair), pairs)
-        self._finish_update(parts, indices)
+    def _update(
+        self, batches: list[Batch], targets: list[Tensor] | None, indices: NDArray[np.int64]
+    ) -> None:
+        """A weight update, and the TD errors of the minibatch."""
+        self.optimizer.begin()
+        if self.average is not self.online:
+            since_reset = self.optimizer.updates - self.optimizer.reset_at
+            self.average_rate.set(average_rate(self.settings.average_decay, since_reset))
+        parts = self.change_weights(batches, targets)
+        self.cost_count += 1
+        if self.inspector:
+            self.inspector.see(parts)
+        if self.settings.prioritized:  # NB! Reading errors waits for a GPU.
+            errors = torch.cat([part.errors for part in parts])
+            self.learned = Learned(indices, errors.to("cpu", torch.float32).numpy())
+
+    def _change_weights(
+        self, batches: list[Batch], targets: list[Tensor] | None
+    ) -> list[Gradients]:
+        """Change the weights by the gradients of all parts, which are returned."""
+        if targets is None:
+            parts = self.workers.map(
+                lambda batch: self._compute_gradients(batch, self._compute_targets(batch)), batches
+            )
+        else:
+            pairs = zip(batches, targets, strict=True)
+            parts = self.workers.map(lambda pair: self._compute_gradients(*pair), pairs)
+        gradients = [part.gradients for part in parts]
+        shares = range(len(self.optimizer.shares))
+        self.workers.map(lambda share: self.optimizer.step(share, gradients), shares)
+        self.online.follow_spectrum()
+        if self.average is not self.online:
+            follow(self.average, self.online, *self.average_rate.values)
+        self.cost_sum += sum(part.cost for part in parts) / self.settings.batch_size
+        return parts
 
     @torch.no_grad()
     def _compute_targets(self, batch: Batch) -> Tensor:
@@ -217,28 +249,6 @@ class DeepQNetwork:
         parameters = list(self.online.parameters())
         gradients = torch.autograd.grad(outputs, parameters, error.gradient * weights)
         return Gradients(gradients, error.cost.sum(), error.size)
-
-    def _change_weights(self, parts: list[Gradients]) -> Tensor:
-        """Change the weights with the gradients of all parts; the absolute TD errors (batch,)."""
-        gradients = [part.gradients for part in parts]
-        shares = range(len(self.optimizer.shares))
-        self.workers.map(lambda share: self.optimizer.step(share, gradients), shares)
-        self.online.follow_spectrum()
-        self.cost_sum += sum(part.cost for part in parts) / self.settings.batch_size
-        return torch.cat([part.errors for part in parts])
-
-    def _finish_update(self, parts: list[Gradients], indices: NDArray[np.int64]) -> None:
-        """Change the weights with the gradients of all parts, and note the TD errors."""
-        if self.inspector:
-            self.inspector.see(parts)
-        self.optimizer.begin()
-        errors = self.change_weights(parts)
-        if self.average is not self.online:
-            since_reset = self.optimizer.updates - self.optimizer.reset_at
-            follow(self.average, self.online, self.settings.average_decay, since_reset)
-        self.cost_count += 1
-        if self.settings.prioritized:  # NB! Reading errors waits for a GPU.
-            self.learned = Learned(indices, errors.to("cpu", torch.float32).numpy())
 
     def update_target_network(self) -> None:
         """The target network becomes a copy of the network."""

@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from config import NetworkSettings
+from engine.flat import Flat
 from engine.layer import Layer, to_input
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ class Network(nn.Module):
 
     There are two sets of weights. The optimizer changes `masters`, which a snapshot keeps; the
     forward pass reads the modules' parameters. In float32 and float64 both are the same tensors. In
-    16 bits the parameters are copies, except those of the last layer and of normalization.
+    16 bits the parameters are copies, except those of the last layer and of normalization. All of a
+    set lie in one tensor.
     """
 
     features: Features
@@ -98,6 +100,10 @@ class Network(nn.Module):
         low = dtype in (torch.float16, torch.bfloat16)
         self.master_dtype = torch.float32 if low else dtype
         self.to(device, self.master_dtype)
+        parameters = list(self.parameters())
+        self.weights = Flat(parameters)
+        for parameter, part in zip(parameters, self.weights.parts, strict=True):
+            parameter.data = part.copy_(parameter.detach())
         self.masters = {name: p.detach() for name, p in self.named_parameters()}
         self.spectral = [pair for pair in self.layers().items() if pair[1].spectral]
         self.noisy = [layer for layer in self.modules() if isinstance(layer, Noisy)]
@@ -108,11 +114,14 @@ class Network(nn.Module):
             or getattr(module, "batch_normalized", False)
             for module in self.modules()
         )
+        self.copies = Flat(parameters, dtype) if low else self.weights
         if low:
-            for name, parameter in self.named_parameters():
+            for (name, parameter), part in zip(
+                self.named_parameters(), self.copies.parts, strict=True
+            ):
                 layer = self.get_submodule(name.rpartition(".")[0])
                 if not name.endswith(("gamma", "beta")) and not getattr(layer, "exact", False):
-                    parameter.data = parameter.data.to(dtype)
+                    parameter.data = part.copy_(parameter.detach())
 
     def forward(
         self, states: Tensor, *, training: bool = False, taus: Tensor | None = None
@@ -165,9 +174,8 @@ class Network(nn.Module):
     @torch.no_grad()
     def refresh(self) -> None:
         """Copy the masters to the parameters."""
-        for name, parameter in self.named_parameters():
-            if parameter.data_ptr() != self.masters[name].data_ptr():
-                parameter.copy_(self.masters[name])
+        if self.copies is not self.weights:
+            self.copies.whole.copy_(self.weights.whole)
 
     def follow_spectrum(self) -> None:
         """One step of power iteration for spectral normalization."""
@@ -187,8 +195,7 @@ class Network(nn.Module):
     @torch.no_grad()
     def copy_from(self, other: Network) -> None:
         """Copy another network's weights and running statistics."""
-        for name, master in self.masters.items():
-            master.copy_(other.masters[name])
+        self.weights.whole.copy_(other.weights.whole)
         for mine, theirs in zip(self.buffers(), other.buffers(), strict=True):
             mine.copy_(theirs)
         self.refresh()

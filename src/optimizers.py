@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from config import NetworkSettings
 from engine import compiled
+from engine.numbers import Numbers
 
 
 def learning_rate(settings: NetworkSettings, updates: int) -> float:
@@ -26,13 +27,16 @@ class Rule(Protocol):
     """How a gradient changes a parameter. States are tensors of its shape that start at zero."""
 
     num_states: int  # states for each parameter
-    varies: bool  # whether `begin` changes what `step` does, which a CUDA graph cannot capture
 
-    def begin(self, updates: int, since_reset: int) -> None:
-        """Weight update number `updates` (from 1) begins, number `since_reset` since a reset."""
+    def numbers(self, updates: int, since_reset: int) -> tuple[float, ...]:
+        """What varies between updates, like the step size: for update number `updates` (from 1),
+        which is number `since_reset` since a reset."""
 
-    def step(self, w: Tensor, g: Tensor, *states: Tensor) -> None:
-        """Change the parameter `w` and the states by the gradient `g`, in place."""
+    def step(self, w: Tensor, g: Tensor, numbers: Sequence[Any], *states: Tensor) -> None:
+        """Change the parameter `w` and the states by the gradient `g`, in place.
+
+        `numbers` are tensors on a GPU: a CUDA graph would repeat the values of plain ones.
+        """
 
 
 class RMSProp:
@@ -43,21 +47,20 @@ class RMSProp:
     def __init__(self, settings: NetworkSettings, epsilon: float = 1e-6) -> None:
         """`epsilon` is Neon's."""
         self.settings = settings
-        self.varies = settings.learning_rate_decay_updates > 0
         self.decay, self.epsilon = settings.decay_rate, epsilon
 
-    def begin(self, updates: int, since_reset: int) -> None:
-        """See Rule."""
-        self.rate = learning_rate(self.settings, updates)
+    def numbers(self, updates: int, since_reset: int) -> tuple[float]:
+        """The learning rate."""
+        return (learning_rate(self.settings, updates),)
 
-    def step(self, w: Tensor, g: Tensor, *states: Tensor) -> None:
+    def step(self, w: Tensor, g: Tensor, numbers: Sequence[Any], *states: Tensor) -> None:
         """See Rule."""
-        (s,) = states
-        constants = (self.decay, 1 - self.decay, self.rate, self.epsilon)
+        (rate,), (s,) = numbers, states
+        constants = (self.decay, 1 - self.decay, rate, self.epsilon)
         if compiled.run(compiled.rmsprop, [w, g, s], *constants):
             return
         s.mul_(self.decay).addcmul_(g, g, value=1 - self.decay)
-        w.addcdiv_(g, (s + self.epsilon).sqrt_().add_(self.epsilon), value=-self.rate)
+        w.sub_((g / (s + self.epsilon).sqrt_().add_(self.epsilon)).mul_(rate))
 
 
 class Piece(NamedTuple):
@@ -87,6 +90,7 @@ class Optimizer:
         are divided by `loss_scale`.
         """
         self.rule, self.loss_scale = rule, loss_scale
+        self.numbers = Numbers(like=parameters)  # of the rule, for this update
         self.states = [[torch.zeros_like(w) for _ in range(rule.num_states)] for w in parameters]
         self.updates = 0  # weight updates done
         self.reset_at = 0  # how many were done when some states were last set to zero
@@ -104,7 +108,7 @@ class Optimizer:
     def begin(self) -> None:
         """Begin a weight update; `step` with every share completes it."""
         self.updates += 1
-        self.rule.begin(self.updates, self.updates - self.reset_at)
+        self.numbers.set(*self.rule.numbers(self.updates, self.updates - self.reset_at))
 
     @torch.no_grad()
     def step(self, share: int, gradients: Sequence[Sequence[Tensor]]) -> None:
@@ -118,6 +122,7 @@ class Optimizer:
             for other in others:
                 # NB! Two parameters may have the same tensor as their gradient: leave it as it is.
                 g = g + other if g is first else g.add_(other)
-            self.rule.step(w, g if self.loss_scale == 1 else g / self.loss_scale, *states)
+            g = g if self.loss_scale == 1 else g / self.loss_scale
+            self.rule.step(w, g, self.numbers.values, *states)
             if copy is not None:
                 copy.copy_(w)

@@ -239,6 +239,5 @@ class ReplayMemory:
     def _blacken(self, block: Any, index: Index) -> None:
         """Blacken the screens of earlier episodes in the minibatch's `block`."""
         window = self.begins.ravel()[index[:, None] + np.arange(1 - self.history, 1)]
-        for screens, begins in zip(block, window, strict=True):
-            if begins.any():
-                screens[: self.history - int(begins[::-1].argmax())] = 0
+        black = np.logical_or.accumulate(window[:, ::-1], axis=1)[:, ::-1]
+        block[np.nonzero(black)] = 0

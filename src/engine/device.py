@@ -6,8 +6,11 @@ import ctypes
 import logging
 import sys
 from functools import cache
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from engine.hardware import has_bfloat16
 from errors import UserError
@@ -35,6 +38,24 @@ def find_device(backend: str, device_id: int) -> torch.device:
             "take --backend cpu or another --device_id."
         )
     return torch.device("cuda", device_id)
+
+
+def use_exact_float32() -> None:
+    """Make a GPU compute float32 in float32: its convolutions would round to 10 bits (TF32)."""
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def to_device(values: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
+    """An array or tensor on `device`. The caller may change it at once and does not wait for a GPU.
+
+    On a CPU it shares the memory of `values`.
+    """
+    tensor = torch.as_tensor(values)
+    if device.type == "cpu" or tensor.device == device:
+        return tensor
+    # NB! Only from pinned memory does a GPU copy by itself. PyTorch reuses it after the copy.
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def free_memory(backend: str, device_id: int) -> int:

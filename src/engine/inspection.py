@@ -37,7 +37,7 @@ class Inspector:
 
     @torch.no_grad()
     def see(self, parts: Sequence[Gradients]) -> None:
-        """A weight update will be made; in the overlapped loop another thread calls this."""
+        """A weight update was made; in the overlapped loop another thread calls this."""
         # NB! New tensors: a captured update overwrites its own.
         self.cost = self.cost + sum(part.cost for part in parts)
         if not self.updates:

@@ -24,6 +24,8 @@ from errors import UserError
 
 NORM_DECAY = 0.9  # batch normalization: share of the old running mean and variance (Neon's rho)
 NORM_EPSILON = 1e-3  # added to the variance
+# In 16 bits a GPU's fast convolutions need a multiple of this many channels: black ones are added.
+GPU_CHANNELS = 8
 Array = NDArray[np.floating]
 
 
@@ -121,6 +123,8 @@ class Layer(nn.Module):
         if self.size:
             # A layer over blocks has its padding and its stride in the blocks already.
             padding = self.padding if self.block == 1 else 0
+            if x.is_cuda and (missing := -x.shape[1] % GPU_CHANNELS) and x.dtype != torch.float32:
+                x, weight = (F.pad(each, (0, 0, 0, 0, 0, missing)) for each in (x, weight))
             x = F.conv2d(x, weight, bias, self.stride // self.block, padding)
         elif self.spectral:
             left, right = self.left.to(weight.dtype), self.right.to(weight.dtype)

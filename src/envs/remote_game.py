@@ -44,12 +44,13 @@ class Worker:
         self.numbers = numbers
         self.messages: dict[int, tuple[str, Any]] = {}  # to be sent
         self.answers: dict[int, Any] = {}
+        paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
         ours, theirs = socket.socketpair()
         with ours, theirs:
             files = (theirs.fileno(), memory)
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "envs.worker", *map(str, files)],
-                env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
                 pass_fds=files,
                 stdin=subprocess.DEVNULL,
                 process_group=0,
@@ -59,8 +60,10 @@ class Worker:
         self._send((config, rom, numbers))
 
     def put(self, number: int, method: str, argument: Any) -> None:
-        """Queue a call of `method` for game `number`; the next `flush` sends it."""
+        """Queue a call of `method` for game `number`; it is sent when all games have one."""
         self.messages[number] = (method, argument)
+        if len(self.messages) == len(self.numbers):
+            self.flush()
 
     def flush(self) -> None:
         """Send all queued messages."""
@@ -155,7 +158,7 @@ class RemoteGame:
         self.worker.put(self.number, "step", action)
 
     def receive(self) -> Step:
-        """See Game. The first game that is asked sends the actions of all games."""
+        """See Game. If only some games play, the first that is asked sends their actions."""
         for worker in self.workers:
             worker.flush()
         reward, terminal, ended, opening = self.worker.take(self.number)

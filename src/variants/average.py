@@ -13,15 +13,20 @@ from torch import Tensor
 from network import Network
 
 
-@torch.no_grad()
-def follow(average: Network, online: Network, decay: float, updates: int) -> None:
-    """Add the weights and running statistics after update number `updates` since a reset (from 1).
+def average_rate(decay: float, updates: int) -> float:
+    """1 - d for update number `updates` since a reset (from 1), with d = `decay`.
 
-    average = d average + (1 - d) weights, with d = `decay`. At first d is smaller, so that the
-    average is of about the last tenth of the updates: it soon forgets the weights of the beginning.
+    At first d is smaller, so that the average is of about the last tenth of the updates: it soon
+    forgets the weights of the beginning.
     """
-    rate = max(1 - decay, 10 / (10 + updates))
-    for mean, newest in zip(_tensors(average), _tensors(online), strict=True):
+    return max(1 - decay, 10 / (10 + updates))
+
+
+@torch.no_grad()
+def follow(average: Network, online: Network, rate: float | Tensor) -> None:
+    """average = d average + (1 - d) weights, and running statistics likewise; `rate` is 1 - d."""
+    average.weights.whole.lerp_(online.weights.whole, rate)
+    for mean, newest in zip(_statistics(average), _statistics(online), strict=True):
         if mean.is_floating_point():
             mean.lerp_(newest, rate)
         else:
@@ -29,7 +34,6 @@ def follow(average: Network, online: Network, decay: float, updates: int) -> Non
     average.follow_spectrum()  # NB! Singular vectors belong to their weights and have no average.
 
 
-def _tensors(network: Network) -> list[Tensor]:
-    singular = tuple(f"{name}.{side}" for name, _ in network.spectral for side in ("left", "right"))
-    statistics = network.statistics().items()
-    return [*network.masters.values(), *(each for name, each in statistics if name not in singular)]
+def _statistics(network: Network) -> list[Tensor]:
+    singular = [f"{name}.{side}" for name, _ in network.spectral for side in ("left", "right")]
+    return [each for name, each in network.statistics().items() if name not in singular]

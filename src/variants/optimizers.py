@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from config import NetworkSettings
@@ -23,22 +23,21 @@ class CenteredRMSProp:
     def __init__(self, settings: NetworkSettings, epsilon: float = 0.01) -> None:
         """`epsilon` is DeepMind's."""
         self.settings = settings
-        self.varies = settings.learning_rate_decay_updates > 0
         self.decay, self.epsilon = settings.decay_rate, epsilon
 
-    def begin(self, updates: int, since_reset: int) -> None:
-        """See Rule."""
-        self.rate = learning_rate(self.settings, updates)
+    def numbers(self, updates: int, since_reset: int) -> tuple[float]:
+        """The learning rate."""
+        return (learning_rate(self.settings, updates),)
 
-    def step(self, w: Tensor, g: Tensor, *states: Tensor) -> None:
+    def step(self, w: Tensor, g: Tensor, numbers: Sequence[Any], *states: Tensor) -> None:
         """See Rule."""
-        s, m = states
-        constants = (self.decay, 1 - self.decay, self.rate, self.epsilon)
+        (rate,), (s, m) = numbers, states
+        constants = (self.decay, 1 - self.decay, rate, self.epsilon)
         if compiled.run(compiled.centered_rmsprop, [w, g, s, m], *constants):
             return
         m.mul_(self.decay).add_(g, alpha=1 - self.decay)
         s.mul_(self.decay).addcmul_(g, g, value=1 - self.decay)
-        w.addcdiv_(g, (s + self.epsilon).addcmul_(m, m, value=-1).sqrt_(), value=-self.rate)
+        w.sub_((g / (s + self.epsilon).addcmul_(m, m, value=-1).sqrt_()).mul_(rate))
 
 
 class Adam:
@@ -50,40 +49,30 @@ class Adam:
     """
 
     num_states = 2
-    varies = True
 
     def __init__(self, settings: NetworkSettings, corrected: bool = False) -> None:
         """Neon's, or PyTorch's if it is `corrected`."""
         self.settings = settings
         self.full_epsilon, self.corrected = settings.adam_epsilon, corrected
         self.beta_1, self.beta_2 = settings.adam_beta_1, settings.adam_beta_2
-        self.rate = self.epsilon = 0.0
-        # NB! These must be tensors: a CUDA graph would replay the first values of plain numbers.
-        self.tensors: dict[torch.device, Tensor] = {}
 
-    def begin(self, updates: int, since_reset: int) -> None:
-        """The step size and the epsilon of this update.
+    def numbers(self, updates: int, since_reset: int) -> tuple[float, float]:
+        """The step size and the epsilon.
 
         After a reset the bias is corrected from the start again, as some means are zero then. For
         parameters that were not reset, this makes some hundred steps smaller.
         """
         root = math.sqrt(1 - self.beta_2**since_reset)
-        self.rate = learning_rate(self.settings, updates) * root / (1 - self.beta_1**since_reset)
-        self.epsilon = self.full_epsilon * (root if self.corrected else 1)
-        for tensor in self.tensors.values():
-            tensor.copy_(torch.tensor([self.rate, self.epsilon], dtype=tensor.dtype))
+        rate = learning_rate(self.settings, updates) * root / (1 - self.beta_1**since_reset)
+        return rate, self.full_epsilon * (root if self.corrected else 1)
 
-    def step(self, w: Tensor, g: Tensor, *states: Tensor) -> None:
+    def step(self, w: Tensor, g: Tensor, numbers: Sequence[Any], *states: Tensor) -> None:
         """See Rule."""
-        m, v = states
+        (rate, epsilon), (m, v) = numbers, states
         first, second = 1 - self.beta_1, 1 - self.beta_2
-        constants = (self.beta_1, first, self.beta_2, second, self.rate, self.epsilon)
+        constants = (self.beta_1, first, self.beta_2, second, rate, epsilon)
         if compiled.run(compiled.adam, [w, g, m, v], *constants):
             return
-        if w.device not in self.tensors:
-            values = torch.tensor([self.rate, self.epsilon], dtype=torch.float64)
-            self.tensors[w.device] = values.to(w.device)
-        rate, epsilon = self.tensors[w.device].to(w.dtype)
         m.mul_(self.beta_1).add_(g, alpha=first)
         v.mul_(self.beta_2).addcmul_(g, g, value=second)
         w.sub_((m / v.sqrt().add_(epsilon)).mul_(rate))
@@ -93,16 +82,16 @@ class Adadelta:
     """Neon's Adadelta, which has no learning rate."""
 
     num_states = 3
-    varies = False
 
     def __init__(self, settings: NetworkSettings, epsilon: float = 1e-6) -> None:
         """`epsilon` is Neon's."""
         self.decay, self.epsilon = settings.decay_rate, epsilon
 
-    def begin(self, updates: int, since_reset: int) -> None:
-        """Nothing to do."""
+    def numbers(self, updates: int, since_reset: int) -> tuple[()]:
+        """None."""
+        return ()
 
-    def step(self, w: Tensor, g: Tensor, *states: Tensor) -> None:
+    def step(self, w: Tensor, g: Tensor, numbers: Sequence[Any], *states: Tensor) -> None:
         """See Rule."""
         square, moved, delta = states
         square.mul_(self.decay).addcmul_(g, g, value=1 - self.decay)

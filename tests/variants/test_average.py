@@ -16,7 +16,7 @@ from deepqnetwork import DeepQNetwork
 from errors import UserError
 from snapshot.format import read_snapshot
 from tests.variants.small import draw_batch, draw_states, make, numbers
-from variants.average import follow
+from variants.average import average_rate, follow
 
 Weights = dict[str, NDArray[np.float64]]
 KINDS: dict[str, dict[str, Any]] = {
@@ -78,7 +78,7 @@ def test_at_first_it_is_of_about_the_last_tenth_of_the_updates() -> None:
     network = make(average_decay=0.9999)
     for n in range(1, 2001):
         network.online.masters["features.first.weight"].fill_(n)
-        follow(network.average, network.online, 0.9999, n)
+        follow(network.average, network.online, average_rate(0.9999, n))
     mean = float(network.average.masters["features.first.weight"].mean())
     assert 2000 - mean == pytest.approx(2000 / 11, rel=0.05)
 
