@@ -177,10 +177,9 @@ class Agent:
         self._set_mode("train")
         games = range(len(self.games))
         for step in self._rounds(start, steps):
-            learn = partial(self._learn, step)
-            # Several games play while the network learns from what was remembered before.
+            rate, learn = self.exploration_rate(), partial(self._learn, step)
+            # While several games play, the network learns from the steps before.
             meanwhile = learn if len(games) > 1 else None
-            rate = self.exploration_rate()
             self.step(games, rate, remember=True, explore=True, meanwhile=meanwhile)
             if not meanwhile:
                 learn()

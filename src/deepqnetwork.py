@@ -8,7 +8,7 @@ number of threads changes no result.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -170,7 +170,7 @@ class DeepQNetwork:
             self._start_update(batches, minibatch.indices)
         else:
             self.online.renew_noise(self.random)
-            self._update(batches, None, minibatch.indices)
+            self._update(batches, [None] * len(batches), minibatch.indices)
         learned, self.learned = self.learned, None
         return learned
 
@@ -199,9 +199,9 @@ class DeepQNetwork:
             self.workers.finish(task)
 
     def _update(
-        self, batches: list[Batch], targets: list[Tensor] | None, indices: NDArray[np.int64]
+        self, batches: list[Batch], targets: Sequence[Tensor | None], indices: NDArray[np.int64]
     ) -> None:
-        """A weight update, and the TD errors of the minibatch."""
+        """A weight update towards `targets`; None: they are computed first."""
         self.optimizer.begin()
         if self.average is not self.online:
             since_reset = self.optimizer.updates - self.optimizer.reset_at
@@ -215,16 +215,11 @@ class DeepQNetwork:
             self.learned = Learned(indices, errors.to("cpu", torch.float32).numpy())
 
     def _change_weights(
-        self, batches: list[Batch], targets: list[Tensor] | None
+        self, batches: list[Batch], targets: Sequence[Tensor | None]
     ) -> list[Gradients]:
         """Change the weights by the gradients of all parts, which are returned."""
-        if targets is None:
-            parts = self.workers.map(
-                lambda batch: self._compute_gradients(batch, self._compute_targets(batch)), batches
-            )
-        else:
-            pairs = zip(batches, targets, strict=True)
-            parts = self.workers.map(lambda pair: self._compute_gradients(*pair), pairs)
+        pairs = zip(batches, targets, strict=True)
+        parts = self.workers.map(lambda pair: self._compute_gradients(*pair), pairs)
         gradients = [part.gradients for part in parts]
         shares = range(len(self.optimizer.shares))
         self.workers.map(lambda share: self.optimizer.step(share, gradients), shares)
@@ -239,8 +234,9 @@ class DeepQNetwork:
         """The targets y of the actions taken."""
         return self.target_rule.compute(self.online, self.target, batch)
 
-    def _compute_gradients(self, batch: Batch, y: Tensor) -> Gradients:
+    def _compute_gradients(self, batch: Batch, y: Tensor | None) -> Gradients:
         """The gradients that move the outputs of the actions taken towards the targets `y`."""
+        y = self._compute_targets(batch) if y is None else y
         outputs = self.online(batch.states, training=True, taus=batch.taus)
         outputs = taken(outputs, batch.actions)
         with torch.no_grad():

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from agent import Agent, Callback, GameStep
 from config import AgentSettings
+from game import Game
 from replay_memory import Minibatch, ReplayMemory
 from tests.toys import (
     Clock,
@@ -530,3 +531,27 @@ def test_an_agent_without_a_network_plays_at_random() -> None:
     agent.callbacks.append(recorder)
     agent.test(100)
     assert set(recorder.actions) == {0, 1, 2}
+
+
+def test_several_games_play_while_the_network_learns_from_the_steps_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    memory, network = make_memory(games=2), FakeNetwork()
+    heard: list[str] = []
+    agent, _ = make_agent(Clock(), Clock(), network=network, memory=memory, train_frequency=2)
+    agent.play_random(20)
+    methods: dict[str, Any] = {"send": Game.send, "receive": Game.receive}
+    for name, method in methods.items():
+
+        def call(game: Game, *action: int, name: str = name, method: Any = method) -> Any:
+            heard.append(name)
+            return method(game, *action)
+
+        monkeypatch.setattr(Game, name, call)
+    network.log = lambda event: heard.append(f"{event} {memory.count}")
+    agent.train(4)
+    sent, received = ["send"] * 2, ["receive"] * 2
+    assert heard == [
+        *[*sent, "copy 20", "train 20", *received],
+        *[*sent, "train 22", *received],
+    ]

@@ -103,7 +103,10 @@ def load(parts: Run) -> None:
     if config.start_epoch or parts.task.verb == "test":
         steps = snapshot.info.get("total_train_steps")
         agent.total_train_steps = agent.total_train_steps if steps is None else steps
-    if config.start_epoch and not any(layer.states for layer in snapshot.layers):
+    states = any(layer.states for layer in snapshot.layers) or any(
+        " " in n for n in snapshot.tensors
+    )
+    if config.start_epoch and not states:
         logger.warning(
             "%s contains weights only: the optimizer starts without its earlier averages.", path
         )

@@ -338,3 +338,11 @@ def test_a_run_with_several_games(tmp_path: Path) -> None:
         ("train", "42", "42", "11"),  # 14 rounds of 3 games
         ("test", "30", "42", "11"),
     ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_workers_find_what_the_users_own_path_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/somewhere")
+    (game,) = remote(replace(SMALL, num_envs=1))
+    environment = Path(f"/proc/{game.worker.process.pid}/environ").read_bytes().split(b"\0")
+    assert f"PYTHONPATH={ROOT / 'src'}{os.pathsep}/somewhere".encode() in environment

@@ -23,7 +23,7 @@ from replay.compressed import (
     decode,
     encode,
 )
-from replay.gpu import GPUScreens
+from replay.gpu import AT_ONCE, GPUScreens
 from replay.make import make_screens, storage_bytes
 from replay_memory import ReplayMemory, Uniform
 
@@ -168,3 +168,20 @@ def test_real_screens_fit_into_the_room_planned_for_them(game: str) -> None:
         store.write(slot, environment.screen())
     assert len(store.segments[0]) < storage_bytes("compressed", Config(), SEGMENT) / 2
     assert storage_bytes("compressed", Config(), 1_000_000) < 1e9
+
+
+def test_a_gpus_screens_wait_to_be_copied_together() -> None:
+    store = GPUScreens(10, HEIGHT, WIDTH, device="cpu")
+    screens, screen = walk(3), np.empty((HEIGHT, WIDTH), np.uint8)
+    for slot, n in ((4, 0), (5, 1), (4, 2)):  # the last one is in place of the first
+        screen[:] = screens[n]
+        store.write(slot, screen)
+    screen.fill(0)
+    assert not store.screens.any()
+    found = store.windows(np.array([5]), np.empty((1, 2, HEIGHT, WIDTH), np.uint8))
+    assert np.array_equal(found[0], screens[[2, 1]])
+    for slot in range(AT_ONCE + 1):
+        store.write(slot % 10, screens[0])
+    out = np.empty((10, HEIGHT, WIDTH), np.uint8)
+    store.read(0, 10, out)
+    assert (out == screens[0]).all()

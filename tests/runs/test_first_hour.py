@@ -91,6 +91,18 @@ def test_a_snapshot_without_optimizer_states_says_so(
     assert f"{snapshot} contains weights only" in log.text
 
 
+@pytest.mark.parametrize("flags", ["", "--network impala --screen_width 52 --screen_height 52"])
+def test_a_snapshot_with_them_does_not(
+    flags: str, home: Path, log: pytest.LogCaptureFixture
+) -> None:
+    small = f"{flags} --random_steps 60 --train_steps 12 --test_steps 0 --replay_size 500"
+    small += " --backend cpu --threads 1 --random_seed 1 --batch_size 4 --checkpoint_minutes 0"
+    assert main(["train", "pong", "first", *small.split(), "--epochs", "1"]) == 0
+    assert main(["resume", "snapshots/pong_first_1.pkl", "--epochs", "2"]) == 0
+    assert "Loaded" in log.text
+    assert "weights only" not in log.text
+
+
 def test_a_network_that_misses_some_of_the_screen_says_so(
     home: Path, log: pytest.LogCaptureFixture
 ) -> None:
