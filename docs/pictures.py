@@ -1,10 +1,10 @@
 """Makes the pictures in README.md and docs/, with the program's own verbs.
 
-    docs/pictures.sh agents/breakout_fast_seed1_20.pkl [--second 113] [--film 110]
+    docs/pictures.sh agents/breakout_fast_seed1_20.pkl [--second 113] [--film 110] [--film_alone]
 
 Films a game with the agent's view and takes a frame of it, films ten seconds without it, takes a
 picture of the filter page in Chromium (playwright must be installed, see requirements-dev.txt), and
-draws the curves.
+draws the curves. With --film_alone, only the ten seconds are filmed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from playwright.sync_api import sync_playwright
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from config import ROOT
+from snapshot.format import game_of, read_snapshot
 
 IMAGES = ROOT / "docs" / "images"
 FRAMES_PER_SECOND = 60
@@ -107,10 +108,13 @@ def main() -> None:
     parser.add_argument(
         "--film", type=float, default=110, help="second at which the film begins [110]"
     )
+    parser.add_argument("--film_alone", action="store_true", help="make no other picture")
     options = parser.parse_args()
-    film(options.snapshot, options.second, IMAGES / "record_mind.png")
-    game = options.snapshot.stem.partition("_")[0]
+    game = game_of(options.snapshot, read_snapshot(options.snapshot))
     short_film(options.snapshot, options.film, IMAGES / f"{game}.gif")
+    if options.film_alone:
+        return
+    film(options.snapshot, options.second, IMAGES / "record_mind.png")
     filters(options.snapshot, IMAGES / "nvis.png")
     curves(IMAGES / "breakout_2015.png", IMAGES / "breakout_2015_again.png")
 
