@@ -1,4 +1,4 @@
-"""A weight update as a CUDA graph: one call starts its hundred small kernels."""
+"""Weight updates and predictions as CUDA graphs: one call starts a hundred small kernels."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Captured:
                 self.output = self.function(*self.inputs)
         except RuntimeError as error:
             logger.warning(
-                "This GPU cannot capture weight updates (%s): they are a little slower.", error
+                "This GPU cannot capture a CUDA graph (%s): the run is a little slower.", error
             )
             return
         self.graph = graph

@@ -1,4 +1,4 @@
-"""An average of the weights over many updates, which plays better than the newest weights.
+"""An average of the weights over many updates, which may play better than the newest weights.
 
 Every update moves the weights towards a few transitions only. In an average most of this noise
 cancels (Polyak and Juditsky 1992, "Acceleration of Stochastic Approximation by Averaging"). Tests
