@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from commands.verbs import Task, parse
 from main import construct
-from replay.make import storage_bytes
+from replay.make import choose_storage, storage_bytes
 
 JOB = """--replay_size 20000 --random_steps 1000 --exploration_rate_start 0.1
 --exploration_rate_end 0.1 --random_seed 1""".split()
@@ -47,7 +47,8 @@ def steps_per_second(
 ) -> float:
     """Steps per second of a phase: the agent's, or those `emulated`, the no-op steps included."""
     task = make_task(game, flags)
-    agent = construct(task, "array" if task.config.backend == "cpu" else "gpu").agent
+    on_cpu = task.config.backend == "cpu"
+    agent = construct(task, "array" if on_cpu else choose_storage(task.config)).agent
     agent.callbacks.clear()
     environment: Any = agent.games[0].environment
     counted = 0

@@ -178,10 +178,10 @@ class Agent:
         games = range(len(self.games))
         for step in self._rounds(start, steps):
             rate, learn = self.exploration_rate(), partial(self._learn, step)
-            # While several games play, the network learns from the steps before.
-            meanwhile = learn if len(games) > 1 else None
-            self.step(games, rate, remember=True, explore=True, meanwhile=meanwhile)
-            if not meanwhile:
+            if len(games) > 1:  # they play while the network learns from the steps before
+                self.step(games, rate, remember=True, explore=True, meanwhile=learn)
+            else:
+                self.step(games, rate, remember=True, explore=True)
                 learn()
             self.total_train_steps += len(games)
             self._round_done(step + len(games))

@@ -28,7 +28,6 @@ from engine.device import (
     use_one_thread,
 )
 from engine.divide import divide
-from engine.flat_optimizer import make_optimizer
 from engine.hardware import cores
 from engine.inspection import Inspector
 from engine.numbers import Numbers
@@ -38,6 +37,7 @@ from engine.saliency import guided_saliency
 from engine.state import Learned, read_state, write_state
 from engine.workers import Task, Workers
 from network import Network
+from optimizers import Optimizer
 from replay_memory import Minibatch
 from snapshot.compatibility import check_same_network
 from snapshot.format import Snapshot, read_snapshot, write_snapshot
@@ -107,9 +107,14 @@ class DeepQNetwork:
         share = 1.0 if s.sum_gradient else 1 / s.batch_size  # of a transition in the gradient
         loss_scale = FLOAT16_SCALE / share if s.datatype == "float16" else 1.0
         self.transition_factor = share * loss_scale
-        self.average_rate = Numbers(like=self.average.weights.parts)
-        self.optimizer = make_optimizer(
-            make_rule(s), self.online, shares=self.workers.count, loss_scale=loss_scale
+        self.average_rate = Numbers(like=self.average.weights.whole)
+        self.optimizer = Optimizer(
+            make_rule(s),
+            self.online.weights,
+            copies=self.online.copies,
+            shares=self.workers.count,
+            loss_scale=loss_scale,
+            as_one=on_gpu,
         )
         # Costs are summed on the device and read once per phase, so that no update waits for them.
         self.cost_sum = torch.zeros((), dtype=torch.float64, device=self.device)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from config import NetworkSettings
 from engine import compiled
+from engine.flat import Flat
 from engine.numbers import Numbers
+from engine.pieces import cut, whole
 
 
 def learning_rate(settings: NetworkSettings, updates: int) -> float:
@@ -63,47 +65,34 @@ class RMSProp:
         w.sub_((g / (s + self.epsilon).sqrt_().add_(self.epsilon)).mul_(rate))
 
 
-class Piece(NamedTuple):
-    """Some rows of a parameter, which one thread updates."""
-
-    number: int  # of the parameter
-    rows: slice
-    tensors: list[Tensor]  # these rows of the parameter and of its states, views
-    copy: Tensor | None  # the same rows of its copy in lower precision
-
-
 class Optimizer:
-    """A rule, the parameters that it changes, its states, and copies in lower precision."""
+    """A rule, the weights that it changes, its states, and copies in lower precision."""
 
     def __init__(
         self,
         rule: Rule,
-        parameters: Sequence[Tensor],
+        weights: Flat,
         *,
-        copies: Sequence[Tensor] | None = None,
+        copies: Flat | None = None,
         shares: int = 1,
         loss_scale: float = 1.0,
+        as_one: bool = False,
     ) -> None:
-        """The parameters are divided into `shares` of about equal size.
+        """The parameters are divided into `shares` of about equal size. Or they are updated
+        `as_one`, for a GPU, where a hundred small operations take longer than a dozen large ones.
 
-        Each parameter is copied to the one of `copies` in its place, which may be itself. Gradients
-        are divided by `loss_scale`.
+        `copies` may be the `weights` themselves. Gradients are divided by `loss_scale`.
         """
         self.rule, self.loss_scale = rule, loss_scale
-        self.numbers = Numbers(like=parameters)  # of the rule, for this update
-        self.states = [[torch.zeros_like(w) for _ in range(rule.num_states)] for w in parameters]
+        self.numbers = Numbers(like=weights.whole)  # of the rule, for this update
         self.updates = 0  # weight updates done
         self.reset_at = 0  # how many were done when some states were last set to zero
-        self.shares: list[list[Piece]] = [[] for _ in range(shares)]
-        for n, (w, states) in enumerate(zip(parameters, self.states, strict=True)):
-            copy = copies[n].detach() if copies else w
-            is_copied = copy.data_ptr() != w.data_ptr()
-            # Small parameters are not worth dividing.
-            count = shares if len(w) >= shares and w.numel() > 1 << 16 else 1
-            for k in range(count):
-                rows = slice(len(w) * k // count, len(w) * (k + 1) // count)
-                tensors = [w[rows], *(state[rows] for state in states)]
-                self.shares[k].append(Piece(n, rows, tensors, copy[rows] if is_copied else None))
+        states = [Flat(weights.parts) for _ in range(rule.num_states)]
+        self.states = [[state.parts[n] for state in states] for n in range(len(weights.parts))]
+        copies = None if copies is weights else copies
+        flats = [weights, *states]
+        self.gradient = Flat(weights.parts) if as_one else None
+        self.shares = whole(flats, copies) if as_one else cut(flats, copies, shares)
 
     def begin(self) -> None:
         """Begin a weight update; `step` with every share completes it."""
@@ -116,6 +105,11 @@ class Optimizer:
 
         Each is a list with a gradient for each parameter, perhaps in lower precision.
         """
+        if self.gradient:
+            (of_minibatch,) = gradients
+            for part, g in zip(self.gradient.parts, of_minibatch, strict=True):
+                part.copy_(g)
+            gradients = [[self.gradient.whole]]
         for n, rows, (w, *states), copy in self.shares[share]:
             first, *others = (part[n][rows] for part in gradients)
             g = first.to(w.dtype)

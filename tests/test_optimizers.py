@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from config import NetworkSettings
 from engine import compiled
+from engine.flat import Flat
 from errors import UserError
 from optimizers import Optimizer, learning_rate
 from variants.optimizers import make_rule
@@ -76,14 +78,22 @@ def gradients(shape: tuple[int, ...]) -> Array:
 
 def make_optimizer(
     rule: str,
-    weights: Sequence[Tensor],
+    weights: list[Tensor],
     *,
     loss_scale: float = 1.0,
     learning_rate: float = LEARNING_RATE,
-    shares: int = 1,
+    **how: Any,
 ) -> Optimizer:
+    """An optimizer of the weights, which become parts of one tensor."""
     settings = NetworkSettings(optimizer=rule, learning_rate=learning_rate, decay_rate=DECAY)
-    return Optimizer(make_rule(settings), weights, shares=shares, loss_scale=loss_scale)
+    made = make_rule(settings)
+    return Optimizer(made, flat_of(weights), loss_scale=loss_scale, **how)
+
+
+def flat_of(weights: list[Tensor]) -> Flat:
+    flat = Flat(weights)
+    weights[:] = [part.copy_(w) for part, w in zip(flat.parts, weights, strict=True)]
+    return flat
 
 
 def update(optimizer: Optimizer, *parts: Sequence[Tensor]) -> None:
@@ -137,8 +147,9 @@ def test_each_update_has_the_learning_rate_of_its_number(rule: str) -> None:
         learning_rate_decay_updates=STEPS - 2,
     )
     rng = torch.Generator().manual_seed(3)
-    w = torch.ones(50)
-    optimizer = Optimizer(make_rule(settings), [w])
+    weights = [torch.ones(50)]
+    optimizer = Optimizer(make_rule(settings), flat_of(weights))
+    (w,) = weights
     twin = w.clone()
     states = [state.clone() for state in optimizer.states[0]]
     for n in range(1, STEPS + 1):
@@ -171,9 +182,9 @@ def test_gradients_may_be_of_lower_precision(rule: str) -> None:
     g = torch.tensor([1.5, -0.25])
     moved = []
     for dtype in (torch.float32, torch.bfloat16):
-        w = torch.ones(2)
-        update(make_optimizer(rule, [w]), [g.to(dtype)])
-        moved.append(w)
+        weights = [torch.ones(2)]
+        update(make_optimizer(rule, weights), [g.to(dtype)])
+        moved += weights
     assert torch.equal(*moved)
     assert not torch.equal(moved[0], torch.ones(2))
 
@@ -192,11 +203,11 @@ def test_one_pass_is_the_plain_rule(
     for one_pass in (True, False):
         if not one_pass:
             monkeypatch.setattr(compiled, "compiled", lambda rule: called.append(rule))
-        w = torch.ones(shape).to(memory_format=layout)
-        optimizer = make_optimizer(rule, [w])
+        weights = [torch.ones(shape).to(memory_format=layout)]
+        optimizer = make_optimizer(rule, weights)
         for g_t in g:
             update(optimizer, [g_t])
-        moved.append([w, *optimizer.states[0]])
+        moved.append([*weights, *optimizer.states[0]])
     assert len(called) == len(g)  # the second time the plain form
     for fast, plain in zip(*moved, strict=True):
         assert torch.allclose(fast, plain, rtol=1e-6, atol=1e-9)
@@ -220,14 +231,14 @@ def test_a_missing_compiler_is_reported_once_and_the_plain_rules_serve(
     monkeypatch.setitem(sys.modules, "numba", None)
     compiled.compiled.cache_clear()
     try:
-        w = torch.ones(3)
-        optimizer = make_optimizer("rmsprop", [w], learning_rate=1)
+        weights = [torch.ones(3)]
+        optimizer = make_optimizer("rmsprop", weights, learning_rate=1)
         for _ in range(2):
             update(optimizer, [torch.ones(3)])
     finally:
         compiled.compiled.cache_clear()
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert (w < 0).all()
+    assert (weights[0] < 0).all()
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -258,7 +269,7 @@ def test_a_large_parameter_is_divided_among_the_shares_and_every_row_is_in_one()
     pieces = [piece for share in optimizer.shares for piece in share]
     for n, w in enumerate(weights):
         mine = [piece.rows for piece in pieces if piece.number == n]
-        covered = sorted(i for rows in mine for i in range(len(w))[rows])
+        covered = sorted(i for rows in mine for i in np.arange(len(w))[rows].tolist())
         assert covered == list(range(len(w)))
     sizes = [sum(piece.tensors[0].numel() for piece in share) for share in optimizer.shares]
     assert max(sizes) - min(sizes) < 300
@@ -267,12 +278,11 @@ def test_a_large_parameter_is_divided_among_the_shares_and_every_row_is_in_one()
 @pytest.mark.parametrize("shares", [1, 3])
 def test_copies_follow_their_parameters(shares: int) -> None:
     weights = [torch.ones(4, 3), torch.ones(300, 256), torch.ones(7)]
-    copies = [weights[0], *(w.to(torch.bfloat16) for w in weights[1:])]
-    settings = NetworkSettings(optimizer="rmsprop", learning_rate=LEARNING_RATE)
-    optimizer = Optimizer(make_rule(settings), weights, copies=copies, shares=shares)
+    copies = Flat(weights, torch.bfloat16)
+    optimizer = make_optimizer("rmsprop", weights, copies=copies, shares=shares)
     update(optimizer, [torch.arange(w.numel()).view(w.shape) / 100 for w in weights])
     assert all(len(w.unique()) > 1 for w in weights)
-    for w, copy in zip(weights, copies, strict=True):
+    for w, copy in zip(weights, copies.parts, strict=True):
         assert torch.equal(copy, w.to(copy.dtype))
 
 
@@ -311,8 +321,9 @@ def test_two_parameters_may_share_one_gradient_tensor(dtype: torch.dtype) -> Non
 @pytest.mark.parametrize("rule", ["adam", "adam_corrected"])
 def test_adam_corrects_the_bias_of_states_that_were_reset(rule: str) -> None:
     """With a constant gradient each step of a new Adam is the learning rate."""
-    w = torch.zeros(1)
-    optimizer = make_optimizer(rule, [w])
+    weights = [torch.zeros(1)]
+    optimizer = make_optimizer(rule, weights)
+    (w,) = weights
     for n in range(1, 60):
         if n == 30:
             for state in optimizer.states[0]:

@@ -53,8 +53,12 @@ class Captured:
         self.inputs = _clone(inputs)
         graph = torch.cuda.CUDAGraph()
         try:
-            # Other threads may use the GPU meanwhile: the agent in the overlapped loop.
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            # NB! After an error only the outer one leads back to the stream of before. Other
+            # threads may use the GPU meanwhile: the agent in the overlapped loop.
+            with (
+                torch.cuda.stream(torch.cuda.current_stream()),
+                torch.cuda.graph(graph, capture_error_mode="thread_local"),
+            ):
                 self.output = self.function(*self.inputs)
         except RuntimeError as error:
             logger.warning(

@@ -47,9 +47,10 @@ def use_exact_float32() -> None:
 
 
 def to_device(values: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
-    """An array or tensor on `device`. The caller may change it at once and does not wait for a GPU.
+    """An array or tensor on `device`.
 
-    On a CPU it shares the memory of `values`.
+    For a GPU it is copied: the caller may change `values` at once, and does not wait. On a CPU it
+    has the memory of `values`.
     """
     tensor = torch.as_tensor(values)
     if device.type == "cpu" or tensor.device == device:

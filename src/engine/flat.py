@@ -14,7 +14,7 @@ class Flat:
     """One tensor of zeros, `whole`, and its `parts`, which are views of it."""
 
     def __init__(self, like: Sequence[Tensor], dtype: torch.dtype | None = None) -> None:
-        """Parts of the shapes and memory orders of the tensors `like`, which are dense."""
+        """Parts like the tensors: of their shapes and, if they are dense, memory orders."""
         offsets, size = [], 0
         for tensor in like:
             offsets.append(size)
@@ -22,6 +22,6 @@ class Flat:
         device = like[0].device
         self.whole = torch.zeros(size, dtype=dtype or like[0].dtype, device=device)
         self.parts = [
-            self.whole.as_strided(tensor.shape, tensor.stride(), offset)
+            self.whole.as_strided(tensor.shape, torch.empty_like(tensor).stride(), offset)
             for tensor, offset in zip(like, offsets, strict=True)
         ]

@@ -123,7 +123,7 @@ class Layer(nn.Module):
         if self.size:
             # A layer over blocks has its padding and its stride in the blocks already.
             padding = self.padding if self.block == 1 else 0
-            if x.is_cuda and (missing := -x.shape[1] % GPU_CHANNELS) and x.dtype != torch.float32:
+            if x.is_cuda and (missing := -x.shape[1] % GPU_CHANNELS) and x.element_size() == 2:
                 x, weight = (F.pad(each, (0, 0, 0, 0, 0, missing)) for each in (x, weight))
             x = F.conv2d(x, weight, bias, self.stride // self.block, padding)
         elif self.spectral:

@@ -20,7 +20,7 @@ class Predictor:
     def __init__(self, network: Network, state_shape: tuple[int, ...], count: int) -> None:
         """States are (n, *state_shape); `count` is how many the agent asks for at most."""
         self.network, self.state_shape = network, state_shape
-        self.device = next(network.parameters()).device
+        self.device = network.weights.whole.device
         self.padded = np.zeros((count, *state_shape), np.uint8)
         self.captured = Captured(self._q_values) if self.device.type == "cuda" else None
 

@@ -1,4 +1,7 @@
-"""Measures how a phase spends its time: emulation, prediction, sampling, weight updates."""
+"""Measures how a phase spends its time: emulation, prediction, sampling, weight updates.
+
+NB! A GPU computes weight updates while the prediction after them waits, which gets their time.
+"""
 
 from __future__ import annotations
 
@@ -41,9 +44,9 @@ def profile(parts: Run, work: Callable[[], None]) -> None:
     if len(games) == 1:
         watch.watch("emulation", parts.environment, "act")
         watch.watch("screen", parts.environment, "screen")
-    else:  # most likely in other processes, for which this one waits
+    else:  # they play in other processes while the network learns: what is left is waiting
         for game in games:
-            watch.watch("emulation", game, "receive")
+            watch.watch("waiting", game, "receive")
     watch.watch("prediction", parts.network, "predict")
     if parts.memory:
         watch.watch("remembering", parts.memory, "add")

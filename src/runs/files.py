@@ -103,10 +103,7 @@ def load(parts: Run) -> None:
     if config.start_epoch or parts.task.verb == "test":
         steps = snapshot.info.get("total_train_steps")
         agent.total_train_steps = agent.total_train_steps if steps is None else steps
-    states = any(layer.states for layer in snapshot.layers) or any(
-        " " in n for n in snapshot.tensors
-    )
-    if config.start_epoch and not states:
+    if config.start_epoch and not snapshot.has_states:
         logger.warning(
             "%s contains weights only: the optimizer starts without its earlier averages.", path
         )

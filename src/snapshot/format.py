@@ -69,6 +69,12 @@ class Snapshot:
     backend: dict[str, Any] = field(default_factory=_neon_cpu)
     cost: dict[str, Any] = field(default_factory=_sum_squared)
 
+    @property
+    def has_states(self) -> bool:
+        """Whether the optimizer's states are in it; in `tensors` their names end in a number."""
+        by_name = any(" " in name for name in self.tensors)
+        return by_name or any(layer.states for layer in self.layers)
+
 
 def read_snapshot(path: Path) -> Snapshot:
     """Read a snapshot of this program or of Neon 1.0 to 2.6. Nothing in it is ever executed.

@@ -8,7 +8,7 @@ play with it and snapshots keep it, but nothing in training depends on it.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from network import Network
 
@@ -36,4 +36,6 @@ def follow(average: Network, online: Network, rate: float | Tensor) -> None:
 
 def _statistics(network: Network) -> list[Tensor]:
     singular = [f"{name}.{side}" for name, _ in network.spectral for side in ("left", "right")]
-    return [each for name, each in network.statistics().items() if name not in singular]
+    others = {name: each for name, each in network.statistics().items() if name not in singular}
+    # Weights that two layers share have a second name there.
+    return [each for each in others.values() if not isinstance(each, nn.Parameter)]

@@ -155,3 +155,15 @@ def test_captured_updates_are_the_plain_ones(
     tolerance = 1e-5 if datatype == "float32" else 1e-3
     assert np.abs(captured.predict(states) - plain.predict(states)).max() < tolerance
     assert abs(captured.read_cost() - plain.read_cost()) < tolerance
+
+
+@needs_gpu
+def test_a_failed_capture_leaves_the_stream_as_it_was(caplog: pytest.LogCaptureFixture) -> None:
+    captured = Captured(lambda x: x * x.sum().item())
+    stream = torch.cuda.current_stream()
+    for n in range(WARM_UP + 3):
+        x = torch.full((3,), float(n), device="cuda")
+        assert captured(x).tolist() == [3.0 * n * n] * 3
+        assert torch.cuda.current_stream() == stream
+    assert captured.graph is None
+    assert caplog.text.count("cannot capture") == 1

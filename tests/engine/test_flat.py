@@ -12,9 +12,9 @@ from torch import Tensor
 from config import NetworkSettings
 from deepqnetwork import DeepQNetwork
 from engine.flat import ALIGNMENT, Flat
-from engine.flat_optimizer import FlatOptimizer, make_optimizer
 from engine.numbers import Numbers
 from engine.predictor import Predictor
+from optimizers import Optimizer
 from tests.variants.small import draw_batch, draw_states, make
 from variants.optimizers import RULES, make_rule
 
@@ -28,6 +28,23 @@ def test_parts_are_views_that_keep_shape_and_memory_order() -> None:
     for n, part in enumerate(flat.parts, 1):
         part.fill_(n)
     assert flat.whole.sum() == 7 + 2 * 120 + 3
+
+
+def test_parameters_that_are_slices_or_scalars_do_not_overlap() -> None:
+    left, right = torch.arange(12.0).view(3, 4).chunk(2, dim=1)
+    expanded, scalar = torch.ones(1).expand(5), torch.tensor(3.0)
+    flat = Flat([left, right, expanded, scalar])
+    for part, tensor in zip(flat.parts, (left, right, expanded, scalar), strict=True):
+        part.copy_(tensor)
+    for part, tensor in zip(flat.parts, (left, right, expanded, scalar), strict=True):
+        assert torch.equal(part, tensor)
+        assert part.is_contiguous()
+    optimizer = Optimizer(make_rule(NetworkSettings(learning_rate=0.1)), flat, shares=2)
+    optimizer.begin()
+    for share in (0, 1):
+        optimizer.step(share, [[torch.ones_like(part) for part in flat.parts]])
+    for part, tensor in zip(flat.parts, (left, right, expanded, scalar), strict=True):
+        assert (part != tensor).all()
 
 
 @pytest.mark.parametrize("datatype", ["float32", "bfloat16", "float64"])
@@ -51,11 +68,12 @@ def test_updating_all_parameters_at_once_is_updating_each(rule: str, datatype: s
         optimizer=rule, datatype=datatype, bias=True, learning_rate=0.01, update_parts=1
     )
     each, whole = (make(**flags) for _ in range(2))
-    whole.optimizer = FlatOptimizer(
+    whole.optimizer = Optimizer(
         make_rule(whole.settings),
         whole.online.weights,
         copies=whole.online.copies,
         loss_scale=whole.optimizer.loss_scale,
+        as_one=True,
     )
     before = each.online.weights.whole.clone()
     for seed in range(4):
@@ -76,32 +94,11 @@ def test_updating_all_parameters_at_once_is_updating_each(rule: str, datatype: s
     assert torch.equal(each.online.weights.whole, whole.online.weights.whole)
 
 
-def test_gradients_of_several_parts_are_added() -> None:
-    settings = NetworkSettings(learning_rate=0.01)
-    found = []
-    for count in (1, 3):
-        flat = Flat([torch.zeros(5), torch.zeros(2, 2)])
-        optimizer = FlatOptimizer(make_rule(settings), flat, copies=flat)
-        optimizer.begin()
-        g = [[torch.full((5,), 6.0 / count), torch.full((2, 2), 3.0 / count)]] * count
-        optimizer.step(0, g)
-        found.append(flat.whole)
-    assert torch.allclose(found[0], found[1])
-    assert found[0].any()
-
-
-def test_a_cpu_has_an_optimizer_that_threads_share() -> None:
-    network = make(threads=1)
-    made = make_optimizer(make_rule(network.settings), network.online, shares=2, loss_scale=1.0)
-    assert not isinstance(made, FlatOptimizer)
-    assert len(made.shares) == 2
-
-
 def test_numbers_are_plain_on_a_cpu_and_one_tensor_elsewhere() -> None:
-    numbers = Numbers(like=[torch.zeros(3)])
+    numbers = Numbers(like=torch.zeros(3))
     numbers.set(0.5, 2.0)
     assert numbers.values == (0.5, 2.0)
-    elsewhere = Numbers(like=[torch.zeros(3, device="meta")])
+    elsewhere = Numbers(like=torch.zeros(3, device="meta"))
     elsewhere.set(0.5, 2.0)
     first, tensor = elsewhere.values, elsewhere.tensor
     elsewhere.set(0.25, 1.0)

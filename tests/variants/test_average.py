@@ -73,6 +73,19 @@ def test_its_spectral_norm_is_that_of_its_own_weights() -> None:
         assert float(layer.left.norm()) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("datatype", ["float32", "bfloat16"])
+def test_weights_that_two_layers_share_are_averaged_once(datatype: str) -> None:
+    network = make(average_decay=0.3, datatype=datatype)
+    for model in (network.online, network.average):
+        features: Any = model.features
+        features.again = features.second
+    learn(network, 1)
+    before = network.average.weights.whole.clone()
+    learn(network, 1, start=1)
+    expected = before.lerp(network.online.weights.whole, average_rate(0.3, 2))
+    assert torch.allclose(network.average.weights.whole, expected, rtol=1e-5, atol=1e-7)
+
+
 def test_at_first_it_is_of_about_the_last_tenth_of_the_updates() -> None:
     """Of weights that are the number of the update, the mean age is about a tenth of it."""
     network = make(average_decay=0.9999)
