@@ -19,7 +19,7 @@ DESCRIBING: dict[str, Callable[[NetworkSettings], bool]] = {
     "dueling": lambda s: True,
     "noisy": lambda s: True,
     "distribution": lambda s: True,
-    "atoms": lambda s: s.atoms > 0,
+    "atoms": lambda s: s.atoms > 0 and s.distribution != "iqn",  # whose network has no atoms
     "value_min": lambda s: s.distribution == "c51",
     "value_max": lambda s: s.distribution == "c51",
     "normalization": lambda s: True,
