@@ -234,7 +234,7 @@ def test_profiles_show_the_costs_apart(
 ) -> None:
     run(f"profile_{kind} --{kind}_steps 20 --batch_size 32 --backend cpu --threads 1")
     table = capsys.readouterr().out.splitlines()[1:]
-    parts = {line[:16].strip(): line[16:].split() for line in table}
+    parts = {line[:20].strip(): line[20:].split() for line in table}
     assert {"emulation", "screen", "the rest", "all"} <= parts.keys()
     assert int(parts[part][0]) == calls
     assert int(parts["emulation"][0]) >= 20

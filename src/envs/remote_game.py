@@ -7,6 +7,7 @@ are in shared memory.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -28,7 +29,10 @@ from errors import PartDied, UserError
 from game import Step
 from state_buffer import StateBuffer
 
+logger = logging.getLogger(__name__)
+
 PATIENCE = 2.0  # seconds in which a process must end before it is killed
+SILENCE = 60.0  # seconds without an answer until a warning
 
 
 class Worker:
@@ -76,6 +80,13 @@ class Worker:
         the process is gone."""
         while number not in self.answers:
             try:
+                while not self.connection.poll(SILENCE):
+                    logger.warning(
+                        "The process that plays %s has not answered for %g s: to stop the run, "
+                        "press Ctrl-C twice.",
+                        self._games(),
+                        SILENCE,
+                    )
                 answers = self.connection.recv()
             except (EOFError, ConnectionError):
                 raise self._dead() from None
@@ -100,9 +111,13 @@ class Worker:
             how = f"was ended by {signal.Signals(-code).name}"
         if code == -signal.SIGKILL:
             how += ", which is what the system does when memory runs out"
+        return PartDied(
+            f"The process that played {self._games()} {how}: everything saved is intact."
+        )
+
+    def _games(self) -> str:
         names = ", ".join(map(str, self.numbers))
-        games = f"game {names}" if len(self.numbers) == 1 else f"games {names}"
-        return PartDied(f"The process that played {games} {how}: everything saved is intact.")
+        return f"game {names}" if len(self.numbers) == 1 else f"games {names}"
 
 
 def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:

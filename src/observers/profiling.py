@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from envs.remote_game import RemoteGame
 from runs.run import Run
 
 
@@ -40,13 +41,12 @@ class Stopwatch:
 def profile(parts: Run, work: Callable[[], None]) -> None:
     """Do `work` and print the time that each part took."""
     watch = Stopwatch()
-    games = parts.agent.games
-    if len(games) == 1:
-        watch.watch("emulation", parts.environment, "act")
-        watch.watch("screen", parts.environment, "screen")
-    else:  # they play in other processes while the network learns: what is left is waiting
-        for game in games:
-            watch.watch("waiting", game, "receive")
+    for game in parts.agent.games:
+        if isinstance(game, RemoteGame):  # it plays while the network learns
+            watch.watch("waiting for games", game, "receive")
+        else:
+            watch.watch("emulation", game.environment, "act")
+            watch.watch("screen", game.environment, "screen")
     watch.watch("prediction", parts.network, "predict")
     if parts.memory:
         watch.watch("remembering", parts.memory, "add")
@@ -55,11 +55,11 @@ def profile(parts: Run, work: Callable[[], None]) -> None:
     start = time.perf_counter()
     work()
     total = time.perf_counter() - start
-    print(f"{'':<16}{'calls':>8}{'ms each':>10}{'seconds':>10}{'share':>8}")
+    print(f"{'':<20}{'calls':>8}{'ms each':>10}{'seconds':>10}{'share':>8}")
     for name, seconds in watch.seconds.items():
         calls = watch.calls[name]
         each = f"{1000 * seconds / calls:10.3f}" if calls else f"{'':>10}"
-        print(f"{name:<16}{calls:>8}{each}{seconds:10.2f}{seconds / total:8.1%}")
+        print(f"{name:<20}{calls:>8}{each}{seconds:10.2f}{seconds / total:8.1%}")
     rest = total - sum(watch.seconds.values())
-    print(f"{'the rest':<16}{'':>8}{'':>10}{rest:10.2f}{rest / total:8.1%}")
-    print(f"{'all':<16}{'':>8}{'':>10}{total:10.2f}")
+    print(f"{'the rest':<20}{'':>8}{'':>10}{rest:10.2f}{rest / total:8.1%}")
+    print(f"{'all':<20}{'':>8}{'':>10}{total:10.2f}")

@@ -22,14 +22,16 @@ def free_path(path: Path) -> Path:
 
 
 def check_outputs(config: Config) -> list[Path]:
-    """The existing files that --overwrite lets this run replace. Raises UserError without it."""
+    """The existing files to remove before the run. Raises UserError without --overwrite."""
     film, found = config.video_file, []
     if film and film.suffix.lower() not in FILMS:
-        raise UserError(f"{film} is not a film's name: let it end with {', '.join(FILMS)}.")
+        raise UserError(f"A film's name must end with one of {', '.join(FILMS)}: {film} does not.")
     for name in ("video_file", "record_sound_filename", "visualization_file"):
         path: Path | None = getattr(config, name)
         if path and path.is_file() and path.stat().st_size:
-            found += _replaceable([path], name, config)
+            earlier = _replaceable([path], name, config)
+            if name != "visualization_file":  # the old page stays until the new one replaces it
+                found += earlier
     if folder := config.record_screen_path:
         frames = [path for path in folder.glob("*.png") if FRAME.fullmatch(path.name)]
         found += _replaceable(sorted(frames), "record_screen_path", config)

@@ -52,7 +52,7 @@ def make_film(path: Path, *, size: tuple[int, int], frames_per_second: float, so
     kinds = {".mov": Movie, ".mp4": Movie, ".gif": Gif}
     kind: Any = kinds.get(path.suffix.lower())
     if kind is None:
-        raise UserError(f"{path} is not a film's name: let it end with {', '.join(kinds)}.")
+        raise UserError(f"A film's name must end with one of {', '.join(kinds)}: {path} does not.")
     try:
         make_folder(path.parent)
         path.open("ab").close()

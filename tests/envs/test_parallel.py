@@ -20,6 +20,7 @@ from agent import Agent
 from commands.presets import resolve
 from config import ROOT, AgentSettings, Config
 from envs import parallel as side_by_side
+from envs import remote_game
 from envs.parallel import Playable, make_games, start_workers
 from envs.remote_game import RemoteGame
 from envs.roms import find_rom
@@ -264,6 +265,18 @@ def test_an_environment_that_fails_is_reported(
         play(games, 100, range(GAMES))
 
 
+def test_a_game_that_does_not_answer_is_reported_until_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(remote_game, "SILENCE", 0.05)
+    games = remote(own(tmp_path, steps=1, end="import time; time.sleep(0.5)"), None)
+    games[0].send(0)
+    games[0].receive()
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said
+    assert all("plays games 0, 2 has not answered" in message for message in said)
+
+
 def test_an_environment_that_cannot_be_made_is_reported(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -279,6 +292,7 @@ import sys, time
 sys.path.insert(0, {str(ROOT / "src")!r})
 from pathlib import Path
 from config import Config
+from envs import remote_game
 from envs.parallel import start_workers
 games = start_workers(Config(num_envs=2, random_seed=1), Path({str(ROM)!r}), 1)
 print(games[0].worker.process.pid, flush=True)

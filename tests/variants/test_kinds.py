@@ -215,7 +215,7 @@ def test_a_snapshot_of_another_network_is_refused_with_the_difference(
 
 def test_a_snapshot_of_iqn_can_be_trained_with_another_number_of_fractions(tmp_path: Path) -> None:
     path = tmp_path / "game_3.pkl"
-    theirs = dict(network_width=0.25, distribution="iqn", atoms=32)
+    theirs: dict[str, Any] = dict(network_width=0.25, distribution="iqn", atoms=32)
     make(**theirs).save_weights(path, info={"flags": to_plain(Config(**theirs))})
     make(**theirs | dict(atoms=8)).load_weights(path)
 

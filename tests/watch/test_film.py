@@ -140,5 +140,5 @@ def test_unwritable_and_unknown(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=re.escape("film.mov: Not a directory")):
         make_film(tmp_path / "file" / "film.mov", size=SIZE, frames_per_second=60.0, sound=True)
-    with pytest.raises(UserError, match=r"end with \.mov, \.mp4, \.gif"):
+    with pytest.raises(UserError, match=r"one of \.mov, \.mp4, \.gif"):
         make_film(tmp_path / "film.avi", size=SIZE, frames_per_second=60.0, sound=True)
