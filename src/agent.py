@@ -116,7 +116,7 @@ class Agent:
         return actions
 
     def _best(self, values: NDArray[np.float32]) -> int:
-        if self.settings.random_ties:
+        if self.settings.random_ties and not np.isnan(values.max()):
             return int(self.rng.choice(np.flatnonzero(values == values.max())))
         return int(values.argmax())
 
@@ -156,6 +156,8 @@ class Agent:
         if self.settings.remember_all:
             for step in opening:
                 self.memory.add(game, 0, step.reward, step.screen, step.terminal)
+                if step.ended:
+                    self.memory.begin_episode(game)
 
     def play_random(self, steps: int, *, start: int = 0, exploration_rate: float = 1.0) -> None:
         """The random phase: fill the replay memory with `steps` steps and learn nothing.

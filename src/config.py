@@ -186,8 +186,8 @@ class NetworkSettings(LearningSettings):
         choices=("rmsprop", "adam", "adam_corrected", "adadelta", "centered_rmsprop"),
     )
     adam_epsilon: float = flag(1e-8, "epsilon of Adam, added to the root of the mean square", low=0)
-    adam_beta_1: float = flag(0.9, "decay rate of Adam's mean of gradients", low=0, high=1)
-    adam_beta_2: float = flag(0.999, "decay rate of Adam's mean of squares", low=0, high=1)
+    adam_beta_1: float = flag(0.9, "decay rate of Adam's mean of gradients", low=0, high=0.99999)
+    adam_beta_2: float = flag(0.999, "decay rate of Adam's mean of squares", low=0, high=0.99999)
     decay_rate: float = flag(
         0.95, "decay rate of the averages of RMSProp and Adadelta", low=0, high=1
     )

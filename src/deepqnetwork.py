@@ -119,8 +119,8 @@ class DeepQNetwork:
         # Costs are summed on the device and read once per phase, so that no update waits for them.
         self.cost_sum = torch.zeros((), dtype=torch.float64, device=self.device)
         self.cost_count = 0
-        self.in_flight: Task[None] | None = None  # the weight update of the overlapped loop
-        self.learned: Learned | None = None  # of the last finished update, until `train` returns it
+        self.in_flight: Task[Learned | None] | None = None  # the update of the overlapped loop
+        self.learned: Learned | None = None  # of the last one, until `train` returns it
         self.inspector: Inspector | None = None  # sees each update of a run that is watched
         self.predictors = {
             network: Predictor(network, self.state_shape, s.num_envs)
@@ -172,15 +172,12 @@ class DeepQNetwork:
         batches = divide(self, minibatch)
         self.target.renew_noise(self.random)
         if self.settings.overlap:
-            self._start_update(batches, minibatch.indices)
-        else:
-            self.online.renew_noise(self.random)
-            self._update(batches, [None] * len(batches), minibatch.indices)
-        learned, self.learned = self.learned, None
-        return learned
+            return self._start_update(batches, minibatch.indices)
+        self.online.renew_noise(self.random)
+        return self._update(batches, [None] * len(batches), minibatch.indices)
 
-    def _start_update(self, batches: list[Batch], indices: NDArray[np.int64]) -> None:
-        """Start a weight update, which is finished while the agent continues to play.
+    def _start_update(self, batches: list[Batch], indices: NDArray[np.int64]) -> Learned | None:
+        """Start a weight update, which is finished while the agent plays; see `train`.
 
         (Daley and Amato 2021, "Human-Level Control without Server-Grade Hardware".) Its targets are
         computed while the previous update is in flight, unless they need the weights that it
@@ -196,16 +193,18 @@ class DeepQNetwork:
         if not self.target_rule.reads_online:
             self.online.renew_noise(self.random)
         self.in_flight = self.workers.start(self._update, batches, targets, indices)
+        learned, self.learned = self.learned, None
+        return learned
 
     def wait(self) -> None:
         """Wait for the weight update in flight, and raise the error if it had one."""
         if self.in_flight:
             task, self.in_flight = self.in_flight, None
-            self.workers.finish(task)
+            self.learned = self.workers.finish(task)
 
     def _update(
         self, batches: list[Batch], targets: Sequence[Tensor | None], indices: NDArray[np.int64]
-    ) -> None:
+    ) -> Learned | None:
         """A weight update towards `targets`; None: they are computed first."""
         self.optimizer.begin()
         if self.average is not self.online:
@@ -215,9 +214,10 @@ class DeepQNetwork:
         self.cost_count += 1
         if self.inspector:
             self.inspector.see(parts)
-        if self.settings.prioritized:  # NB! Reading errors waits for a GPU.
-            errors = torch.cat([part.errors for part in parts])
-            self.learned = Learned(indices, errors.to("cpu", torch.float32).numpy())
+        if not self.settings.prioritized:
+            return None
+        errors = torch.cat([part.errors for part in parts])  # NB! Reading them waits for a GPU.
+        return Learned(indices, errors.to("cpu", torch.float32).numpy())
 
     def _change_weights(
         self, batches: list[Batch], targets: Sequence[Tensor | None]

@@ -77,10 +77,11 @@ class Game:
 
     def _noop(self) -> Step:
         reward = self.environment.act(0)
-        terminal = self.environment.is_terminal()
-        if terminal:
+        ended = self.environment.is_terminal()
+        terminal = ended and not self.environment.is_truncated()
+        if ended:
             self.environment.restart()
-        return Step(reward, self.environment.screen(), terminal, ended=terminal)
+        return Step(reward, self.environment.screen(), terminal, ended)
 
     def _skip_frames(self) -> None:
         if self.random_starts:

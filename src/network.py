@@ -93,8 +93,7 @@ class Network(nn.Module):
     ) -> None:
         """A network that computes in `dtype`, with weights of zero until `initialize`."""
         super().__init__()
-        self.features = features
-        self.head = head
+        self.features, self.head = features, head
         self.padding, self.dtype = padding, dtype
         self.block: int = features.block
         low = dtype in (torch.float16, torch.bfloat16)
@@ -107,12 +106,13 @@ class Network(nn.Module):
         self.masters = {name: p.detach() for name, p in self.named_parameters()}
         self.spectral = [pair for pair in self.layers().items() if pair[1].spectral]
         self.noisy = [layer for layer in self.modules() if isinstance(layer, Noisy)]
-        # Whether in training a state's outputs depend on the rest of the minibatch, or on a random
-        # stream that two threads would share.
+        # Whether in training a state's outputs depend on the rest of the minibatch, or on something
+        # that two threads would share: a random stream, or the buffers of somebody's own layers.
         self.needs_whole_minibatch = any(
             isinstance(module, _BatchNorm | _DropoutNd)
             or getattr(module, "batch_normalized", False)
-            for module in self.modules()
+            or (name.startswith("features") and type(module) is not Layer and module._buffers)
+            for name, module in self.named_modules()
         )
         self.copies = Flat(parameters, dtype) if low else self.weights
         if low:
@@ -165,8 +165,11 @@ class Network(nn.Module):
             if not prefix.startswith(part):
                 continue
             for name, _ in layer.named_parameters(recurse=False):
-                values = layer.draw(name, init, rng)
-                self.masters[f"{prefix}.{name}"].copy_(layer.pack(name, values))
+                self.masters[f"{prefix}.{name}"].copy_(
+                    layer.pack(name, layer.draw(name, init, rng))
+                )
+            for _, statistic in layer.named_buffers() if layer.batch_normalized else ():
+                statistic.zero_()
         self.refresh()
         for _ in range(SPECTRAL_STEPS):
             self.follow_spectrum()

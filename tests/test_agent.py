@@ -193,6 +193,18 @@ def test_equal_values_take_the_first_or_a_random_best_action() -> None:
     assert taken == [{1}, {1, 2}]
 
 
+@pytest.mark.parametrize("random_ties", [False, True])
+def test_values_that_are_not_numbers_still_give_an_action(random_ties: bool) -> None:
+    agent, recorder = make_agent(
+        Clock(),
+        network=FakeNetwork([np.nan] * 3),
+        exploration_rate_test=0.0,
+        random_ties=random_ties,
+    )
+    agent.test(5)  # the observer of divergence stops the run
+    assert set(recorder.actions) == {0}
+
+
 def events_of_training(
     steps: list[int], memory: ReplayMemory | None = None, **settings: Any
 ) -> list[tuple[int, str]]:
@@ -268,7 +280,7 @@ def test_remember_all_remembers_tests_and_openings() -> None:
 def test_what_is_sampled_happened_in_a_row(zero_history: bool, remember_all: bool) -> None:
     """Over ends, cuts, and the seams between phases."""
     memory = make_memory(batch_size=200, zero_history=zero_history)
-    clock = Clock(ends=range(13, 900, 13), cuts=() if remember_all else range(17, 900, 17))
+    clock = Clock(ends=range(13, 900, 13), cuts=range(17, 900, 17))
     agent, recorder = make_agent(
         clock, memory=memory, zero_history=zero_history, remember_all=remember_all, train_repeat=0
     )
@@ -333,6 +345,10 @@ def test_an_opening_that_ends_the_game_opens_another() -> None:
     opening = game.start()
     assert [step.terminal for step in opening] == [False, True, False]
     assert clock.restarts == [0, 2]
+    cut = make_game(Clock(cuts=[2]), random_starts=2).start()
+    assert [(step.terminal, step.ended) for step in cut] == [
+        (False, False), (False, True), (False, False),
+    ]  # fmt: skip
 
 
 def test_zero_history_opens_with_frames_and_black_screens() -> None:

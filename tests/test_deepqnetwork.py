@@ -6,6 +6,7 @@ Golden vectors of the original engine are in test_verify.py.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from config import NetworkSettings
 from deepqnetwork import DeepQNetwork
 from engine.device import DATATYPES
+from engine.workers import Task
 from errors import UserError
 from replay_memory import Minibatch
 from snapshot.format import read_snapshot, write_snapshot
@@ -537,6 +539,24 @@ def test_what_overlapped_updates_learned_is_reported_an_update_later_and_not_los
         assert other
         assert mine.indices.tolist() == other.indices.tolist()
         assert mine.errors.tolist() == other.errors.tolist()
+
+
+def test_an_overlapped_update_that_is_finished_at_once_is_reported_no_earlier() -> None:
+    network = make(prioritized=True, overlap=True)
+    start = network.workers.start
+
+    def start_and_finish(function: Callable[..., Any], *arguments: Any) -> Task[Any]:
+        task = start(function, *arguments)
+        network.workers.finish(task)
+        return task
+
+    network.workers.start = start_and_finish  # type: ignore[method-assign]
+    batches = [draw_batch(t) for t in range(3)]
+    found = [network.train(batch) for batch in batches]
+    assert found[0] is None
+    for learned, batch in zip(found[1:], batches[:-1], strict=True):
+        assert learned
+        assert learned.indices.tolist() == batch.indices.tolist()
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -126,16 +126,14 @@ class Checkpointer(Callback):
             arrays[f"memory.{i}.index"] = index[-1]
         if self.stats.validation_states is not None:
             arrays["validation_states"] = self.stats.validation_states
-        kept, self.last = (
-            self.last,
-            write_checkpoint(
-                self.folder,
-                number,
-                state=state,
-                arrays=arrays,
-                screens=_new_segments(memory, index, number),
-                earlier=self._files_of(index, number),
-            ),
+        kept = self.last
+        self.last = write_checkpoint(
+            self.folder,
+            number,
+            state=state,
+            arrays=arrays,
+            screens=_new_segments(memory, index, number),
+            earlier=self._files_of(index, number),
         )
         self.index = index
         if lost := self.last.missing(self.last.files):
@@ -207,7 +205,7 @@ class Checkpointer(Callback):
             if (memory.actions[i] >= self.agent.num_actions).any():
                 raise ValueError("it has actions that the game has not")
             index = check_array(arrays.get(f"memory.{i}.index"), self.index[i], "screens")
-            versions = _plan(memory, i, np.zeros_like(index), 0)[:, 0]
+            versions = _versions(memory, i, len(index))
             if (index[:, 0] != versions).any() or (index < 0)[:, 1:].any():
                 raise ValueError("its screens are not those of its steps")
             if index[versions == 0].any():
@@ -261,19 +259,24 @@ def _below(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[An
 
 def _plan(memory: ReplayMemory, game: int, before: Index, number: int) -> Index:
     """The index of a game's screens; those not saved before are written to file `number`."""
-    added, slots = int(memory.added[game]), memory.slots
-    first = np.arange(len(before)) * SEGMENT
-    last = np.minimum(first + SEGMENT, slots)
-    # How often the segment was written in full; it never changes while that stays the same ...
-    version = np.where(added >= last, (added - last) // slots + 1, 0)
-    # ... except the one that is being written.
-    version[(first < added % slots) & (added % slots < last)] = -added
+    versions = _versions(memory, game, len(before))
     index = before.copy()
-    new = version != before[:, 0]
+    new = versions != before[:, 0]
     index[new] = 0
-    index[new, 0] = version[new]
+    index[new, 0] = versions[new]
     index[new, 1] = number
     return index
+
+
+def _versions(memory: ReplayMemory, game: int, count: int) -> Index:
+    """A number for each of a game's `count` segments that changes when its screens change."""
+    added, slots = int(memory.added[game]), memory.slots
+    first = np.arange(count) * SEGMENT
+    last = np.minimum(first + SEGMENT, slots)
+    # How often the segment was written in full, except for the one that is being written.
+    versions = np.where(added >= last, (added - last) // slots + 1, 0)
+    versions[(first < added % slots) & (added % slots < last)] = -added
+    return versions
 
 
 def _new_segments(memory: ReplayMemory, index: list[Index], number: int) -> Iterator[bytes]:

@@ -210,20 +210,25 @@ def write_checkpoint(
             del files[name]
         packed = io.BytesIO()
         np.savez(packed, allow_pickle=False, **arrays)
+        _refuse_large(packed.getbuffer().nbytes, ARRAY_BYTES)
         name = file_name(number, "npz")
         files[name] = _write(folder / name, [packed.getbuffer()])
         body = {"format": FORMAT, "state": state, "files": files}
         digest = hashlib.sha256(_json(body)).hexdigest()
         manifest = {"sha256": digest, "signature": sign(digest), "checkpoint": body}
         data = _json(manifest)
-        if len(data) > MANIFEST_BYTES:
-            raise OSError(errno.EFBIG, "it would be too large to be read again")
+        _refuse_large(len(data), MANIFEST_BYTES)
         write_atomically(folder / file_name(number, "json"), data)
     except BaseException:  # Ctrl-C too
         for kind in ("npz", "screens"):
             (folder / file_name(number, kind)).unlink(missing_ok=True)
         raise
     return Checkpoint(folder, number, state, files)
+
+
+def _refuse_large(size: int, most: int) -> None:
+    if size > most:
+        raise OSError(errno.EFBIG, "it would be too large to be read again")
 
 
 def remove_all_but(folder: Path, kept: Iterable[Checkpoint]) -> None:

@@ -83,8 +83,11 @@ def _check_research(c: Config) -> None:
         raise UserError("--batch_norm true and --normalization layer do the same: take one.")
     if c.batch_norm and c.noisy:
         raise UserError("--batch_norm true would normalize the noise of --noisy true away.")
-    if c.normalization == "spectral" and c.noisy:
-        raise UserError("--normalization spectral has no single weight to normalize in --noisy.")
+    if c.normalization != "none" and c.noisy:
+        raise UserError(
+            f"--normalization {c.normalization} does not normalize the layers of --noisy true: "
+            "leave one of them out."
+        )
     if c.padding and c.network not in ("nature", "nips"):
         raise UserError(f"--padding is for --network nature and nips, not {c.network}.")
     if c.engine == "neon":
@@ -95,7 +98,8 @@ def _check_neon(c: Config) -> None:
     plain = NetworkSettings()
     names = (
         "target double_q munchausen dueling distribution noisy prioritized network network_width "
-        "normalization loss reset_steps average_decay learning_rate_decay_updates"
+        "normalization loss reset_steps average_decay learning_rate_decay_updates adam_epsilon "
+        "adam_beta_1 adam_beta_2"
     ).split()
     for name in names:
         if getattr(c, name) != getattr(plain, name):

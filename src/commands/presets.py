@@ -80,13 +80,14 @@ def resolve(
     preset, snapshot = read_preset(name), trained or {}
     for flag in CODE.keys() & preset.keys() - given.keys():
         preset[flag] = trusted_code(Path(name), flag, preset[flag])
-    layers = [snapshot, preset] if "preset" in given else [preset, snapshot]
-    values = ChainMap(*reversed([OUTSIDE_ALE, *layers, defaults, given]))
-    if values.get("environment", "ale") == "ale":
-        values.maps.pop()
-    elif (PRESETS / f"{name}.toml").is_file():  # an Atari agent's
-        for key in OUTSIDE_ALE:
-            preset.pop(key, None)
+    layers = [given, defaults]
+    layers += [preset, snapshot] if "preset" in given else [snapshot, preset]
+    if ChainMap(*layers).get("environment", "ale") != "ale":
+        layers.append(OUTSIDE_ALE)
+        if (PRESETS / f"{name}.toml").is_file():  # of an Atari agent
+            for key in OUTSIDE_ALE:
+                preset.pop(key, None)
+    values = ChainMap(*layers)
     config = Config(**{name: check(name, value) for name, value in values.items()})
     check_together(config)
     return config

@@ -53,8 +53,7 @@ class Captured:
         self.inputs = _clone(inputs)
         graph = torch.cuda.CUDAGraph()
         try:
-            # NB! After an error only the outer one leads back to the stream of before. Other
-            # threads may use the GPU meanwhile: the agent in the overlapped loop.
+            # NB! After an error only the outer one leads back to the stream of before.
             with (
                 torch.cuda.stream(torch.cuda.current_stream()),
                 torch.cuda.graph(graph, capture_error_mode="thread_local"),

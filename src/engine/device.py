@@ -54,7 +54,7 @@ def to_device(values: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
     """
     tensor = torch.as_tensor(values)
     if device.type == "cpu" or tensor.device == device:
-        return tensor
+        return tensor.to(device)
     # NB! Only from pinned memory does a GPU copy by itself. PyTorch reuses it after the copy.
     return tensor.pin_memory().to(device, non_blocking=True)
 
@@ -78,8 +78,9 @@ def keep_freed_memory() -> None:
         trim_threshold, mmap_threshold = -1, -3  # mallopt's parameters, malloc.h
         libc = ctypes.CDLL(None)
         if hasattr(libc, "mallopt"):
-            libc.mallopt(trim_threshold, 1 << 30)
-            libc.mallopt(mmap_threshold, 1 << 30)
+            libc.mallopt(trim_threshold, 1 << 30)  # bytes
+            if not libc.mallopt(mmap_threshold, 1 << 30):
+                libc.mallopt(mmap_threshold, 1 << 25)  # the most that glibc before 2.35 accepts
 
 
 def warn_of_slow_datatype(device: torch.device, datatype: str) -> None:

@@ -7,17 +7,22 @@ from pathlib import Path
 
 import psutil
 
+CONTROL_GROUP = Path("/sys/fs/cgroup")  # of a container, in its own view
+
 
 def free_memory() -> int:
     """Bytes that can still be allocated, within the container's limit if there is one."""
     free = int(psutil.virtual_memory().available)
     try:
-        group = Path("/sys/fs/cgroup")
-        limit = int((group / "memory.max").read_text())
-        used = int((group / "memory.current").read_text())
-        return min(free, limit - used)
+        limit = int((CONTROL_GROUP / "memory.max").read_text())
+        used = int((CONTROL_GROUP / "memory.current").read_text())
+        words = (CONTROL_GROUP / "memory.stat").read_text().split()
+        counts = dict(zip(words[::2], map(int, words[1::2]), strict=True))
     except (OSError, ValueError):  # no control group, or "max": no limit
         return free
+    # The system forgets the contents of files before it refuses memory.
+    files = counts.get("active_file", 0) + counts.get("inactive_file", 0)
+    return min(free, limit - used + files)
 
 
 def has_bfloat16() -> bool:

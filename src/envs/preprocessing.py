@@ -114,7 +114,7 @@ class PreprocessedEnvironment:
         gray = picture if picture.ndim == 2 else cv2.transform(picture, ALE_LUMA[None])
         if gray.shape[::-1] != self.size:
             gray = cv2.resize(gray, self.size, interpolation=self.interpolation)
-        return np.asarray(gray)
+        return np.array(gray)  # NB! A copy: a world may draw its next picture in the same array.
 
     def is_terminal(self) -> bool:
         """Whether the game is over or, in training, a life was lost with the last step."""

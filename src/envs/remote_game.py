@@ -53,7 +53,8 @@ class Worker:
         with ours, theirs:
             files = (theirs.fileno(), memory)
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "envs.worker", *map(str, files)],
+                # -P: no modules from the current folder, which is not part of the program.
+                [sys.executable, "-P", "-m", "envs.worker", *map(str, files)],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
                 pass_fds=files,
                 stdin=subprocess.DEVNULL,
@@ -197,6 +198,6 @@ class RemoteGame:
     def _opening(self, opening: Opening) -> list[Step]:
         screens = self.screens[1 : len(opening) + 1].copy()
         return [
-            Step(reward, screen, terminal, terminal)
-            for (reward, terminal), screen in zip(opening, screens, strict=True)
+            Step(reward, screen, terminal, ended)
+            for (reward, terminal, ended), screen in zip(opening, screens, strict=True)
         ]

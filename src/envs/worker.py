@@ -28,7 +28,7 @@ from errors import UserError
 from game import Game, Step
 from seeds import random_stream
 
-Opening = list[tuple[float, bool]]  # reward and terminal of each step, without the screens
+Opening = list[tuple[float, bool, bool]]  # reward, terminal and ended of each step
 
 
 def make_game(config: Config, rom: Path | None, number: int) -> Game:
@@ -93,7 +93,7 @@ class Host:
     def _keep(self, opening: Sequence[Step]) -> Opening:
         for screen, step in zip(self.screens[1:], opening, strict=False):
             screen[:] = step.screen
-        return [(step.reward, step.terminal) for step in opening]
+        return [(step.reward, step.terminal, step.ended) for step in opening]
 
 
 def serve(connection: Connection, memory: int) -> None:

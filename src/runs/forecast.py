@@ -98,7 +98,9 @@ def _measured(task: Task) -> Task:
         c,
         exploration_rate_start=rate,
         exploration_rate_end=rate,
-        replay_size=min(c.replay_size, max(REPLAY_SIZE, 10 * c.history_length * c.num_envs)),
+        replay_size=min(
+            c.replay_size, max(REPLAY_SIZE, 10 * (c.history_length + c.n_step) * c.num_envs)
+        ),
         csv_file=None,
         save_weights_prefix=None,
         checkpoint_path=None,

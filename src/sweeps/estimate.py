@@ -18,7 +18,7 @@ from sweeps.command import Command
 from sweeps.plan import Run, is_finished
 
 # The measurement is as short as possible; the second epoch counts, and the first one warms up.
-SHORT = {"random_steps": 500, "train_steps": 500, "test_steps": 500, "epochs": 2}
+SHORT_STEPS = 500  # of a phase
 MEASURED_REPLAY = 5_000  # steps; more of them cost memory, not time
 LAST_CHECKPOINTS = 2  # those that a run keeps
 
@@ -64,8 +64,11 @@ def print_estimate(command: Command) -> None:
 
 def _measure(run: Run, begin: tuple[str, ...]) -> Measured:
     f = run.flags
-    short = SHORT | {
-        "replay_size": min(f["replay_size"], max(MEASURED_REPLAY, 20 * f["num_envs"])),
+    games, screens = f["num_envs"], f["history_length"] + f["n_step"]
+    steps = max(SHORT_STEPS, 2 * screens * games)
+    short = dict.fromkeys(("random_steps", "train_steps", "test_steps"), steps) | {
+        "epochs": 2,
+        "replay_size": min(f["replay_size"], max(MEASURED_REPLAY, 10 * screens * games)),
         # Predictions take time, so explore as much as the run mostly will.
         "exploration_rate_start": f["exploration_rate_end"],
         "keep_snapshots": 0,  # all, so that there is one to measure

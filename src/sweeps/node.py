@@ -63,7 +63,7 @@ def work(job: Job) -> int:
         words = job.again if progress(job.checkpoints) else job.begin
         command = [*job.program, *words]
         process = subprocess.Popen(
-            [job.program[0], "-c", TETHERED, str(os.getpid()), *command],
+            [job.program[0], "-P", "-c", TETHERED, str(os.getpid()), *command],
             cwd=job.cwd,
             env=_environment(job),
             stdin=subprocess.DEVNULL,

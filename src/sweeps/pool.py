@@ -175,7 +175,7 @@ def _check_nodes(ray: ModuleType, alive: Sequence[dict[str, Any]]) -> None:
 
     word = _word()
     probe = ROOT / "results" / f".probe{word[:8]}.tmp"
-    command = (sys.executable, "-c", VERSIONS, str(ROOT / "src"))
+    command = (sys.executable, "-P", "-c", VERSIONS, str(ROOT / "src"))
     try:
         probe.parent.mkdir(exist_ok=True)
         probe.write_text(word)

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import Agent, Phase
+from checkpoint import files as checkpoint_files
 from checkpoint import resume
 from checkpoint.checkpointer import Checkpointer
 from checkpoint.files import (
@@ -336,6 +337,16 @@ def test_without_a_checkpoint_the_newest_snapshot_is_resumed_from(home: Path) ->
     assert (name, begin) == ("pong_mine+1", home / "snapshots" / "pong_mine+1_10.pkl")
     with pytest.raises(UserError, match=r"There is no run 'pong_other' to resume"):
         resume.find_run(["pong", "other"], None)
+
+
+def test_a_checkpoint_that_could_not_be_read_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint_files, "ARRAY_BYTES", 1000)
+    arrays = {"large": np.zeros(1000, np.uint8)}
+    with pytest.raises(OSError, match="too large to be read again"):
+        write_checkpoint(tmp_path, 1, state={}, arrays=arrays, screens=[b"1"], earlier={})
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

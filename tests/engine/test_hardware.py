@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
+from engine import hardware
 from engine.hardware import cores, free_memory
 
 
 def test_free_memory_is_known() -> None:
     assert 0 < free_memory() < 2**50
+
+
+def test_cached_files_are_free_memory_within_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat = "anon 100\nfile 750\nactive_file 300\ninactive_file 400\n"
+    for name, text in {"max": "1000\n", "current": "900\n", "stat": stat}.items():
+        (tmp_path / f"memory.{name}").write_text(text)
+    monkeypatch.setattr(hardware, "CONTROL_GROUP", tmp_path)
+    assert free_memory() == 1000 - 900 + 300 + 400
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_memory() > 1000
 
 
 def test_cores_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import main
 from commands.verbs import parse
@@ -307,6 +308,34 @@ def test_a_world_that_can_save_its_state_resumes() -> None:
     for damaged in (b"", state[:3], state[:9], b"\xff" * 20):
         with pytest.raises(ValueError, match="damaged"):
             environment.load_state(damaged)
+
+
+def test_a_world_may_draw_all_its_pictures_in_one_array() -> None:
+    class World:
+        action_names = ("stay", "go")
+        picture = np.zeros((36, 36), np.uint8)
+
+        def restart(self) -> None:
+            self.picture[:] = 10
+
+        def act(self, action: int) -> float:
+            self.picture += 1
+            return 0.0
+
+        def screen(self) -> NDArray[np.uint8]:
+            return self.picture
+
+        def is_terminal(self) -> bool:
+            return False
+
+    settings = EnvironmentSettings(screen_width=36, screen_height=36, frame_skip=1)
+    environment = PreprocessedEnvironment(settings, world=World(), name="world")
+    environment.restart()
+    screens = [environment.screen()]
+    for _ in range(3):
+        environment.act(0)
+        screens.append(environment.screen())
+    assert [int(screen[0, 0]) for screen in screens] == [10, 11, 12, 13]
 
 
 @pytest.mark.parametrize(

@@ -219,6 +219,15 @@ def test_workers_outlive_signals_but_neither_their_games_nor_being_killed() -> N
     assert [process.poll() for process in processes] == [-signal.SIGKILL, 0]
 
 
+def test_workers_import_nothing_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("config", "game", "random", "mmap"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('executed')")
+    monkeypatch.chdir(tmp_path)
+    remote(TWO)[0].start()
+
+
 OWN = """
 import os
 import numpy as np

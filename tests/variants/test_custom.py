@@ -101,6 +101,27 @@ def test_the_pages_target_is_its_equation() -> None:
     network.train(draw_batch())
 
 
+def test_layers_that_change_their_own_buffers_are_not_shared_by_threads(write: Write) -> None:
+    name = write("""
+        from torch.nn.utils.parametrizations import spectral_norm
+
+        class Mine(nn.Module):
+            def __init__(self, settings):
+                super().__init__()
+                self.linear = spectral_norm(nn.Linear(2 * 36 * 36, 8))
+
+            def forward(self, x):
+                return self.linear(x.flatten(1)).relu()
+    """)
+    one, two = (make(network=name, threads=threads) for threads in (1, 2))
+    for t in range(3):
+        one.train(draw_batch(t))
+        two.train(draw_batch(t))
+    mine, other = one.get_state(), two.get_state()
+    assert all(np.array_equal(array, other[name]) for name, array in mine.items())
+    assert two.parts == 1
+
+
 def test_batch_normalization_of_ones_own_is_given_whole_minibatches(
     write: Write, tmp_path: Path
 ) -> None:
@@ -183,12 +204,17 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (dict(distribution="quantile", loss="mse"), "has a loss of its own"),
     (dict(batch_norm=True, normalization="layer"), "take one"),
     (dict(batch_norm=True, noisy=True), "normalize the noise"),
-    (dict(normalization="spectral", noisy=True), "no single weight"),
+    (
+        dict(normalization="spectral", noisy=True),
+        "spectral does not normalize the layers of --noisy",
+    ),
+    (dict(normalization="layer", noisy=True), "layer does not normalize the layers of --noisy"),
     (dict(padding=1, network="impala"), "not impala"),
     (dict(engine="neon", dueling=True), "--engine torch"),
     (dict(engine="neon", prioritized=True), "--engine torch"),
     (dict(engine="neon", target=TARGET), "--engine torch"),
     (dict(engine="neon", n_step=3), "--n_step 1"),
+    (dict(engine="neon", adam_epsilon=0.1), "--adam_epsilon 0.1 does not work with --engine neon"),
 ]
 
 

@@ -182,6 +182,15 @@ def test_a_reset_gives_the_last_layers_new_weights_and_no_memory() -> None:
     assert (again.optimizer.updates, again.optimizer.reset_at) == (2, 2)
 
 
+def test_a_reset_layer_forgets_its_running_statistics() -> None:
+    network = make(batch_norm=True)
+    run(network, updates=2)
+    network.reset_last_layers()
+    for model in (network.online, network.target):
+        for name, statistic in model.statistics().items():
+            assert bool(statistic.any()) == name.startswith("features"), name
+
+
 @pytest.mark.parametrize(
     ("theirs", "ours", "word"),
     [
