@@ -96,14 +96,11 @@ class DeepQNetwork:
         self.online.initialize(s.init, rng)
         whole = on_gpu or self.online.needs_whole_minibatch
         self.parts = 1 if whole else min(s.update_parts, s.batch_size)
-        self.target = self.online
-        if s.target_steps:
-            self.target = self._new_network()
-            self.target.copy_from(self.online)
-        self.average = self.online  # what tests play with and snapshots keep
-        if s.average_decay:
-            self.average = self._new_network(self.online.master_dtype)
-            self.average.copy_from(self.online)
+        self.target = self._new_network() if s.target_steps else self.online
+        averaged = bool(s.average_decay)  # what tests play with and snapshots keep
+        self.average = self._new_network(self.online.master_dtype) if averaged else self.online
+        for network in (self.target, self.average):
+            network.copy_from(self.online)
         share = 1.0 if s.sum_gradient else 1 / s.batch_size  # of a transition in the gradient
         loss_scale = FLOAT16_SCALE / share if s.datatype == "float16" else 1.0
         self.transition_factor = share * loss_scale
