@@ -10,9 +10,9 @@ too, as emulation alone does. --memory prints the process's megabytes beside the
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,10 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
+from commands.exit_codes import exit_code
+from commands.plain_parser import PlainParser
 from commands.verbs import Task, parse
+from errors import UserError
 from main import construct
 from replay.make import choose_storage, storage_bytes
 
@@ -84,23 +87,28 @@ def megabytes_beside_replay(game: str, flags: list[str], steps: int) -> float:
     return float(psutil.Process().memory_info().rss - kept) / 1e6
 
 
+def main(arguments: Sequence[str]) -> int:
+    """Measure and print. Returns an exit code, see commands/exit_codes.py."""
+    with exit_code("bench") as ending:
+        options = PlainParser(prog="./bench.sh loop", description=__doc__)
+        options.add_argument("--game", default="breakout", help="[breakout]")
+        phases = ("random", "train", "test")
+        options.add_argument("--phase", default="train", choices=phases, help="[train]")
+        options.add_argument("--steps", type=int, default=2000, help="that are counted [2000]")
+        options.add_argument("--emulated", action="store_true", help="count no-op steps too")
+        options.add_argument("--memory", action="store_true", help="print megabytes instead")
+        given, flags = options.parse_known_args(arguments)
+        if given.steps < 1:
+            raise UserError("--steps must be at least 1.")
+        if given.memory:
+            found = megabytes_beside_replay(given.game, flags, given.steps)
+        else:
+            found = steps_per_second(
+                given.game, flags, given.steps, phase=given.phase, emulated=given.emulated
+            )
+        print(f"{found:.1f}")
+    return ending.code
+
+
 if __name__ == "__main__":
-    options = argparse.ArgumentParser(
-        prog="./bench.sh loop",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    options.add_argument("--game", default="breakout", help="[breakout]")
-    options.add_argument("--phase", default="train", help="random, train or test [train]")
-    options.add_argument("--steps", type=int, default=2000, help="that are counted [2000]")
-    options.add_argument("--emulated", action="store_true", help="count no-op steps too")
-    options.add_argument("--memory", action="store_true", help="print megabytes instead")
-    given, flags = options.parse_known_args()
-    if given.memory:
-        found = megabytes_beside_replay(given.game, flags, given.steps)
-    else:
-        found = steps_per_second(
-            given.game, flags, given.steps, phase=given.phase, emulated=given.emulated
-        )
-    print(f"{found:.1f}")
+    sys.exit(main(sys.argv[1:]))

@@ -123,7 +123,7 @@ def run_phases(parts: Run, todo: Sequence[Planned]) -> None:
     else:
         play_and_learn(parts, todo)
     if task.config.test_games and task.config.log == "text":
-        print_summary(task.game, parts.stats.scores)
+        print_summary(task.game, parts.stats.scores, task.config.test_games)
     if task.verb == "test":
         write_scores(parts)
 

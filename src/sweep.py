@@ -8,7 +8,6 @@ if __name__ == "__main__":
     prepare()
 
 import logging
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -82,9 +81,6 @@ def _check(command: Command) -> None:
 
 def _train(command: Command, jobs: Sequence[Job]) -> Failures:
     with open_pool(cpus=command.cpus, gpus=command.gpus, address=command.address) as pool:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, signal.default_int_handler)
         describe(command.sweep)
         sign("")  # makes the clone's key now, because runs that start together would each make one
         where = f" on {pool.nodes} nodes" if command.address else ""

@@ -143,7 +143,7 @@ def _start(case: Path) -> Path:
 def parse(arguments: Sequence[str]) -> dict[str, Any]:
     """The values of a command line by name. Raises UserError."""
     parser = PlainParser(prog="./verify.sh", description=__doc__)
-    checks = parser.add_subparsers(dest="check", required=True)
+    checks = parser.add_subparsers(dest="check", required=True, metavar="golden|nvis")
     golden = checks.add_parser("golden", help="replay golden vectors: Q-values, costs, weights")
     golden.add_argument("folder", type=Path, metavar="DIR", help="for example tests/golden")
     golden.add_argument(

@@ -331,7 +331,7 @@ def test_a_snapshot_of_fewer_bits_keeps_its_float32_masters(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        (dict(num_actions=4), "trained with 3 actions but this game has 4"),
+        (dict(num_actions=4), "3 outputs for its game's actions but this game needs 4"),
         (dict(screen_width=84), "check --screen_width"),
         (dict(history_length=3), "--history_length"),
         (dict(batch_norm=True), "--batch_norm"),

@@ -360,7 +360,12 @@ def test_a_snapshot_of_another_game_is_refused(
     train("pong")
     capsys.readouterr()
     line = "--load_weights snapshots/pong_1.pkl --backend cpu --replay_size 500"
-    refused(capsys, f"breakout {line}", "6 actions but this game has 4", verb="run")
+    refused(
+        capsys,
+        f"breakout {line}",
+        "6 outputs for its game's actions but this game needs 4",
+        verb="run",
+    )
     refused(capsys, f"qbert {line}", "LEFTFIRE but the game has NOOP, FIRE, UP", verb="run")
 
 

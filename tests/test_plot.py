@@ -293,7 +293,7 @@ def test_other_kinds_and_sizes_of_pictures(tmp_path: Path, kind: str) -> None:
         ("pong.csv --figure_width nan", "from 3 to 100"),
         ("pong.csv --figure_heigth 3", "--figure_heigth"),
         ("pong.csv --png_file pong.csv", "no picture file"),
-        ("pong.csv --png_file nowhere/pong.png", "cannot be written: No such file"),
+        ("pong.csv --png_file pong.csv/pong.png", "cannot be written: "),
         ("pong.csv --follow=-1", "from 0.1 to 86400"),
         ("pong.csv --follow --fields foo", "no numeric column foo"),
     ],

@@ -65,6 +65,11 @@ def find_run(words: Sequence[str], folder: Path | None) -> tuple[str, Checkpoint
     if snapshots:
         logger.warning("%s has no valid checkpoint: resuming from %s.", name, snapshots[-1])
         return name, snapshots[-1]
+    if problems:
+        raise UserError(
+            f"No checkpoint in {place} can be read and {name} has no snapshot yet: start it again, "
+            "with --overwrite."
+        )
     raise UserError(
         f"There is no run {shown(word)} to resume, neither in {place} nor in "
         f"{files['save_weights_prefix'].parent}: start one with ./train.sh."
@@ -133,9 +138,9 @@ def resumed_config(
     check_together(config)
     at = position(checkpoint)
     if at.epoch > config.epochs:
-        raise UserError(
-            f"This run is finished, with {at.epoch - 1} epochs: resume it with more --epochs."
-        )
+        begins = at.phase == "train" and not at.step
+        so_far = f"finished, with {at.epoch - 1} epochs" if begins else f"in epoch {at.epoch}"
+        raise UserError(f"This run is {so_far}: resume it with more --epochs.")
     for flag in CODE:
         if flag not in given:
             trusted: Any = trusted_code(folder, flag, getattr(config, flag))

@@ -87,7 +87,7 @@ VERBS = {
     ),
     "nvis": Verb(
         "./nvis.sh SNAPSHOT|GAME [flags]",
-        "Plays a game and shows what each filter of the network looks at: results/<game>.html.",
+        "Plays a game and shows what each filter of the network looks at: results/<run>.html.",
         PLAY,
         flags={
             "The games": GAMES,

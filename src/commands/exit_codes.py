@@ -114,7 +114,7 @@ def _of_the_world(error: Exception) -> str:
             "--batch_size or --replay_size, or fewer --num_envs."
         )
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'The system'}: {error.strerror}."
+        return f"{error.filename or 'A file could not be written or read'}: {error.strerror}."
     return ""
 
 

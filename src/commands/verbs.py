@@ -16,7 +16,7 @@ from checkpoint.files import Checkpoint, numbers
 from checkpoint.resume import find_run, resumed_config
 from commands.catalog import VERBS
 from commands.flags import Parser
-from commands.paths import earlier_snapshots, is_same_place, run_paths
+from commands.paths import earlier_snapshots, is_same_place, portable, run_paths
 from commands.presets import resolve, trained_with
 from commands.schema import Value
 from commands.shipped import choose_agent, find_agent, print_games
@@ -81,7 +81,7 @@ def _parse(verb: str, arguments: Sequence[str]) -> Task:
         return _game_task(verb, words[0], words[1:], defaults, given)
     if verb == "resume":
         return _resume_task(words, defaults, given)
-    return _snapshot_task(verb, _snapshot_of(verb, words[0]), defaults, given)
+    return _snapshot_task(verb, snapshot_of(verb, words[0]), defaults, given)
 
 
 def agents_folder() -> Path:
@@ -89,7 +89,7 @@ def agents_folder() -> Path:
     return ROOT / "agents"
 
 
-def _snapshot_of(verb: str, subject: str) -> Path:
+def snapshot_of(verb: str, subject: str) -> Path:
     """The snapshot `subject`: a file, or the game of an agent that comes with the project."""
     path = Path(subject)
     if path.suffix == ".pkl" or (path.is_file() and path.suffix.lower() not in ENDINGS):
@@ -179,6 +179,7 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
         if path.absolute().parent != agents_folder():
             defaults["save_weights_prefix"] = path.with_name(name)
         _refuse_namesake(path, name)
+        _ask_for_files(path, name, flags, given)
     for kind, flag, place in (
         ("record", "video_file", ROOT / "videos" / f"{path.stem}.mov"),
         ("nvis", "visualization_file", ROOT / "results" / f"{name}.html"),
@@ -221,6 +222,22 @@ def _refuse_namesake(snapshot: Path, name: str) -> None:
             f"./resume.sh {name}, or start another with ./train.sh GAME LABEL --load_weights "
             f"{snapshot}"
         )
+
+
+def _ask_for_files(snapshot: Path, name: str, begun: dict[str, Any], given: dict[str, Any]) -> None:
+    """Raise UserError if the run of `snapshot` has files in other places than a run of that name.
+
+    A snapshot that was moved or renamed begins new files.
+    """
+    if not is_same_place(begun.get("save_weights_prefix"), snapshot.with_name(name)):
+        return
+    for flag in ("csv_file", "checkpoint_path"):
+        place = portable(run_paths(name)[flag])
+        if flag not in given and begun.get(flag) not in (None, place):
+            raise UserError(
+                f"According to {snapshot} its run writes --{flag} {shown(begun[flag], 200)}. Only "
+                f"you can decide that: give that flag again, or --{flag} {place}."
+            )
 
 
 def _wrote(name: str, snapshot: Path) -> bool:

@@ -97,9 +97,10 @@ def onnx_model(network: DeepQNetwork) -> Any:
     network.wait()
     network.average.renew_noise(None)
     example = torch.zeros(2, *network.state_shape, dtype=torch.uint8, device=network.device)
-    exporter = logging.getLogger("torch.onnx")
-    level = exporter.level
-    exporter.setLevel(logging.ERROR)  # it lists packages of PyTorch's that it does not find
+    chatty = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [each.level for each in chatty]
+    for each in chatty:
+        each.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # of packages, to their own developers
@@ -114,6 +115,7 @@ def onnx_model(network: DeepQNetwork) -> Any:
                 dynamic_shapes={"states": {0: torch.export.Dim("batch")}},
             )
     finally:
-        exporter.setLevel(level)
+        for each, level in zip(chatty, levels, strict=True):
+            each.setLevel(level)
     assert program
     return program.model_proto

@@ -55,6 +55,9 @@ def length(groups: Sequence[Group]) -> str:
             steps[phase] = f"{modes.pop():,.0f}"
     epochs = sorted({run.last_epoch for run in runs})
     before = f"{steps['random']} random steps, then " if "random" in steps else ""
+    if not before and "train" not in steps:  # tests of snapshots
+        tests = sum(len(run.curve("test", "epoch")) for run in runs)
+        return f"{tests:,} test{'s' * (tests != 1)}"
     several = f"{epochs[0]:,} to " if len(epochs) > 1 else ""
     count = f"{several}{epochs[-1]:,} epoch{'s' * (epochs[-1] != 1)}"
     per_epoch = [f"{steps[p]} {PHASE_NAMES[p].lower()}" for p in ("train", "test") if p in steps]

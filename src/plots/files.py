@@ -15,10 +15,11 @@ def save_figure(figure: Figure, path: Path, *, dpi: float) -> None:
     """Put the picture in place. Raises UserError if that cannot be done."""
     kind = path.suffix.lower().removeprefix(".")
     if kind not in figure.canvas.get_supported_filetypes():
-        raise UserError(f"{path} is no picture file; end its name in .png, .pdf or .svg.")
+        raise UserError(f"{path} is no picture file: let its name end in .png, .pdf or .svg.")
     picture = io.BytesIO()
     figure.savefig(picture, dpi=dpi, format=kind)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, picture.getvalue())
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}.") from None

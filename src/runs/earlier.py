@@ -60,7 +60,7 @@ def make_room(run: Run, replaced: list[Path]) -> None:
     continues is not one.
     """
     task, config = run.task, run.task.config
-    if config.start_epoch:
+    if config.start_epoch and not task.checkpoint:
         run.stats.continue_after(config.start_epoch)
     if task.verb == "resume" and not task.checkpoint:
         _set_aside(task)

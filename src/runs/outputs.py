@@ -9,6 +9,7 @@ from config import Config
 from errors import UserError
 
 FILMS = (".mov", ".mp4", ".gif")
+PAGES = (".html", ".htm")
 FRAME = re.compile(r"[0-9]{6,}\.png")
 
 
@@ -26,6 +27,9 @@ def check_outputs(config: Config) -> list[Path]:
     film, found = config.video_file, []
     if film and film.suffix.lower() not in FILMS:
         raise UserError(f"A film's name must end with one of {', '.join(FILMS)}: {film} does not.")
+    page = config.visualization_file
+    if page and page.suffix.lower() not in PAGES:
+        raise UserError(f"A page's name must end with one of {', '.join(PAGES)}: {page} does not.")
     for name in ("video_file", "record_sound_filename", "visualization_file"):
         path: Path | None = getattr(config, name)
         if path and path.is_file() and path.stat().st_size:

@@ -13,14 +13,22 @@ from runs.human_scores import human_normalized
 from runs.run import Run
 
 
-def print_summary(game: str, scores: Sequence[float]) -> None:
-    """Print mean, standard deviation, median, minimum, maximum and human-normalized score."""
+def games(count: int, asked: int) -> str:
+    """1 game, 30 games, or 5 of 30 games."""
+    return f"{count}{f' of {asked}' if count < asked else ''} game{'s' * (max(count, asked) != 1)}"
+
+
+def print_summary(game: str, scores: Sequence[float], asked: int) -> None:
+    """Print mean, standard deviation, median, minimum, maximum and human-normalized score.
+
+    `asked` is the number of games that should have been played.
+    """
     if not scores:
         print("No game was finished.")
         return
     mean = statistics.fmean(scores)
     deviation = statistics.stdev(scores) if len(scores) > 1 else 0.0
-    print(f"{game}, {len(scores)} games")
+    print(f"{game}, {games(len(scores), asked)}")
     print(f"  mean               {mean:10.2f}")
     print(f"  standard deviation {deviation:10.2f}")
     print(f"  median             {statistics.median(scores):10.2f}")
@@ -42,6 +50,8 @@ def write_scores(parts: Run) -> None:
     if not path or not rows:
         return
     row = rows[-1] | {
+        "meanq": "",  # not measured: there are no validation states
+        "meancost": "",
         "snapshot": portable(parts.task.config.load_weights or Path()),
         "random_seed": parts.task.config.random_seed,
         "median_game_reward": statistics.median(scores) if scores else "",

@@ -51,11 +51,11 @@ def check_fit(path: Path, given: Sequence[Layer], wanted: Sequence[Layer]) -> No
             f"{path} contains the layers {', '.join(kinds[0])} but this network has "
             f"{', '.join(kinds[1])}: check --batch_norm and --preset."
         )
-    actions = [layers[-1].params["W"].shape[0] for layers in (given, wanted)]
-    if actions[0] != actions[1]:
+    outputs = [layers[-1].params["W"].shape[0] for layers in (given, wanted)]
+    if outputs[0] != outputs[1]:
         raise UserError(
-            f"{path} was trained with {actions[0]} actions but this game has {actions[1]}: "
-            "check the game and --minimal_action_set."
+            f"{path} has {outputs[0]} outputs for its game's actions but this game needs "
+            f"{outputs[1]}: check the game and --minimal_action_set."
         )
     for theirs, mine in zip(given, wanted, strict=True):
         for name, array in theirs.params.items():

@@ -17,9 +17,11 @@ from atomic import check_replaceable, write_atomically
 from commands.catalog import VERBS
 from commands.exit_codes import DONE, STOPPED, UNUSABLE_INPUT
 from commands.flags import Parser
+from commands.verbs import snapshot_of
 from config import ROOT
 from errors import UserError
 from runs.preflight import check_writable
+from runs.scores import games
 from sweeps.drive import Failures, drive, last_words, said, tail
 from sweeps.node import Job, work
 from sweeps.pool import open_pool
@@ -41,7 +43,7 @@ def evaluate(arguments: Sequence[str]) -> int:
     """
     words, given = Parser(VERBS["test"]).parse(arguments)
     best, csv_file, overwrite = (given.pop(k, None) for k in ("best", "csv_file", "overwrite"))
-    snapshots = list(dict.fromkeys(map(Path, words)))
+    snapshots = list(dict.fromkeys(snapshot_of("test", word) for word in words))
     if len(snapshots) < 2 and best:
         raise UserError("--best compares snapshots: give at least two.")
     if len(snapshots) < 2:
@@ -151,7 +153,8 @@ def _result(row: Row) -> str:
         return f"no game ended, score so far {float(row['average_reward']):g}"
     mean, median = float(row["average_reward"]), float(row["median_game_reward"])
     low, high = float(row["min_game_reward"]), float(row["max_game_reward"])
-    return f"mean {mean:.2f}, median {median:g}, {low:g} to {high:g} in {row['nr_games']} games"
+    played = int(row["nr_games"])
+    return f"mean {mean:.2f}, median {median:g}, {low:g} to {high:g} in {games(played, played)}"
 
 
 def _write(path: Path, rows: Sequence[Row]) -> None:

@@ -25,6 +25,7 @@ from config import ROOT
 from engine.hardware import cores
 from errors import UserError, shown
 from runs.provenance import versions
+from runs.signals import treat_signals_as_interrupts
 from sweeps import node
 from sweeps.node import STOP_SECONDS, Job, look_around, work
 
@@ -124,6 +125,7 @@ def open_pool(*, cpus: float, gpus: float, address: str | None = None) -> Iterat
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             common |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
             ray.init(address="local", num_cpus=cores(), _temp_dir=folder, **common)
+        treat_signals_as_interrupts()  # Ray has handlers of its own
         alive = [each for each in ray.nodes() if each["Alive"]]
         room = [_room(each["Resources"], cpus, gpus) for each in alive]
         pool = Pool(ray=ray, cpus=cpus, gpus=gpus, at_once=sum(room), nodes=len(alive))

@@ -329,6 +329,49 @@ def test_a_snapshot_of_an_earlier_epoch_resumes_alone_and_the_checkpoint_is_set_
     assert not problems
 
 
+def test_a_run_that_began_with_a_snapshot_keeps_its_rows_when_it_is_resumed_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(home, monkeypatch)
+    assert run.train("--epochs", "2") == 0
+    assert main(["resume", str(run.snapshots / "breakout_1.pkl"), "--epochs", "4"]) == 0
+    rows = run.rows()
+    assert run.resume("--epochs", "5") == 0
+    assert run.rows()[: len(rows)] == rows
+    assert [row[0] for row in run.rows()[1:]] == list("01122334455")
+    assert run.resume() == 2
+    assert "This run is finished, with 5 epochs" in said()
+
+
+def test_a_run_with_files_elsewhere_is_not_split(
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(home, monkeypatch)
+    csv_file = ["--csv_file", str(home / "elsewhere.csv")]
+    assert run.train("--epochs", "2", "--checkpoint_minutes", "0", *csv_file) == 0
+    snapshot = run.snapshots / "breakout_1.pkl"
+    assert main(["resume", str(snapshot)]) == 2
+    assert "Only you can decide that: give that flag again, or --csv_file results" in said()
+    assert main(["resume", str(snapshot), *csv_file]) == 0
+    moved = home / "moved_1.pkl"
+    moved.write_bytes(snapshot.read_bytes())
+    assert main(["resume", str(moved)]) == 0
+    assert (home / "results" / "moved.csv").exists()
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_is_started_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(home, monkeypatch)
+    run.stop_at = {20}
+    assert run.train() == 130
+    for path in run.checkpoints.glob("*.npz"):
+        path.write_bytes(path.read_bytes()[:-100])
+    assert main(["resume", "breakout"]) == 2
+    assert "can be read and breakout has no snapshot yet: start it again, with --over" in said()
+    assert run.train("--epochs", "9", "--overwrite") in (0, 130)
+
+
 def test_without_a_checkpoint_the_newest_snapshot_is_resumed_from(home: Path) -> None:
     (home / "snapshots").mkdir()
     for epoch in (2, 10):

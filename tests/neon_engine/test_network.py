@@ -278,7 +278,7 @@ def test_states_of_another_optimizer_are_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"num_actions": 4}, "trained with 3 actions but this game has 4"),
+        ({"num_actions": 4}, "3 outputs for its game's actions but this game needs 4"),
         ({"screen_width": 44}, "check --screen_width"),
         ({"history_length": 3}, "--history_length"),
         ({"batch_norm": True}, "check --batch_norm"),

@@ -32,13 +32,13 @@ def test_a_second_film_and_page_have_names_of_their_own(home: Path) -> None:
 
 @pytest.mark.parametrize("flag", ["video_file", "record_sound_filename", "visualization_file"])
 def test_a_file_that_is_there_is_refused_or_replaced_as_asked(tmp_path: Path, flag: str) -> None:
-    path = tmp_path / "film.mov"
+    path = tmp_path / ("page.html" if flag == "visualization_file" else "film.mov")
     files: dict[str, Any] = {flag: path}
     check_outputs(Config(**files))
     path.touch()
     check_outputs(Config(**files))  # nothing is lost with it
     path.write_text("my holidays")
-    with pytest.raises(UserError, match=rf"film.mov already exists: give another --{flag}, or"):
+    with pytest.raises(UserError, match=rf"{path.name} already exists: give another --{flag}, or"):
         check_outputs(Config(**files))
     assert path.read_text() == "my holidays"
     removed = [] if flag == "visualization_file" else [path]  # a page is replaced when it is done
@@ -47,6 +47,12 @@ def test_a_file_that_is_there_is_refused_or_replaced_as_asked(tmp_path: Path, fl
     if flag == "video_file":
         with pytest.raises(UserError, match=r"must end with .*notes\.txt does not"):
             check_outputs(Config(video_file=tmp_path / "notes.txt", overwrite=True))
+
+
+def test_a_page_is_an_html_file(tmp_path: Path) -> None:
+    check_outputs(Config(visualization_file=tmp_path / "page.HTML"))
+    with pytest.raises(UserError, match=r"must end with one of .*page\.txt does not"):
+        check_outputs(Config(visualization_file=tmp_path / "page.txt"))
 
 
 def test_frames_are_refused_or_replaced_and_nothing_beside_them(tmp_path: Path) -> None:

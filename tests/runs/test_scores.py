@@ -15,7 +15,7 @@ from runs.scores import print_summary, write_scores
 
 
 def test_a_summary_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
-    print_summary("breakout", [1, 2, 6])
+    print_summary("breakout", [1, 2, 6], 3)
     assert capsys.readouterr().out.splitlines() == [
         "breakout, 3 games",
         "  mean                     3.00",
@@ -28,14 +28,22 @@ def test_a_summary_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_one_game_does_not_deviate(capsys: pytest.CaptureFixture[str]) -> None:
-    print_summary("pong", [-21])
+    print_summary("pong", [-21], 1)
     assert "standard deviation       0.00" in capsys.readouterr().out
 
 
+def test_a_stopped_test_says_how_many_games_are_missing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for played, asked, text in ((1, 1, "1 game"), (1, 30, "1 of 30 games"), (30, 30, "30 games")):
+        print_summary("pong", [1.0] * played, asked)
+        assert capsys.readouterr().out.splitlines()[0] == f"pong, {text}"
+
+
 def test_no_game_and_no_human(capsys: pytest.CaptureFixture[str]) -> None:
-    print_summary("pong", [])
+    print_summary("pong", [], 1)
     assert capsys.readouterr().out == "No game was finished.\n"
-    print_summary("tetris", [1])
+    print_summary("tetris", [1], 2)
     assert "no human score is published" in capsys.readouterr().out
 
 
