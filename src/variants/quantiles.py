@@ -110,12 +110,11 @@ class IQNHead(nn.Module):
     def forward(self, features: Tensor, taus: Tensor | None = None) -> Tensor:
         """Quantiles (N, num_actions, K) at `taus` (N, K)."""
         x = flat(features)  # (N, F)
-        if taus is None:
-            taus = self.acting.expand(x.shape[0], -1)
-        cosines = (taus[:, :, None] * self.angles).cos()  # (N, K, 64)
-        weights = self.embedding(cosines.flatten(0, 1)).view(*taus.shape, -1)  # (N, K, F)
+        taus = self.acting[None] if taus is None else taus  # the same for all states, or (N, K)
+        cosines = (taus[:, :, None] * self.angles).cos()  # (1 or N, K, 64)
+        weights = self.embedding(cosines.flatten(0, 1)).view(*taus.shape, -1)  # (1 or N, K, F)
         quantiles: Tensor = self.stream((x[:, None] * weights).flatten(0, 1))  # (N * K, A, 1)
-        return quantiles.view(*taus.shape, -1).transpose(1, 2)
+        return quantiles.view(-1, taus.shape[1], quantiles.shape[1]).transpose(1, 2)
 
     def q_values(self, outputs: Tensor) -> Tensor:
         """The mean of the quantiles."""
