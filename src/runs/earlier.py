@@ -76,6 +76,7 @@ def _set_aside(task: Task) -> None:
         task.config.save_weights_prefix,
     )
     ending = f".before_epoch_{config.start_epoch + 1}"
+    logger.info("Results go to %s, snapshots to %s_<epoch>.pkl", config.csv_file, prefix)
     if folder and numbers(folder):
         aside = _free(folder.with_name(folder.name + ending))
         folder.rename(aside)
