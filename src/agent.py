@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from replay_memory import ReplayMemory
 
 
+Rates = NDArray[np.float64]  # (games,)
+
+
 class Phase(NamedTuple):
     """A part of a run."""
 
@@ -88,23 +91,25 @@ class Agent:
         self.stopped = True
 
     def exploration_rate(self) -> float:
-        """The rate in training, which falls linearly with the training steps done.
-
-        With noisy layers it is 0: they explore by themselves.
-        """
+        """The rate in training, which falls linearly. It is 0 if noisy layers explore instead."""
         s = self.settings
         if s.noisy:
             return 0.0
         rates = [s.exploration_rate_start, s.exploration_rate_end]
         return float(np.interp(self.total_train_steps, [0, s.exploration_decay_steps], rates))
 
-    def choose(self, games: Sequence[int], exploration_rate: float, explore: bool) -> list[int]:
-        """An epsilon-greedy action for each of the games.
+    def exploration_rates(self) -> Rates:
+        """Each game's rate in training, (games,): see --exploration_spread."""
+        powers = 1 + self.settings.exploration_spread * np.linspace(0, 1, len(self.games))
+        return np.asarray(self.exploration_rate() ** powers)
+
+    def choose(self, games: Sequence[int], exploration: float | Rates, explore: bool) -> list[int]:
+        """An epsilon-greedy action for each of the games, by their rate or rates of exploration.
 
         With `explore` it is for training: noisy layers explore, and in the overlapped loop the
         target network chooses.
         """
-        explores = self.rng.random(len(games)) < exploration_rate
+        explores = self.rng.random(len(games)) < exploration
         actions: list[int] = self.rng.integers(self.num_actions, size=len(games)).tolist()
         greedy = np.flatnonzero(~explores).tolist()
         if greedy and self.network:
@@ -123,14 +128,15 @@ class Agent:
     def step(
         self,
         games: Sequence[int],
-        exploration_rate: float,
+        exploration: float | Rates,
         *,
         remember: bool,
         explore: bool = False,
         meanwhile: Callable[[], None] | None = None,
     ) -> list[GameStep]:
         """Make a step in each of the games, remembered or not; call `meanwhile` as they play."""
-        actions = self.choose(games, exploration_rate, explore)
+        actions = self.choose(games, exploration, explore)
+        rates = np.broadcast_to(exploration, len(games)).tolist()
         for i, action in zip(games, actions, strict=True):
             for callback in self.callbacks:
                 callback.on_action(i, action)
@@ -138,13 +144,13 @@ class Agent:
         if meanwhile:
             meanwhile()
         made = []
-        for i, action in zip(games, actions, strict=True):
+        for i, action, rate in zip(games, actions, rates, strict=True):
             step = self.games[i].receive()
             if remember and self.memory:
                 self.memory.add(i, action, step.reward, step.screen, step.terminal)
                 if step.ended:
                     self._remember_opening(i, step.opening)
-            made.append(GameStep(i, action, exploration_rate, step))
+            made.append(GameStep(i, action, rate, step))
             for callback in self.callbacks:
                 callback.on_step(made[-1])
         return made
@@ -179,11 +185,11 @@ class Agent:
         self._set_mode("train")
         games = range(len(self.games))
         for step in self._rounds(start, steps):
-            rate, learn = self.exploration_rate(), partial(self._learn, step)
+            rates, learn = self.exploration_rates(), partial(self._learn, step)
             if len(games) > 1:  # they play while the network learns from the steps before
-                self.step(games, rate, remember=True, explore=True, meanwhile=learn)
+                self.step(games, rates, remember=True, explore=True, meanwhile=learn)
             else:
-                self.step(games, rate, remember=True, explore=True)
+                self.step(games, rates, remember=True, explore=True)
                 learn()
             self.total_train_steps += len(games)
             self._round_done(step + len(games))

@@ -256,6 +256,13 @@ class NetworkSettings(LearningSettings):
     batch_norm: bool = flag(False, "batch normalization before each layer's own ReLU")
     bias: bool = flag(False, "layers have biases (nature)")
     padding: int = flag(0, "black pixels around the screen (nature: 1)", low=0, high=4)
+    pixel_max: float = flag(
+        1.0,
+        "what the network sees as white, and 0 as black: 1 in papers; with 255 the first layer "
+        "learns sooner if there are few weight updates (docs/experiments.md)",
+        low=0.001,
+        high=255,
+    )
     init: str = flag(
         "uniform",
         "new weights: uniform: +-sqrt(3/fan_in); gaussian: standard deviation 0.01 (2015); torch: "
@@ -305,6 +312,13 @@ class AgentSettings(LearningSettings):
     )
     exploration_decay_steps: float = flag(
         1_000_000, "training steps over which that share falls linearly", low=1, high=1e12
+    )
+    exploration_spread: float = flag(
+        0.0,
+        "of games side by side, each explores less than the one before: a share s becomes s^1 to "
+        "s^(1 + this); 7 in Horgan et al. 2018, with an --exploration_rate_end of 0.4",
+        low=0,
+        high=100,
     )
     exploration_rate_test: float = flag(
         0.05, "share of random actions in testing and playing", low=0, high=1

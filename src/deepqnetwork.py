@@ -19,14 +19,7 @@ from torch import Tensor
 
 from config import NetworkSettings
 from engine.cuda_graph import Captured
-from engine.device import (
-    DATATYPES,
-    find_device,
-    keep_freed_memory,
-    to_device,
-    use_exact_float32,
-    use_one_thread,
-)
+from engine.device import DATATYPES, set_up_device, to_device, use_one_thread
 from engine.divide import divide
 from engine.hardware import cores
 from engine.inspection import Inspector
@@ -42,7 +35,7 @@ from replay_memory import Minibatch
 from snapshot.compatibility import check_same_network
 from snapshot.format import Snapshot, read_snapshot, write_snapshot
 from snapshot.layers import Layer
-from snapshot.torch_weights import from_snapshot, layers_of, to_snapshot
+from snapshot.torch_weights import from_snapshot, layers_from_0_to_1, to_snapshot
 from targets import Batch, taken
 from variants.average import average_rate, follow
 from variants.heads import make_head
@@ -80,13 +73,8 @@ class DeepQNetwork:
         self.settings = s = settings
         self.num_actions = num_actions
         self.state_shape = (s.history_length, s.screen_height, s.screen_width)
-        keep_freed_memory()
-        use_exact_float32()
-        use_one_thread()  # NB! PyTorch itself computes with one thread; `workers` are the threads.
-        self.device = find_device(s.backend, s.device_id)
+        self.device = set_up_device(s.backend, s.device_id)
         on_gpu = self.device.type == "cuda"
-        if on_gpu:
-            torch.cuda.set_device(self.device)  # CUDA graphs are captured on the current device
         self.workers = Workers(1 if on_gpu else s.threads or cores(), use_one_thread)
         self.target_rule = make_target(s)
         # Draws the noise of noisy layers and IQN's fractions, on the CPU for every device.
@@ -131,7 +119,7 @@ class DeepQNetwork:
         features = make_features(self.settings, self.random.initial_seed())
         head = make_head(self.settings, features, self.num_actions)
         dtype = dtype or DATATYPES[self.settings.datatype]
-        return Network(features, head, self.settings.padding, self.device, dtype)
+        return Network(features, head, self.settings, self.device, dtype)
 
     def predict(self, states: NDArray[np.uint8], training: bool = False) -> NDArray[np.float32]:
         """Q-values (N, num_actions) float32 of states (N, history, height, width) uint8.
@@ -294,9 +282,9 @@ class DeepQNetwork:
         return snapshot
 
     def layers(self) -> list[Layer]:
-        """The layers as a snapshot has them: weights without optimizer states."""
+        """The layers without optimizer states, for screens from 0 to 1 (see --pixel_max)."""
         self.wait()
-        return layers_of(self.average)
+        return layers_from_0_to_1(self.average)
 
     def get_state(self) -> dict[str, NDArray[Any]]:
         """Everything that training depends on, as copied arrays by name."""

@@ -29,7 +29,7 @@ class Features(Protocol):
     image: tuple[int, ...]  # its output's shape: (channels, height, width) or (features,)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(N, *image) of (N, channels * block * block, height / block, width / block), 0 to 1."""
+        """(N, *image) of (N, channels * block * block, height / block, width / block) screens."""
 
 
 @runtime_checkable
@@ -89,12 +89,17 @@ class Network(nn.Module):
     head: Head
 
     def __init__(
-        self, features: Features, head: Head, padding: int, device: torch.device, dtype: torch.dtype
+        self,
+        features: Features,
+        head: Head,
+        settings: NetworkSettings,
+        device: torch.device,
+        dtype: torch.dtype,
     ) -> None:
         """A network that computes in `dtype`, with weights of zero until `initialize`."""
         super().__init__()
         self.features, self.head = features, head
-        self.padding, self.dtype = padding, dtype
+        self.padding, self.pixel_max, self.dtype = settings.padding, settings.pixel_max, dtype
         self.block: int = features.block
         low = dtype in (torch.float16, torch.bfloat16)
         self.master_dtype = torch.float32 if low else dtype
@@ -137,8 +142,8 @@ class Network(nn.Module):
         return outputs
 
     def input(self, states: Tensor) -> Tensor:
-        """The input of the features, (N, C, H, W) from 0 to 1."""
-        return to_input(states, self.block, self.padding, self.dtype)
+        """The input of the features, (N, C, H, W) from 0 to --pixel_max."""
+        return to_input(states, self.block, self.padding, self.pixel_max, self.dtype)
 
     def q_values(self, states: Tensor) -> Tensor:
         """Q(s, .), (N, num_actions)."""

@@ -111,7 +111,8 @@ class Statistics(Callback):
     def on_step(self, made: GameStep) -> None:
         """Count a step."""
         self.num_steps += 1
-        self.last_exploration_rate = made.exploration_rate
+        if made.game == 0:  # with --exploration_spread it explores most
+            self.last_exploration_rate = made.exploration_rate
         self.running[made.game] += made.step.reward
         if made.step.ended:
             self.scores.append(self.running[made.game])

@@ -154,6 +154,39 @@ def test_exploration_falls_with_the_training_steps_alone() -> None:
     assert agent.total_train_steps == 10
 
 
+def test_games_side_by_side_explore_less_and_less_with_a_spread() -> None:
+    rates: Any = dict(
+        exploration_rate_start=0.5, exploration_rate_end=0.4, exploration_decay_steps=6
+    )
+    agent, recorder = make_agent(
+        *[Clock() for _ in range(3)],
+        memory=make_memory(games=3),
+        exploration_spread=7.0,
+        exploration_rate_test=0.05,
+        **rates,
+    )
+    agent.train(9)
+    powers = [1, 4.5, 8]
+    shares = [s**power for s in (0.5, 0.45, 0.4) for power in powers]
+    assert recorder.rates == pytest.approx(shares)
+    agent.test(3)
+    assert recorder.rates[9:] == [0.05] * 3
+
+
+def test_each_game_explores_as_often_as_its_rate_says() -> None:
+    agent, recorder = make_agent(
+        Clock(),
+        Clock(),
+        memory=make_memory(games=2),
+        exploration_spread=3.0,
+        exploration_rate_start=0.6,
+        exploration_rate_end=0.6,
+    )
+    agent.train(4000)
+    shares = [np.mean(np.array(recorder.actions[game::2]) != 2) for game in (0, 1)]
+    assert shares == pytest.approx([0.6 * 2 / 3, 0.6**4 * 2 / 3], abs=0.03)  # 2 is the best one
+
+
 def test_the_share_of_random_actions_is_the_exploration_rate() -> None:
     agent, recorder = make_agent(Clock(), exploration_rate_test=0.3)
     agent.test(2000)

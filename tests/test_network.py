@@ -161,23 +161,28 @@ def test_running_statistics_start_at_zero_and_keep_nine_tenths() -> None:
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(4, 17), st.integers(4, 17)),
     padding=st.integers(0, 4),
+    pixel_max=st.sampled_from([1.0, 2.5, 255.0]),
     dtype=st.sampled_from(list(DATATYPES.values())),
     compiles=st.booleans(),
 )
 def test_the_input_is_blocks_of_four_by_four_pixels_side_by_side(
-    shape: tuple[int, int, int, int], padding: int, dtype: torch.dtype, compiles: bool
+    shape: tuple[int, int, int, int],
+    padding: int,
+    pixel_max: float,
+    dtype: torch.dtype,
+    compiles: bool,
 ) -> None:
     screens = draw(shape)
     with pytest.MonkeyPatch.context() as patch:
         if not compiles:
             patch.setattr(compiled, "compiled", lambda loop: None)
-        x = to_input(screens, 4, padding, dtype)
+        x = to_input(screens, 4, padding, pixel_max, dtype)
     n, channels, height, width = shape
     rows, columns = (height + 2 * padding) // 4, (width + 2 * padding) // 4
     assert (x.shape, x.dtype) == ((n, channels * 16, rows, columns), dtype)
     assert x.permute(0, 2, 3, 1).is_contiguous()  # channels last
     padded = np.pad(screens.numpy(), ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-    expected = torch.from_numpy(padded).to(dtype) / 255
+    expected = torch.from_numpy(padded).to(dtype) / (255 / pixel_max)
     for row, column, c, dy, dx in itertools.product(
         range(rows), range(columns), range(channels), range(4), range(4)
     ):
@@ -185,13 +190,13 @@ def test_the_input_is_blocks_of_four_by_four_pixels_side_by_side(
         assert torch.equal(pixel, expected[:, c, row * 4 + dy, column * 4 + dx])
 
 
-@pytest.mark.parametrize("padding", [0, 1])
-def test_without_blocks_the_input_is_the_screens(padding: int) -> None:
+@pytest.mark.parametrize(("padding", "pixel_max"), [(0, 1), (1, 1), (0, 255)])
+def test_without_blocks_the_input_is_the_screens(padding: int, pixel_max: float) -> None:
     screens = draw((2, 3, 9, 10))
-    x = to_input(screens, 1, padding, torch.float32)
+    x = to_input(screens, 1, padding, pixel_max, torch.float32)
     inner = x[..., padding : padding + 9, padding : padding + 10]
     assert x.shape == (2, 3, 9 + 2 * padding, 10 + 2 * padding)
-    assert torch.equal(inner, screens.float() / 255)
+    assert torch.equal(inner, screens.float() / (255 / pixel_max))
     assert x.double().sum() == pytest.approx(inner.double().sum())
 
 

@@ -32,6 +32,11 @@ def check_together(config: Config) -> None:
         raise UserError("--min_reward is above --max_reward: lower it.")
     if c.exploration_rate_end > c.exploration_rate_start:
         raise UserError("--exploration_rate_end is above --exploration_rate_start: lower it.")
+    if c.exploration_spread and (c.num_envs == 1 or c.noisy):
+        raise UserError(
+            "--exploration_spread needs several games (--num_envs) that explore by chance "
+            "(--noisy false)."
+        )
     if c.frame_maximum and c.color_averaging:
         raise UserError("--frame_maximum true needs --color_averaging false.")
     if c.overlap and (c.engine != "torch" or not c.target_steps):

@@ -23,8 +23,8 @@ PRESET_BYTES = 1 << 20
 FROM_SNAPSHOT = tuple(
     """environment frame_skip repeat_action_probability minimal_action_set color_averaging
     frame_maximum resize screen_width screen_height history_length zero_history batch_norm bias
-    padding random_starts random_ties exploration_rate_test noisy dueling distribution atoms
-    value_min value_max network network_width normalization""".split()
+    padding pixel_max random_starts random_ties exploration_rate_test noisy dueling distribution
+    atoms value_min value_max network network_width normalization""".split()
 )
 
 # A preset says how an agent learns, not which files are read, replaced or written.

@@ -73,11 +73,11 @@ def adam(
         w[i] -= rate * m[i] / (np.sqrt(v[i]) + epsilon)
 
 
-# The network's input, 0 to 1, for each value of a pixel. NumPy has no bfloat16, so its bits.
-PIXELS = {
-    torch.float32: (torch.arange(256) / 255).numpy(),
-    torch.bfloat16: (torch.arange(256).to(torch.bfloat16) / 255).view(torch.int16).numpy(),
-}
+@cache
+def inputs_of_pixels(divisor: float, dtype: torch.dtype) -> NDArray[Any]:
+    """The network's input for each value of a pixel. NumPy has no bfloat16, so its bits."""
+    inputs = torch.arange(256).to(dtype) / divisor
+    return (inputs.view(torch.int16) if dtype == torch.bfloat16 else inputs).numpy()
 
 
 def blocks(screens: NDArray[np.uint8], pixels: NDArray[Any], out: NDArray[Any]) -> None:
@@ -123,9 +123,12 @@ def run(rule: Loop, tensors: list[Tensor], *constants: float) -> bool:
     return True
 
 
-def to_blocks(screens: Tensor, dtype: torch.dtype) -> Tensor | None:
-    """Screens (N, C, H, W) uint8 to blocks (N, H/4, W/4, C * 16), 0 to 1; None if impossible."""
-    fit = screens.device.type == "cpu" and dtype in PIXELS
+def to_blocks(screens: Tensor, divisor: float, dtype: torch.dtype) -> Tensor | None:
+    """Screens (N, C, H, W) uint8 to blocks (N, H/4, W/4, C * 16) of pixels divided by `divisor`.
+
+    None if that is impossible.
+    """
+    fit = screens.device.type == "cpu" and dtype in (torch.float32, torch.bfloat16)
     loop = compiled(blocks) if fit else None
     if not loop:
         return None
@@ -133,6 +136,6 @@ def to_blocks(screens: Tensor, dtype: torch.dtype) -> Tensor | None:
     rows, columns = height // 4, width // 4
     out = torch.empty((count, rows, columns, channels * 16), dtype=dtype)
     bits = out.view(torch.int16) if dtype == torch.bfloat16 else out
-    pixels = PIXELS[dtype]
+    pixels = inputs_of_pixels(divisor, dtype)
     loop(screens.numpy().reshape(count, channels, rows, 4, columns, 4), pixels, bits.numpy())
     return out

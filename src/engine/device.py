@@ -40,6 +40,17 @@ def find_device(backend: str, device_id: int) -> torch.device:
     return torch.device("cuda", device_id)
 
 
+def set_up_device(backend: str, device_id: int) -> torch.device:
+    """Prepare PyTorch and this process for a network on that device, which is returned."""
+    keep_freed_memory()
+    use_exact_float32()
+    use_one_thread()  # NB! PyTorch itself computes with one; engine/workers.py has the threads.
+    device = find_device(backend, device_id)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # CUDA graphs are captured on the current device
+    return device
+
+
 def use_exact_float32() -> None:
     """Make a GPU compute float32 in float32: its convolutions would round to 10 bits (TF32)."""
     torch.backends.cudnn.allow_tf32 = False

@@ -83,9 +83,10 @@ def onnx_model(network: DeepQNetwork) -> Any:
             super().__init__()
             self.features, self.head = network.features, network.head
             self.block, self.padding = network.block, network.padding
+            self.divisor = 255 / network.pixel_max
 
         def forward(self, states: Tensor) -> Tensor:
-            x = F.pad(states.float() / 255, (self.padding,) * 4)
+            x = F.pad(states.float() / self.divisor, (self.padding,) * 4)
             block, (channels, height, width) = self.block, x.shape[1:]
             rows, columns = height // block, width // block
             x = x[..., : rows * block, : columns * block]

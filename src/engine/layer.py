@@ -29,26 +29,29 @@ GPU_CHANNELS = 8
 Array = NDArray[np.floating]
 
 
-def to_input(states: Tensor, block: int, padding: int, dtype: torch.dtype) -> Tensor:
-    """(N, C, H, W) uint8 screens to (N, C*b*b, H/b, W/b) from 0 to 1, channels last in memory.
+def to_input(
+    states: Tensor, block: int, padding: int, pixel_max: float, dtype: torch.dtype
+) -> Tensor:
+    """(N, C, H, W) uint8 screens to (N, C*b*b, H/b, W/b) from 0 to `pixel_max`, channels last.
 
     The pixels of a block are adjacent in memory. Rows and columns that do not fill a block are cut
     off; a stride of b would not reach them either.
     """
+    divisor = 255 / pixel_max
     if padding:
         states = F.pad(states, (padding,) * 4)
     if block == 1:
-        return states.to(dtype, memory_format=torch.channels_last).div_(255)
+        return states.to(dtype, memory_format=torch.channels_last).div_(divisor)
     assert block == 4
     count, channels, height, width = states.shape
     rows, columns = height // 4, width // 4
     states = states[..., : rows * 4, : columns * 4].contiguous()
-    x = compiled.to_blocks(states, dtype)
+    x = compiled.to_blocks(states, divisor, dtype)
     if x is None:
         quads = states.view(torch.int32)  # four pixels at once: (N, C, H, W/4)
         quads = quads.view(count, channels, rows, 4, columns).permute(0, 2, 4, 1, 3)
         x = quads.contiguous().view(torch.uint8).view(count, rows, columns, -1)
-        x = x.to(dtype).div_(255)
+        x = x.to(dtype).div_(divisor)
     return x.permute(0, 3, 1, 2)
 
 

@@ -58,6 +58,7 @@ def guided_saliency(network: Network, states: Tensor, action: int) -> NDArray[np
         x = network.input(states).detach().requires_grad_()  # (1, C * block^2, H, W)
         q = network.head.q_values(network.head(network.features(x)))
         (gradient,) = torch.autograd.grad(q[0, action], x)
+        gradient *= network.pixel_max  # for screens from 0 to 1
     pixels = F.pixel_shuffle(gradient.float(), network.block)[0].abs().sum(dim=0).cpu().numpy()
     height, width = states.shape[2:]
     padding = network.padding

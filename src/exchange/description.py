@@ -16,7 +16,7 @@ PREPROCESSING = """environment frame_skip repeat_action_probability minimal_acti
     color_averaging frame_maximum resize screen_width screen_height history_length zero_history
     random_starts max_episode_frames""".split()
 NETWORK = """network network_width dueling noisy distribution atoms value_min value_max
-    normalization batch_norm bias padding""".split()
+    normalization batch_norm bias padding pixel_max""".split()
 
 
 def describe(agent: LoadedAgent, environment: PlayedEnvironment) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def in_words(config: Config) -> list[str]:
     ]
     if c.zero_history:
         steps.append("Screens before the first one of an episode are black.")
-    steps.append("The bytes are divided by 255.")
+    steps.append(f"The bytes are divided by {255 / c.pixel_max:g}.")
     if c.padding:
         steps.append(f"Each screen is padded with {c.padding} black pixels on every side.")
     steps.append("The agent takes the action with the largest Q-value.")

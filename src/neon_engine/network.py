@@ -37,11 +37,12 @@ class NeonNetwork:
         """
         s = settings
         drawn = s.init in ("uniform", "gaussian")
-        if s.bias or s.padding or s.sum_gradient or not drawn or s.optimizer not in OPTIMIZERS:
+        changed = s.bias or s.padding or s.pixel_max != 1 or s.sum_gradient
+        if changed or not drawn or s.optimizer not in OPTIMIZERS:
             raise UserError(
-                "Neon computes the original network only (no biases, no padding, a mean "
-                f"gradient, --optimizer {', '.join(OPTIMIZERS)}): take --preset simple_dqn or "
-                "--engine torch."
+                "Neon computes the original network only (no biases, no padding, pixels from 0 to "
+                f"1, a mean gradient, --optimizer {', '.join(OPTIMIZERS)}): take --preset "
+                "simple_dqn or --engine torch."
             )
         if (s.datatype, s.optimizer) == ("float16", "adam"):
             raise UserError(

@@ -23,6 +23,7 @@ DESCRIBING: dict[str, Callable[[NetworkSettings], bool]] = {
     "value_min": lambda s: s.distribution == "c51",
     "value_max": lambda s: s.distribution == "c51",
     "normalization": lambda s: True,
+    "pixel_max": lambda s: True,
 }
 
 

@@ -154,6 +154,14 @@ def layers_of(network: Network, optimizer: Optimizer | None = None) -> list[Laye
     return found
 
 
+def layers_from_0_to_1(network: Network) -> list[Layer]:
+    """The layers as they are for screens from 0 to 1, whatever --pixel_max is."""
+    layers = layers_of(network)
+    if layers and network.pixel_max != 1:
+        layers[0].params["W"] = layers[0].params["W"] * np.float32(network.pixel_max)
+    return layers
+
+
 @torch.no_grad()
 def from_snapshot(
     path: Path, snapshot: Snapshot, network: Network, optimizer: Optimizer, rule: str

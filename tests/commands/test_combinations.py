@@ -18,6 +18,8 @@ from errors import UserError
         (dict(random_starts=3), "--random_starts 3 is too small"),
         (dict(min_reward=2.0), "--min_reward is above --max_reward"),
         (dict(exploration_rate_start=0.05), "--exploration_rate_end is above"),
+        (dict(exploration_spread=7.0), "needs several games"),
+        (dict(exploration_spread=7.0, num_envs=4, noisy=True), "needs several games"),
         (dict(frame_maximum=True), "--frame_maximum true needs --color_averaging false"),
         (dict(stochastic_round=True), "--stochastic_round works with Neon only"),
         (dict(remember_all=True, zero_history=True), "--remember_all true remembers no-op"),

@@ -113,6 +113,7 @@ def test_the_description_says_how_the_game_is_seen(tmp_path: Path, safetensors: 
         dict(bias=True, padding=1, batch_norm=True, distribution="quantile"),
         dict(network="impala", network_width=0.5, distribution="iqn", normalization="layer"),
         dict(network="nips", dueling=True, noisy=True, distribution="c51"),
+        dict(pixel_max=255.0, bias=True),
     ],
     ids=str,
 )

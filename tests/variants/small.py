@@ -28,6 +28,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "layer": dict(normalization="layer"),
     "spectral": dict(normalization="spectral"),
     "batch_norm": dict(batch_norm=True, dueling=True),
+    "bytes": dict(pixel_max=255.0, network="nips", init="torch", bias=True),
     "rainbow": dict(
         dueling=True, noisy=True, distribution="c51", double_q=True, prioritized=True, bias=True
     ),

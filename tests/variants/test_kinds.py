@@ -125,6 +125,21 @@ def test_a_network_says_which_pixels_speak_for_an_action(kind: str) -> None:
     )
 
 
+def test_bytes_as_they_are_make_the_weights_of_the_first_layer_255_times_as_effective() -> None:
+    plain, raw = make(bias=True), make(bias=True, pixel_max=255.0)
+    raw.online.weights.whole.copy_(plain.online.weights.whole)
+    raw.online.masters["features.first.weight"].div_(255)
+    assert np.allclose(raw.predict(draw_states()), plain.predict(draw_states()), atol=1e-5)
+    for mine, theirs in zip(raw.layers(), plain.layers(), strict=True):
+        for name in mine.params:
+            assert np.allclose(mine.params[name], theirs.params[name], rtol=1e-6)
+    # Adam moves a weight by the learning rate, whatever the size of its gradient.
+    before = raw.online.masters["features.first.weight"].clone()
+    raw.train(draw_batch())
+    moved = (raw.online.masters["features.first.weight"] - before).abs().median()
+    assert moved == pytest.approx(raw.settings.learning_rate, rel=0.05)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -132,6 +147,7 @@ def test_a_network_says_which_pixels_speak_for_an_action(kind: str) -> None:
         dict(bias=True, padding=1, screen_height=44),
         dict(network="nips", screen_width=60),
         dict(batch_norm=True),
+        dict(pixel_max=255.0, bias=True),
     ],
 )
 def test_saliency_is_that_of_numpy(settings: dict[str, Any]) -> None:
@@ -195,6 +211,7 @@ def test_a_reset_layer_forgets_its_running_statistics() -> None:
     ("theirs", "ours", "word"),
     [
         (dict(dueling=True), dict(), "--dueling true, not false"),
+        (dict(pixel_max=255.0), dict(), "--pixel_max 255.0, not 1.0"),
         (dict(), dict(noisy=True), "--noisy false, not true"),
         (dict(network="nips"), dict(), "--network nips, not nature"),
         (dict(), dict(distribution="iqn"), "--distribution none, not iqn"),
