@@ -16,7 +16,7 @@ from typing import Any
 
 from checkpoint.files import Checkpoint, newest, numbers
 from commands.combinations import check_together
-from commands.paths import earlier_snapshots, is_same_place, portable, run_paths
+from commands.paths import ask_for_place, earlier_snapshots, is_same_place, run_paths
 from config import CODE, FIELDS, Config, check, kind_of, to_plain
 from envs.custom import code_name
 from envs.roms import ENDINGS, file_name, find_rom, game_name, rom_md5, rom_of_game
@@ -133,7 +133,7 @@ def resumed_config(
                 "start a new one (./train.sh GAME LABEL --load_weights SNAPSHOT), or leave that "
                 "flag out; ./resume.sh --help lists those that may change."
             )
-    files = _files(name, about["flags"], given)
+    files = _files(folder, name, about["flags"], given)
     config = Config(**{**old, **files, **changed, "checkpoint_path": folder})
     check_together(config)
     at = position(checkpoint)
@@ -167,20 +167,15 @@ def _checked_flags(flags: dict[str, Any]) -> dict[str, Any]:
     return {name: check(name, value) for name, value in flags.items() if name not in files}
 
 
-def _files(name: str, begun: dict[str, Any], given: dict[str, Any]) -> dict[str, Path]:
+def _files(
+    folder: Path, name: str, begun: dict[str, Any], given: dict[str, Any]
+) -> dict[str, Path]:
     """The files of a resumed run, by its name. Raises UserError if it used others before."""
     files = run_paths(name)
-    for flag in ("csv_file", "save_weights_prefix"):
-        before = begun.get(flag)
-        if flag in given:
-            continue
-        if before is None:
+    for flag in sorted({"csv_file", "save_weights_prefix"} - given.keys()):
+        ask_for_place(f"the checkpoint in {folder}", flag, begun.get(flag), files[flag])
+        if begun.get(flag) is None:
             del files[flag]
-        elif before != portable(files[flag]):
-            raise UserError(
-                f"According to its checkpoint this run writes --{flag} {shown(before, 200)}. Only "
-                f"you can decide that: give that flag again, or --{flag} {portable(files[flag])}."
-            )
     others = [n for n in FILES if n not in files and begun.get(n) is not None and n not in given]
     if others:
         names = " and ".join(f"--{other}" for other in others)

@@ -10,6 +10,7 @@ from typing import Any
 
 from atomic import LINK
 from config import ROOT, Config, to_plain
+from errors import UserError, shown
 
 FOLDERS = ("checkpoints", "results", "snapshots")
 
@@ -32,6 +33,16 @@ def portable(path: Path) -> str:
 def is_same_place(portable: object, path: Path) -> bool:
     """Whether a result of `portable`, in a file that may hold anything, is `path`."""
     return isinstance(portable, str) and (ROOT / portable).resolve() == path.resolve()
+
+
+def ask_for_place(source: object, flag: str, begun: object, place: Path) -> None:
+    """Raise UserError if `source` says that its run writes `flag` elsewhere than in `place`."""
+    ours = portable(place)
+    if begun not in (None, ours):
+        raise UserError(
+            f"According to {source} its run writes --{flag} {shown(begun, 200)}. Only you can "
+            f"decide that: give that flag again, or --{flag} {ours}."
+        )
 
 
 def portable_flags(config: Config) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from checkpoint.files import Checkpoint, numbers
 from checkpoint.resume import find_run, resumed_config
 from commands.catalog import VERBS
 from commands.flags import Parser
-from commands.paths import earlier_snapshots, is_same_place, portable, run_paths
+from commands.paths import ask_for_place, earlier_snapshots, is_same_place, run_paths
 from commands.presets import resolve, trained_with
 from commands.schema import Value
 from commands.shipped import choose_agent, find_agent, print_games
@@ -231,13 +231,8 @@ def _ask_for_files(snapshot: Path, name: str, begun: dict[str, Any], given: dict
     """
     if not is_same_place(begun.get("save_weights_prefix"), snapshot.with_name(name)):
         return
-    for flag in ("csv_file", "checkpoint_path"):
-        place = portable(run_paths(name)[flag])
-        if flag not in given and begun.get(flag) not in (None, place):
-            raise UserError(
-                f"According to {snapshot} its run writes --{flag} {shown(begun[flag], 200)}. Only "
-                f"you can decide that: give that flag again, or --{flag} {place}."
-            )
+    for flag in sorted({"csv_file", "checkpoint_path"} - given.keys()):
+        ask_for_place(snapshot, flag, begun.get(flag), run_paths(name)[flag])
 
 
 def _wrote(name: str, snapshot: Path) -> bool:
