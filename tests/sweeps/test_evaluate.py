@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from config import ROOT, Config, to_plain
@@ -127,6 +130,29 @@ def test_ctrl_c_keeps_the_scores_of_finished_tests(
     assert main(["test", *snapshots, *PLAY.split()]) == 130
     assert "1 of 2 snapshots were tested" in capsys.readouterr().err
     assert [row["epoch"] for row in rows(home / "eval.csv")] == ["2"]
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="Ray is not installed")
+def test_a_request_to_end_ends_all_tests_without_a_traceback(
+    home: Path, snapshots: list[str]
+) -> None:
+    def tests() -> list[psutil.Process]:
+        """Of one snapshot each."""
+        found = psutil.process_iter(["cmdline"])
+        return [each for each in found if f"--random_seed={seed}" in (each.info["cmdline"] or ())]
+
+    seed = os.getpid()  # no other test's
+    command = [sys.executable, str(MAIN), "test", *snapshots, "--test_games", "100000"]
+    command += ["--random_seed", str(seed)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not tests() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.terminate()
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert err.split("\n") == ["test: 0 of 2 snapshots were tested.", "", "test: stopped.", ""]
+    assert not tests()
 
 
 @pytest.mark.parametrize(
