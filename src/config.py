@@ -258,8 +258,8 @@ class NetworkSettings(LearningSettings):
     padding: int = flag(0, "black pixels around the screen (nature: 1)", low=0, high=4)
     pixel_max: float = flag(
         1.0,
-        "what the network sees as white, and 0 as black: 1 in papers; with 255 the first layer "
-        "learns sooner if there are few weight updates (docs/experiments.md)",
+        "the network's input for a white pixel, with 0 for a black one; 1 in papers; with 255 the "
+        "first layer learns sooner (docs/experiments.md)",
         low=0.001,
         high=255,
     )
