@@ -100,6 +100,19 @@ def curves(file: Path, again: Path) -> None:
         run("plot", first, here, "--png_file", again, *flags)
 
 
+def curves_of_bytes(file: Path) -> None:
+    """Scores of Breakout's agents with pixels from 0 to 1 and with pixels as bytes."""
+    folder = ROOT / "docs" / "experiments"
+    runs = {"pixels_0_to_1": "breakout_fast_seed2", "pixels_as_bytes": "breakout_bytes_seed1"}
+    with tempfile.TemporaryDirectory() as temporary:
+        files = [Path(temporary) / f"{name}.csv" for name in runs]
+        for copy, name in zip(files, runs.values(), strict=True):
+            shutil.copy(folder / f"{name}.csv", copy)
+            shutil.copy(folder / f"{name}.json", copy.with_suffix(".json"))
+        flags = ["--fields", "average_reward", "--figure_width", "9", "--figure_height", "5"]
+        run("plot", *files, "--png_file", file, *flags)
+
+
 def main() -> None:
     """All pictures of a snapshot."""
     parser = argparse.ArgumentParser(prog="docs/pictures.sh", description=__doc__.splitlines()[0])
@@ -117,6 +130,7 @@ def main() -> None:
     film(options.snapshot, options.second, IMAGES / "record_mind.png")
     filters(options.snapshot, IMAGES / "nvis.png")
     curves(IMAGES / "breakout_2015.png", IMAGES / "breakout_2015_again.png")
+    curves_of_bytes(IMAGES / "breakout_bytes.png")
 
 
 if __name__ == "__main__":
