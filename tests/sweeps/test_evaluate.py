@@ -146,10 +146,15 @@ def test_a_request_to_end_ends_all_tests_without_a_traceback(
     command += ["--random_seed", str(seed)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 60
-        while not tests() and time.monotonic() < deadline:
+        while not (began := bool(tests())) and time.monotonic() < deadline:
             time.sleep(0.1)
         process.terminate()
-        _, err = process.communicate(timeout=120)
+        try:
+            _, err = process.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    assert began
     assert process.returncode == 130
     assert err.split("\n") == ["test: 0 of 2 snapshots were tested.", "", "test: stopped.", ""]
     assert not tests()
