@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from envs.parallel import Playable
     from replay_memory import ReplayMemory
 
-
 Rates = NDArray[np.float64]  # (games,)
 
 

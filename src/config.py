@@ -219,6 +219,13 @@ class NetworkSettings(LearningSettings):
     munchausen: bool = flag(
         False, "add the log-policy to the reward, and use soft values (Vieillard et al. 2020)"
     )
+    target_exploration: float = flag(
+        0.0,
+        "share of random actions that targets expect of the agent from the next state on, so that "
+        "it learns to act well in spite of them (Expected Sarsa, van Seijen et al. 2009)",
+        low=0,
+        high=1,
+    )
     dueling: bool = flag(
         False,
         "dueling network: streams for the state's value and the actions' advantages (Wang et al. "

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from config import NetworkSettings
 from engine.cuda_graph import Captured
-from engine.device import DATATYPES, set_up_device, to_device, use_one_thread
+from engine.device import DATATYPES, FLOAT16_SCALE, set_up_device, to_device, use_one_thread
 from engine.divide import divide
 from engine.hardware import cores
 from engine.inspection import Inspector
@@ -43,10 +43,6 @@ from variants.networks import make_features
 from variants.optimizers import make_rule
 from variants.resets import reset_last_layers
 from variants.targets import make_target
-
-# In float16 the gradient's sum over the minibatch is multiplied by this, so that small ones do not
-# vanish, and the optimizer divides by it in float32.
-FLOAT16_SCALE = 128.0
 
 Array = NDArray[np.float32]
 

@@ -45,6 +45,9 @@ class Head(Protocol):
     def returns(self, outputs: Tensor) -> Returns | None:
         """The distribution of each action's return, if the outputs describe one."""
 
+    def mixture(self, outputs: Tensor, policy: Tensor) -> Tensor:
+        """The outputs (batch, ...) of an action drawn from `policy` (batch, num_actions)."""
+
     def backup(self, returns: Tensor, discounts: Tensor, outputs: Tensor) -> Tensor:
         """The target R + gamma^n Z, (batch, ...), for outputs Z (batch, ...) of one action each."""
 
@@ -104,6 +107,10 @@ class QHead(nn.Module):
 
     def returns(self, outputs: Tensor) -> None:
         """None: only the expected return is known."""
+
+    def mixture(self, outputs: Tensor, policy: Tensor) -> Tensor:
+        """sum over a of pi(a|s) Q(s, a), (batch,)."""
+        return (policy * outputs).sum(dim=1)
 
     def backup(self, returns: Tensor, discounts: Tensor, outputs: Tensor) -> Tensor:
         """y = R + gamma^n Q, (batch,)."""

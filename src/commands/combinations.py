@@ -59,9 +59,15 @@ def check_together(config: Config) -> None:
 
 def _check_research(c: Config) -> None:
     """Raise UserError, with the reason, for combinations of methods that make no sense."""
-    if c.target != "standard" and (c.munchausen or c.double_q):
+    if c.target != "standard" and (c.munchausen or c.double_q or c.target_exploration):
         raise UserError(
-            "--target replaces --double_q and --munchausen: remove them, or remove --target."
+            "--target replaces --double_q, --munchausen and --target_exploration: remove them, or "
+            "remove --target."
+        )
+    if c.munchausen and c.target_exploration:
+        raise UserError(
+            "--munchausen true has a policy of its own, and --target_exploration another: remove "
+            "one of them."
         )
     if c.munchausen and c.double_q:
         raise UserError(
@@ -102,9 +108,9 @@ def _check_research(c: Config) -> None:
 def _check_neon(c: Config) -> None:
     plain = NetworkSettings()
     names = (
-        "target double_q munchausen dueling distribution noisy prioritized network network_width "
-        "normalization loss reset_steps average_decay learning_rate_decay_updates adam_epsilon "
-        "adam_beta_1 adam_beta_2"
+        "target double_q munchausen target_exploration dueling distribution noisy prioritized "
+        "network network_width normalization loss reset_steps average_decay "
+        "learning_rate_decay_updates adam_epsilon adam_beta_1 adam_beta_2"
     ).split()
     for name in names:
         if getattr(c, name) != getattr(plain, name):

@@ -24,6 +24,9 @@ DATATYPES = {
     "float32": torch.float32,
     "float64": torch.float64,
 }
+# In float16 the gradient's sum over the minibatch is multiplied by this, so that small ones do not
+# vanish, and the optimizer divides by it in float32.
+FLOAT16_SCALE = 128.0
 OutOfMemory = torch.OutOfMemoryError  # of a GPU
 
 

@@ -41,6 +41,10 @@ class C51Head(nn.Module):
         p = outputs.softmax(dim=-1)
         return Returns(self.z.expand_as(p), p)
 
+    def mixture(self, outputs: Tensor, policy: Tensor) -> Tensor:
+        """Logits of the probabilities sum over a of pi(a|s) p_i(s, a), (batch, atoms)."""
+        return (policy[:, :, None] * outputs.softmax(dim=-1)).sum(dim=1).log()
+
     def backup(self, returns: Tensor, discounts: Tensor, outputs: Tensor) -> Tensor:
         """The distribution of R + gamma^n Z, projected onto the atoms, (batch, atoms).
 

@@ -28,6 +28,14 @@ def equally_likely(values: Tensor) -> Returns:
     return Returns(values, torch.full_like(values, 1 / values.shape[-1]))
 
 
+def mean_quantiles(outputs: Tensor, policy: Tensor) -> Tensor:
+    """The mean over actions, weighted by `policy`, of quantiles (batch, num_actions, K).
+
+    As in M-IQN. The expected return is exact; the spread is less than that of the mixture.
+    """
+    return (policy[:, :, None] * outputs).sum(dim=1)
+
+
 class QuantileHead(nn.Module):
     """QR-DQN: outputs are the quantiles at the midpoints."""
 
@@ -54,6 +62,10 @@ class QuantileHead(nn.Module):
     def returns(self, outputs: Tensor) -> Returns:
         """Each quantile stands for an equal part."""
         return equally_likely(outputs)
+
+    def mixture(self, outputs: Tensor, policy: Tensor) -> Tensor:
+        """See `mean_quantiles`."""
+        return mean_quantiles(outputs, policy)
 
     def backup(self, returns: Tensor, discounts: Tensor, outputs: Tensor) -> Tensor:
         """The quantiles of R + gamma^n Z, (batch, atoms)."""
@@ -123,6 +135,10 @@ class IQNHead(nn.Module):
     def returns(self, outputs: Tensor) -> Returns:
         """Each quantile stands for an equal part."""
         return equally_likely(outputs)
+
+    def mixture(self, outputs: Tensor, policy: Tensor) -> Tensor:
+        """See `mean_quantiles`."""
+        return mean_quantiles(outputs, policy)
 
     def backup(self, returns: Tensor, discounts: Tensor, outputs: Tensor) -> Tensor:
         """The quantiles of R + gamma^n Z, (batch, K)."""

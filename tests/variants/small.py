@@ -23,6 +23,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "iqn": dict(distribution="iqn", atoms=5),
     "munchausen": dict(munchausen=True),
     "double": dict(double_q=True),
+    "expected sarsa": dict(target_exploration=0.1, double_q=True, distribution="c51"),
     "nips": dict(network="nips"),
     "impala": dict(network="impala", network_width=0.25),
     "layer": dict(normalization="layer"),

@@ -53,14 +53,15 @@ def all_transitions() -> Minibatch:
     )
 
 
-def q_star() -> Array:
-    """Value iteration."""
+def q_star(epsilon: float = 0.0) -> Array:
+    """Value iteration, for an agent whose actions are random with probability `epsilon`."""
     q = np.zeros((PLACES + 1, 2))
     for _ in range(200):
         for place in range(PLACES):
             for action in range(2):
                 r, following, terminal = step(place, action)
-                q[place, action] = r + GAMMA * q[following].max() * (not terminal)
+                value = (1 - epsilon) * q[following].max() + epsilon * q[following].mean()
+                q[place, action] = r + GAMMA * value * (not terminal)
     return q[:PLACES]
 
 
@@ -122,6 +123,14 @@ def test_the_optimal_values_are_learned(case: str) -> None:
     q = learned(**CASES[case]).predict(SCREENS[:PLACES, None])
     assert np.abs(q - q_star()).max() < 0.05
     assert q.argmax(axis=1).tolist() == q_star().argmax(axis=1).tolist()
+
+
+@pytest.mark.parametrize("case", ["q-learning", "dueling", "c51", "quantile", "iqn"])
+def test_values_for_an_agent_that_explores_are_learned(case: str) -> None:
+    q = learned(**CASES[case], target_exploration=1.0).predict(SCREENS[:PLACES, None])
+    wanted = q_star(1.0)
+    assert np.abs(wanted - q_star()).max() > 0.12  # so the next line tells the two apart
+    assert np.abs(q - wanted).max() < 0.05
 
 
 @pytest.mark.parametrize("distribution", ["none", "quantile"])

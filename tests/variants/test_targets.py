@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deepqnetwork import DeepQNetwork
 from engine.divide import divide
-from tests.variants.small import BATCH, draw_batch, make, numbers
+from tests.variants.small import ACTIONS, BATCH, draw_batch, make, numbers
 
 Array = NDArray[np.float64]
 
@@ -79,6 +79,26 @@ def test_double_q_learning_chooses_otherwise_than_q_learning() -> None:
     network = prepared(double_q=True, learning_rate=0.05)
     _, online, target, *_ = parts_of(network)
     assert (online.argmax(axis=1) != target.argmax(axis=1)).any()
+
+
+@pytest.mark.parametrize("head", HEADS, ids=lambda head: str(head["distribution"]))
+@pytest.mark.parametrize("double_q", [False, True])
+def test_expected_sarsa_weighs_the_actions_by_an_epsilon_greedy_policy(
+    head: dict[str, Any], double_q: bool
+) -> None:
+    network = prepared(double_q=double_q, target_exploration=0.3, **head)
+    assert network.target_rule.reads_online == double_q
+    batch, online, target, _, outputs, y = parts_of(network)
+    chosen = (online if double_q else target).argmax(axis=1)
+    for n in range(BATCH):
+        policy = np.full(ACTIONS, 0.3 / ACTIONS)
+        policy[chosen[n]] += 0.7
+        if head["distribution"] == "c51":  # outputs are logits
+            of_each = [np.exp(log_softmax(outputs[n, a])) for a in range(ACTIONS)]
+            mixed = np.log(sum(policy[a] * of_each[a] for a in range(ACTIONS)))
+        else:
+            mixed = sum(policy[a] * outputs[n, a] for a in range(ACTIONS))
+        assert np.allclose(y[n], backed_up(network, batch, n, mixed), atol=1e-7)
 
 
 @pytest.mark.parametrize("head", HEADS[:3], ids=lambda head: str(head["distribution"]))

@@ -1,0 +1,30 @@
+"""Expected Sarsa: values for an agent that also takes random actions (van Seijen et al. 2009)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from network import Network
+from targets import Batch
+
+
+class ExpectedSarsa:
+    """y = R_t + gamma^n sum_a pi(a|s_t+n) Q_target(s_t+n, a).
+
+    pi is epsilon-greedy: a random action with probability `epsilon`, else the best one, by the
+    network with `double_q` and by the target network without. With epsilon 0 it is Q-learning.
+    """
+
+    def __init__(self, epsilon: float, double_q: bool) -> None:
+        """`epsilon` is from 0 to 1."""
+        self.epsilon, self.double_q = epsilon, double_q
+
+    def __call__(self, online: Network, target: Network, batch: Batch) -> Tensor:
+        """The target of each transition, (batch, ...)."""
+        outputs, q = target.evaluate(batch.next_states, batch.next_taus)
+        if self.double_q:
+            q = online.q_values(batch.next_states)
+        best = nn.functional.one_hot(q.argmax(dim=1), q.shape[1])
+        policy = (1 - self.epsilon) * best + self.epsilon / q.shape[1]  # (batch, num_actions)
+        mixed = target.head.mixture(outputs, policy.to(outputs.dtype))
+        return target.head.backup(batch.returns, batch.discounts, mixed)
