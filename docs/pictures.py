@@ -103,7 +103,11 @@ def curves(file: Path, again: Path) -> None:
 def curves_of_bytes(file: Path) -> None:
     """Scores of Breakout's agents with pixels from 0 to 1 and with pixels as bytes."""
     folder = ROOT / "docs" / "experiments"
-    runs = {"pixels_0_to_1": "breakout_fast_seed2", "pixels_as_bytes": "breakout_bytes_seed1"}
+    runs = {
+        "pixels_0_to_1_seed2": "breakout_fast_seed2",
+        "pixels_as_bytes_seed1": "breakout_bytes_seed1",
+        "pixels_as_bytes_seed2": "breakout_bytes_seed2",
+    }
     with tempfile.TemporaryDirectory() as temporary:
         files = [Path(temporary) / f"{name}.csv" for name in runs]
         for copy, name in zip(files, runs.values(), strict=True):
