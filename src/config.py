@@ -207,8 +207,8 @@ class NetworkSettings(LearningSettings):
     )
     target: str = flag(
         "standard",
-        "what the network learns to predict: standard: see --double_q and --munchausen; "
-        "my_target.py:my_target: your own function",
+        "what the network learns to predict: standard: see --double_q, --target_exploration and "
+        "--munchausen; my_target.py:my_target: your own function",
         code=("standard",),
     )
     double_q: bool = flag(
@@ -221,8 +221,8 @@ class NetworkSettings(LearningSettings):
     )
     target_exploration: float = flag(
         0.0,
-        "share of random actions that targets expect of the agent from the next state on, so that "
-        "it learns to act well in spite of them (Expected Sarsa, van Seijen et al. 2009)",
+        "share of random actions that targets expect in later steps, so that the agent learns to "
+        "act well in spite of them (Expected Sarsa, van Seijen et al. 2009)",
         low=0,
         high=1,
     )

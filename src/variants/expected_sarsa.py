@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
 from network import Network
 from targets import Batch
@@ -24,7 +25,8 @@ class ExpectedSarsa:
         outputs, q = target.evaluate(batch.next_states, batch.next_taus)
         if self.double_q:
             q = online.q_values(batch.next_states)
-        best = nn.functional.one_hot(q.argmax(dim=1), q.shape[1])
-        policy = (1 - self.epsilon) * best + self.epsilon / q.shape[1]  # (batch, num_actions)
-        mixed = target.head.mixture(outputs, policy.to(outputs.dtype))
+        random = self.epsilon / q.shape[1]
+        policy = torch.full_like(q, random, dtype=outputs.dtype)  # (batch, num_actions)
+        policy.scatter_(1, q.argmax(dim=1, keepdim=True), 1 - self.epsilon + random)
+        mixed = target.head.mixture(outputs, policy)
         return target.head.backup(batch.returns, batch.discounts, mixed)
