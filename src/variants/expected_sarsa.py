@@ -22,9 +22,11 @@ class ExpectedSarsa:
 
     def __call__(self, online: Network, target: Network, batch: Batch) -> Tensor:
         """The target of each transition, (batch, ...)."""
-        outputs, q = target.evaluate(batch.next_states, batch.next_taus)
         if self.double_q:
             q = online.q_values(batch.next_states)
+            outputs = target(batch.next_states, taus=batch.next_taus)
+        else:
+            outputs, q = target.evaluate(batch.next_states, batch.next_taus)
         random = self.epsilon / q.shape[1]
         policy = torch.full_like(q, random, dtype=outputs.dtype)  # (batch, num_actions)
         policy.scatter_(1, q.argmax(dim=1, keepdim=True), 1 - self.epsilon + random)

@@ -22,9 +22,8 @@ def munchausen(online: Network, target: Network, batch: Batch) -> Tensor:
     outputs, q = target.evaluate(batch.next_states, batch.next_taus)  # (batch, num_actions, ...)
     entropy = log_policy(q)  # tau log pi, (batch, num_actions)
     policy = (entropy / TEMPERATURE).exp()
-    shape = (*policy.shape, *[1] * (outputs.dim() - 2))
-    soft = (policy.view(shape) * (outputs - entropy.view(shape))).sum(dim=1)
-    return head.backup(returns, batch.discounts, soft)
+    soft = outputs - entropy.view(*entropy.shape, *[1] * (outputs.dim() - 2))
+    return head.backup(returns, batch.discounts, head.mixture(soft, policy))
 
 
 def log_policy(q: Tensor) -> Tensor:

@@ -185,6 +185,8 @@ def test_a_function_that_is_no_target_is_refused_in_a_sentence(write: Write) -> 
         make(target=write("def Mine(batch): ..."))
     with pytest.raises(UserError, match="--target replaces --double_q"):
         check_together(Config(target=TARGET, double_q=True))
+    with pytest.raises(UserError, match="and --target_exploration: remove them"):
+        check_together(Config(target=TARGET, target_exploration=0.1))
 
 
 def test_a_target_waits_for_the_network_unless_it_says_that_it_need_not(write: Write) -> None:

@@ -86,9 +86,12 @@ def test_double_q_learning_chooses_otherwise_than_q_learning() -> None:
 def test_expected_sarsa_weighs_the_actions_by_an_epsilon_greedy_policy(
     head: dict[str, Any], double_q: bool
 ) -> None:
-    network = prepared(double_q=double_q, target_exploration=0.3, **head)
+    network = prepared(double_q=double_q, target_exploration=0.3, learning_rate=0.05, **head)
     assert network.target_rule.reads_online == double_q
     batch, online, target, _, outputs, y = parts_of(network)
+    assert (
+        online.argmax(axis=1) != target.argmax(axis=1)
+    ).any()  # so that it matters whose is best
     chosen = (online if double_q else target).argmax(axis=1)
     for n in range(BATCH):
         policy = np.full(ACTIONS, 0.3 / ACTIONS)
