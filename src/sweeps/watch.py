@@ -211,11 +211,11 @@ class Display:
             name = state.run.name
             before = self.before.get(name)
             self.before[name] = state
+            if before and before.tests < state.tests:
+                self.stream.write(f"{_now()} {name}: test {state.tests}, {state.score:.2f}\n")
             if before and before.status != state.status:
                 on = f" on {state.node}" if state.status == "running" else ""
                 self.stream.write(f"{_now()} {name}: {state.status}{on}\n")
-            if before and before.tests < state.tests:
-                self.stream.write(f"{_now()} {name}: test {state.tests}, {state.score:.2f}\n")
 
 
 def _now() -> str:

@@ -132,7 +132,7 @@ def test_a_terminal_is_drawn_over(two: Sweep) -> None:
     assert terminal.getvalue().count("\033[4F\033[J") == 1  # header, two runs, summary
 
 
-def test_a_log_has_a_line_for_each_thing_that_happens(two: Sweep) -> None:
+def test_a_log_has_a_line_for_each_thing_that_happens(two: Sweep, home: Path) -> None:
     log = io.StringIO()
     display = Display(Watch(two), 1, log)
     display.look()
@@ -143,10 +143,16 @@ def test_a_log_has_a_line_for_each_thing_that_happens(two: Sweep) -> None:
     display.look()
     row(two.runs[0], 1, "test", 4.0)
     display.look()
+    for phase, epoch, _ in two.runs[0].phases:
+        row(two.runs[0], epoch, phase, 5.0)
+    (home / "snapshots" / f"{two.runs[0].name}_3.pkl").touch()
+    display.look()
     lines = log.getvalue()[len(before) :].splitlines()
     assert [line.split(" ", 2)[2] for line in lines] == [
         "pong_x_seed1: running on n1",
         "pong_x_seed1: test 1, 4.00",
+        "pong_x_seed1: test 3, 5.00",
+        "pong_x_seed1: done",
     ]
     assert "\033" not in log.getvalue()
 
