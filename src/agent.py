@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from engine.make import LearningNetwork
     from envs.parallel import Playable
     from replay_memory import ReplayMemory
+    from variants.repeated_actions import RepeatedActions
 
 Rates = NDArray[np.float64]  # (games,)
 
@@ -69,6 +70,7 @@ class Agent:
         network: LearningNetwork | None,
         num_actions: int,
         rng: np.random.Generator,
+        repeated: RepeatedActions | None = None,
     ) -> None:
         """Without `memory` nothing is remembered; without `network` all actions are random."""
         self.settings = settings
@@ -77,11 +79,11 @@ class Agent:
         self.network = network
         self.num_actions = num_actions
         self.rng = rng
+        self.repeated = repeated  # random actions in training; None: they last one step
         self.total_train_steps = 0
         self.phase_step = 0  # steps done in this phase, or in the one that was stopped
         self.callbacks: list[Callback] = []
-        # (num_actions,) of the newest prediction, for observers.
-        self.qvalues: NDArray[np.float32] | None = None
+        self.qvalues: NDArray[np.float32] | None = None  # newest, (num_actions,), for observers
         self.stopped = False
         self.interrupted = False  # whether a phase was left before its end
 
@@ -109,7 +111,10 @@ class Agent:
         target network chooses.
         """
         explores = self.rng.random(len(games)) < exploration
-        actions: list[int] = self.rng.integers(self.num_actions, size=len(games)).tolist()
+        drawn = self.rng.integers(self.num_actions, size=len(games))
+        if explore and self.repeated:
+            explores, drawn = self.repeated.extend(games, explores, drawn)
+        actions: list[int] = drawn.tolist()
         greedy = np.flatnonzero(~explores).tolist()
         if greedy and self.network:
             states = np.stack([self.games[games[n]].buffer.state() for n in greedy])

@@ -327,6 +327,13 @@ class AgentSettings(LearningSettings):
         low=0,
         high=100,
     )
+    exploration_zeta: float = flag(
+        0.0,
+        "in training a random action is repeated for a number of steps from a zeta distribution "
+        "with this exponent, 2 in Dabney et al. 2021; 0: for one step",
+        low=0,
+        high=100,
+    )
     exploration_rate_test: float = flag(
         0.05, "share of random actions in testing and playing", low=0, high=1
     )

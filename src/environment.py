@@ -83,6 +83,7 @@ class ALEEnvironment:
         height, width = self.ale.getScreenDims()
         self.table = palette.table(settings, pal=height == PAL_HEIGHT)
         self.unchanged: Any = np.ascontiguousarray(self.table.diagonal())  # pixels equal in both
+        self.interpolation = cv2.INTER_AREA if settings.resize == "area" else cv2.INTER_LINEAR
         self.newest = np.empty((height, width), np.uint8)  # palette indices of the last frame
         self.previous = np.empty((height, width), np.uint8)  # the same of the frame before it
         self.restart()
@@ -110,8 +111,7 @@ class ALEEnvironment:
 
     def press(self, action: ale_py.Action, frames: int) -> float:
         """Hold any legal action for `frames` frames, fewer if the game ends; the summed reward."""
-        lives = self.ale.lives()
-        reward = 0
+        lives, reward = self.ale.lives(), 0
         sticky = self.settings.repeat_action_probability
         stops = self.settings.life_loss_ends_step and self.mode == "train"
         for _ in range(frames):
@@ -138,12 +138,8 @@ class ALEEnvironment:
         gray = cv2.LUT(self.newest, self.unchanged)
         moved = np.flatnonzero(self.newest != self.previous)  # few pixels of a frame move
         gray.ravel()[moved] = self.table[self.newest.ravel()[moved], self.previous.ravel()[moved]]
-        area = self.settings.resize == "area"
-        screen = cv2.resize(
-            gray,
-            (self.settings.screen_width, self.settings.screen_height),
-            interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR,
-        )
+        size = self.settings.screen_width, self.settings.screen_height
+        screen = cv2.resize(gray, size, interpolation=self.interpolation)
         # Grays have fractions with frame_maximum only; the Lua code truncated them to bytes, too.
         return screen.astype(np.uint8, copy=False)
 

@@ -40,6 +40,7 @@ from runs.unseen import warn_of_unseen
 from seeds import random_stream
 from stats import Statistics
 from sweeps.evaluate import evaluate, evaluates_many
+from variants.repeated_actions import make_repeated
 from watch.session import play, plays_alone, shown
 
 logger = logging.getLogger("simple_dqn")
@@ -96,13 +97,15 @@ def construct(task: Task, storage: str | None) -> Run:
         memory = ReplayMemory(config, screens=make_screens(storage, config), sampler=sampler)
     if not plays_alone(task):
         network = make_network(config, num_actions, random_stream(seed, "weights"))
+    rng = random_stream(seed, "exploration")
     agent = Agent(
         config,
         games=games,
         memory=memory,
         network=network,
         num_actions=num_actions,
-        rng=random_stream(seed, "exploration"),
+        rng=rng,
+        repeated=make_repeated(config, rng),
     )
     agent.total_train_steps = config.start_epoch * config.train_steps
     stats = Statistics(agent, network, memory, config.csv_file)
@@ -150,10 +153,6 @@ def play_and_learn(parts: Run, todo: Sequence[Planned]) -> None:
 def run_phase(parts: Run, phase: Phase, start: int = 0) -> None:
     """Run a phase, `start` steps of which are already done, and notify the callbacks."""
     agent, config = parts.agent, parts.task.config
-    epoch = f"Epoch {phase.epoch}: " if phase.epoch else ""
-    steps = f"{phase.steps} steps" if phase.steps else "whole games"
-    what = phase.name if phase.counted else "filling the replay memory with the loaded policy"
-    logger.info("%s%s, %s", epoch, what, steps)
     for callback in agent.callbacks:
         callback.on_phase_start(phase)
     if phase.name == "play":

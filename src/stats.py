@@ -103,7 +103,11 @@ class Statistics(Callback):
         self.phase_start_time = time.monotonic()
 
     def on_phase_start(self, phase: Phase) -> None:
-        """Count from 0, or continue with the phase that a resumed run was in."""
+        """Log the phase; count from 0, or continue with the phase that a resumed run was in."""
+        epoch = f"Epoch {phase.epoch}: " if phase.epoch else ""
+        steps = f"{phase.steps} steps" if phase.steps else "whole games"
+        what = phase.name if phase.counted else "filling the replay memory with the loaded policy"
+        logger.info("%s%s, %s", epoch, what, steps)
         if self.phase != (phase.name, phase.epoch):
             self.phase = (phase.name, phase.epoch)
             self.reset()

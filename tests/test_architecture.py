@@ -40,7 +40,7 @@ ENGINE = {
     for module in FILES
     if module in ("deepqnetwork", "targets", "heads", "network", "optimizers")
     or module in ("snapshot.torch_weights", "replay.gpu")
-    or module.startswith(("engine.", "variants."))
+    or (module.startswith(("engine.", "variants.")) and module != "variants.repeated_actions")
 }
 # Others may import these of them, which load PyTorch when it is asked for.
 DOORS = {"engine.make", "engine.export", "engine.hardware", "replay.gpu"}
@@ -51,6 +51,7 @@ KNOWN_TO_AGENT = {
     ("envs.parallel", "Playable"),
     ("engine.make", "LearningNetwork"),
     ("replay_memory", "ReplayMemory"),
+    ("variants.repeated_actions", "RepeatedActions"),
 }
 
 

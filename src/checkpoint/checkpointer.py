@@ -118,6 +118,9 @@ class Checkpointer(Callback):
             arrays[f"game.{i}.screens"] = game["screens"]
             if game["environment"] is not None:
                 arrays[f"game.{i}.environment"] = np.frombuffer(game["environment"], np.uint8)
+        if agent.repeated:
+            arrays["repeated.actions"] = agent.repeated.actions
+            arrays["repeated.left"] = agent.repeated.left
         index = []
         for i, before in enumerate(self.index):
             filled = min(int(memory.added[i]), memory.slots)
@@ -185,6 +188,12 @@ class Checkpointer(Callback):
         memory.sampler.set_state(state["sampler"] | _below("sampler.", arrays))
         agent.total_train_steps = state["total_train_steps"]
         agent.rng.bit_generator.state = state["exploration"]
+        if agent.repeated:
+            for name in ("actions", "left"):
+                mine = getattr(agent.repeated, name)
+                mine[:] = check_array(arrays.get(f"repeated.{name}"), mine, f"repeated {name}")
+            if not set(agent.repeated.actions) <= set(range(agent.num_actions)):
+                raise ValueError("it repeats actions that the game has not")
         self._restore_games(checkpoint, arrays)
         stats.validation_states = arrays.get("validation_states")
         if stats.validation_states is not None:

@@ -37,6 +37,11 @@ def check_together(config: Config) -> None:
             "--exploration_spread needs several games (--num_envs) that explore by chance "
             "(--noisy false)."
         )
+    if c.exploration_zeta and (c.exploration_zeta <= 1 or c.noisy):
+        raise UserError(
+            "--exploration_zeta must be above 1, or no probabilities sum to 1, and it repeats "
+            "random actions, of which --noisy true has none."
+        )
     if c.frame_maximum and c.color_averaging:
         raise UserError("--frame_maximum true needs --color_averaging false.")
     if c.overlap and (c.engine != "torch" or not c.target_steps):
