@@ -117,7 +117,7 @@ class Run:
     [
         "",
         "--replay_storage compressed --repeat_action_probability 0.25 --max_episode_frames 300",
-        "--num_envs 2 --optimizer adam --batch_norm true --random_ties true",
+        "--num_envs 2 --optimizer adam --batch_norm true --random_ties true --exploration_zeta 1.2",
         "--zero_history true --target_clock run --optimizer centered_rmsprop --bias true",
         "--remember_all true --train_repeat 2 --optimizer adadelta --overlap true",
     ],
@@ -721,6 +721,26 @@ def test_a_checkpoint_of_another_network_is_refused(
     assert found
     found.state["about"]["flags"]["screen_width"] = 52
     arrays = found.arrays()
+    write_checkpoint(
+        run.checkpoints, 9, state=found.state, arrays=arrays, screens=[], earlier=found.files
+    )
+    assert run.resume() == 2
+    assert "does not fit this run" in said()
+
+
+@pytest.mark.parametrize("actions", [None, [4, 0], [0, -1], [0, 1, 2]])
+def test_repeated_actions_that_the_game_has_not_are_refused(
+    actions: list[int] | None, home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(home, monkeypatch, "--exploration_zeta", "2", "--num_envs", "2")
+    run.stop_at = {40}
+    assert run.train() == 130
+    found, _ = newest(run.checkpoints)
+    assert found
+    arrays = found.arrays()
+    del arrays["repeated.actions"]
+    if actions:
+        arrays["repeated.actions"] = np.array(actions)
     write_checkpoint(
         run.checkpoints, 9, state=found.state, arrays=arrays, screens=[], earlier=found.files
     )
