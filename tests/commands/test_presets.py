@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from commands.presets import FROM_SNAPSHOT, PRESETS, read_preset, resolve, trained_with
-from config import Config, to_plain
+from config import ROOT, Config, to_plain
 from errors import UserError
 
 # What the other published agents have instead.
@@ -121,6 +122,15 @@ def test_a_preset_of_ones_own(tmp_path: Path) -> None:
     path.write_text("learning_rate = 1 # a whole number where any will do\nepochs = 3\n")
     config = resolve({"preset": str(path)}, {})
     assert (config.learning_rate, config.epochs, config.preset) == (1.0, 3, str(path))
+
+
+def test_the_preset_for_seaquest_is_what_its_agent_was_trained_with() -> None:
+    flags = json.loads((ROOT / "agents/seaquest_bytes_seed1.json").read_text())["flags"]
+    ours = to_plain(resolve(read_preset("fast_seaquest"), {}))
+    unlike = {name for name, value in flags.items() if ours[name] != value}
+    of_the_run = "game preset random_seed csv_file save_weights_prefix checkpoint_path".split()
+    # It was stopped after 12 of 20 epochs.
+    assert unlike == {*of_the_run, "threads", "update_parts", "epochs"}
 
 
 @pytest.mark.parametrize("name", ["natur", "", "/", "presets"])
