@@ -92,12 +92,16 @@ def curves(file: Path, again: Path) -> None:
     original = ROOT / "tests" / "original_results" / "breakout.csv"
     run("plot", original, "--png_file", file)
     rows = original.read_text().splitlines(keepends=True)
-    here = ROOT / "docs" / "experiments" / "breakout_2015_again.csv"
+    seeds = sorted((ROOT / "docs" / "experiments").glob("breakout_2015_seed*.csv"))
     with tempfile.TemporaryDirectory() as folder:
-        first = Path(folder) / "breakout_2015.csv"
-        first.write_text("".join(rows[: len(here.read_text().splitlines())]))
+        first = Path(folder) / "original_of_2015.csv"
+        longest = max(len(path.read_text().splitlines()) for path in seeds)
+        first.write_text("".join(rows[:longest]))
+        here = [Path(folder) / path.name.replace("breakout_2015_seed", "again_") for path in seeds]
+        for path, copy in zip(seeds, here, strict=True):
+            shutil.copy(path, copy)
         flags = ["--fields", "average_reward,meanq", "--figure_height", "5"]
-        run("plot", first, here, "--png_file", again, *flags)
+        run("plot", first, *here, "--png_file", again, *flags)
 
 
 def curves_of_bytes(file: Path) -> None:
