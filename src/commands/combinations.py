@@ -5,6 +5,9 @@ from __future__ import annotations
 from config import Config, NetworkSettings
 from errors import UserError
 
+# Of a zeta distribution. Below 1 there is none, and near 1 most numbers exceed 64 bits.
+MIN_ZETA = 1.01
+
 
 def check_together(config: Config) -> None:
     """Raise UserError for flags that do not go together."""
@@ -37,10 +40,15 @@ def check_together(config: Config) -> None:
             "--exploration_spread needs several games (--num_envs) that explore by chance "
             "(--noisy false)."
         )
-    if c.exploration_zeta and (c.exploration_zeta <= 1 or c.noisy):
+    if 0 < c.exploration_zeta < MIN_ZETA:
         raise UserError(
-            "--exploration_zeta must be above 1, or no probabilities sum to 1, and it repeats "
-            "random actions, of which --noisy true has none."
+            f"--exploration_zeta {c.exploration_zeta} would repeat actions for ever: take an "
+            f"exponent from {MIN_ZETA} on, such as 2."
+        )
+    if c.exploration_zeta and c.noisy:
+        raise UserError(
+            "--exploration_zeta repeats random actions, of which --noisy true has none: leave one "
+            "of them out."
         )
     if c.frame_maximum and c.color_averaging:
         raise UserError("--frame_maximum true needs --color_averaging false.")

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from config import Config
 
-LONGEST = 10_000  # steps; the paper's limit
+LONGEST = 10_000  # steps; longer ones, 1 in 16,000 with an exponent of 2, are cut
 
 
 class RepeatedActions:
-    """How long each game goes on with the random action that it has begun (algorithm 1)."""
+    """How long each game goes on with the random action that it has begun."""
 
     def __init__(self, games: int, *, exponent: float, rng: np.random.Generator) -> None:
         """The number of steps n is drawn from `rng` with probability ~ 1 / n^exponent."""

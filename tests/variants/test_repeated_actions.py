@@ -22,7 +22,7 @@ def make(games: int = 1, exponent: float = 2.0, seed: int = 0) -> RepeatedAction
 def naive(
     begins: list[list[bool]], actions: list[list[int]], exponent: float, seed: int
 ) -> list[list[int]]:
-    """Algorithm 1 for each game; -1 for a step that is not random."""
+    """The random actions of each game, step by step; -1 for a step that is not random."""
     rng = np.random.default_rng(seed)
     games = range(len(begins[0]))
     left, held = [0 for _ in games], [0 for _ in games]
@@ -39,7 +39,7 @@ def naive(
     return made
 
 
-def test_it_is_algorithm_1_of_the_paper() -> None:
+def test_it_equals_a_loop_over_steps_and_games() -> None:
     rng = np.random.default_rng(5)
     begins = rng.random((500, 4)) < 0.2
     actions = rng.integers(6, size=(500, 4))
