@@ -70,6 +70,7 @@ def test_without_a_terminal_there_is_a_line_a_minute(
         count(statistics, 1000 if second else 0, reward=0.5, end=second == 90)
         listener.on_round(statistics.num_steps)
     assert caplog.messages == [
+        "Epoch 3: train, 10000 steps",
         "  train 3: step 2000 of 10000, 33 steps/s, no episode ended, score so far 1000, "
         "left 4 min of the phase",
         "  train 3: step 4000 of 10000, 33 steps/s, 1 episode, average score 1500.00 "
@@ -128,6 +129,7 @@ def test_whole_games_have_no_end_in_sight(
     count(statistics, 1000)
     listener.on_round(1000)
     assert caplog.messages == [
+        "play, whole games",
         "  play: step 1000, 10 steps/s, no game ended, score so far 0",
     ]
 
