@@ -1,4 +1,4 @@
-"""Why an agent of Seaquest loses its lives: oxygen and divers in each life, from the game's memory.
+"""Why an agent of Seaquest loses its lives: divers and air in each of them, from the game's memory.
 
     .venv/bin/python examples/seaquest_lives.py [SNAPSHOT] [--games 6]
 
@@ -31,7 +31,6 @@ class Life(NamedTuple):
     steps: int
     divers: int  # picked up
     refills: int  # of oxygen
-    oxygen: int  # when the life was lost
 
 
 def play(agent: Any, environment: Any, seed: int) -> tuple[list[Life], float]:
@@ -40,7 +39,7 @@ def play(agent: Any, environment: Any, seed: int) -> tuple[list[Life], float]:
     lives: list[Life] = []
     over = False
     while not over:
-        steps = divers = refills = on_board = oxygen = 0
+        steps = divers = refills = on_board = 0
         low, left = False, info["lives"]
         while not over and info["lives"] == left:
             state, _, terminated, truncated, info = environment.step(agent.act(state, 0.05))
@@ -48,12 +47,12 @@ def play(agent: Any, environment: Any, seed: int) -> tuple[list[Life], float]:
             memory = environment.world.ale.getRAM()
             steps += 1
             divers += max(int(memory[DIVERS]) - on_board, 0)
-            on_board, oxygen = int(memory[DIVERS]), int(memory[OXYGEN])
-            if low and oxygen >= HIGH:
+            on_board = int(memory[DIVERS])
+            if low and memory[OXYGEN] >= HIGH:
                 refills += 1
                 low = False
-            low = low or (steps > FILLING and oxygen < LOW)
-        lives.append(Life(steps, divers, refills, oxygen))
+            low = low or (steps > FILLING and memory[OXYGEN] < LOW)
+        lives.append(Life(steps, divers, refills))
     return lives, info["score"]
 
 
@@ -69,14 +68,11 @@ def main() -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    print("game  life  steps  divers  refills  oxygen at its end")
+    print("game  life  steps  divers  refills")
     for game in range(1, arguments.games + 1):
         lives, score = play(agent, environment, seed=game)
-        for number, life in enumerate(lives, start=1):
-            print(
-                f"{game:4}  {number:4}  {life.steps:5}  {life.divers:6}  {life.refills:7}", end=""
-            )
-            print(f"  {life.oxygen:6}")
+        for number, (steps, divers, refills) in enumerate(lives, start=1):
+            print(f"{game:4}  {number:4}  {steps:5}  {divers:6}  {refills:7}")
         print(f"      score {score:g}", flush=True)
     return 0
 

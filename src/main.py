@@ -105,7 +105,7 @@ def construct(task: Task, storage: str | None) -> Run:
         network=network,
         num_actions=num_actions,
         rng=rng,
-        repeated=make_repeated(config, rng),
+        repeated=make_repeated(config, num_actions, rng),
     )
     agent.total_train_steps = config.start_epoch * config.train_steps
     stats = Statistics(agent, network, memory, config.csv_file)

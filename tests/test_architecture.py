@@ -34,7 +34,8 @@ ENTRY_POINTS = {"plot", "verify", "export", "sweep"}
 MAX_LINES_OF_A_TRAINING_STEP = 1800
 MAX_LINES_OF_CODE = 300
 
-# The PyTorch engine is deepqnetwork and what it owns: these alone may import torch.
+# The PyTorch engine is deepqnetwork and what it owns: these alone may import torch. One variant is
+# the agent's.
 ENGINE = {
     module
     for module in FILES

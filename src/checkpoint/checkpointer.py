@@ -119,8 +119,7 @@ class Checkpointer(Callback):
             if game["environment"] is not None:
                 arrays[f"game.{i}.environment"] = np.frombuffer(game["environment"], np.uint8)
         if agent.repeated:
-            arrays["repeated.actions"] = agent.repeated.actions
-            arrays["repeated.left"] = agent.repeated.left
+            arrays |= {f"repeated.{k}": v for k, v in agent.repeated.get_state().items()}
         index = []
         for i, before in enumerate(self.index):
             filled = min(int(memory.added[i]), memory.slots)
@@ -189,11 +188,7 @@ class Checkpointer(Callback):
         agent.total_train_steps = state["total_train_steps"]
         agent.rng.bit_generator.state = state["exploration"]
         if agent.repeated:
-            for name in ("actions", "left"):
-                mine = getattr(agent.repeated, name)
-                mine[:] = check_array(arrays.get(f"repeated.{name}"), mine, f"repeated {name}")
-            if not set(agent.repeated.actions) <= set(range(agent.num_actions)):
-                raise ValueError("it repeats actions that the game has not")
+            agent.repeated.set_state(_below("repeated.", arrays))
         self._restore_games(checkpoint, arrays)
         stats.validation_states = arrays.get("validation_states")
         if stats.validation_states is not None:

@@ -7,7 +7,8 @@ itself. Most actions here are short too, but some last for hundreds of steps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,11 @@ LONGEST = 10_000  # steps; longer ones, 1 in 16,000 with an exponent of 2, are c
 class RepeatedActions:
     """How long each game goes on with the random action that it has begun."""
 
-    def __init__(self, games: int, *, exponent: float, rng: np.random.Generator) -> None:
+    def __init__(
+        self, games: int, *, num_actions: int, exponent: float, rng: np.random.Generator
+    ) -> None:
         """The number of steps n is drawn from `rng` with probability ~ 1 / n^exponent."""
+        self.num_actions = num_actions
         self.exponent = exponent
         self.rng = rng
         self.actions = np.zeros(games, np.int64)
@@ -43,9 +47,26 @@ class RepeatedActions:
         self.left[i] -= explores
         return explores, np.where(explores, self.actions[i], actions)
 
+    def get_state(self) -> dict[str, NDArray[np.int64]]:
+        """Everything that later actions depend on, apart from `rng`, as arrays by name."""
+        return {"actions": self.actions, "left": self.left}
 
-def make_repeated(config: Config, rng: np.random.Generator) -> RepeatedActions | None:
+    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Continue from a saved state. Raises ValueError if it is not one of these games."""
+        found = [np.asarray(state.get(name)) for name in ("actions", "left")]
+        if any(each.shape != self.left.shape or each.dtype != np.int64 for each in found):
+            raise ValueError("its repeated actions are of another number of games")
+        actions, left = found
+        if (actions < 0).any() or (actions >= self.num_actions).any() or (left < 0).any():
+            raise ValueError("it repeats actions that the game has not")
+        self.actions[:], self.left[:] = actions, left
+
+
+def make_repeated(
+    config: Config, num_actions: int, rng: np.random.Generator
+) -> RepeatedActions | None:
     """Repeated actions if the flags say so."""
     if not config.exploration_zeta:
         return None
-    return RepeatedActions(config.num_envs, exponent=config.exploration_zeta, rng=rng)
+    exponent = config.exploration_zeta
+    return RepeatedActions(config.num_envs, num_actions=num_actions, exponent=exponent, rng=rng)

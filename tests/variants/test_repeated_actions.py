@@ -16,7 +16,8 @@ ZETA_2 = np.pi**2 / 6  # 1 + 1/4 + 1/9 + ...
 
 
 def make(games: int = 1, exponent: float = 2.0, seed: int = 0) -> RepeatedActions:
-    return RepeatedActions(games, exponent=exponent, rng=np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    return RepeatedActions(games, num_actions=6, exponent=exponent, rng=rng)
 
 
 def naive(
@@ -54,10 +55,10 @@ def test_it_equals_a_loop_over_steps_and_games() -> None:
 
 def test_games_are_known_by_their_numbers() -> None:
     repeated = make(games=3)
-    repeated.left[:], repeated.actions[:] = [0, 0, 2], [0, 0, 7]
+    repeated.left[:], repeated.actions[:] = [0, 0, 2], [0, 0, 3]
     explores, actions = repeated.extend([0, 2], np.zeros(2, bool), np.array([4, 5]))
     assert explores.tolist() == [False, True]
-    assert actions.tolist() == [4, 7]
+    assert actions.tolist() == [4, 3]
     assert repeated.left.tolist() == [0, 0, 1]
 
 
@@ -95,9 +96,31 @@ def test_an_agent_repeats_in_training_and_not_in_tests() -> None:
     assert longest(tested) < 8
 
 
+@pytest.mark.parametrize(
+    ("actions", "left"),
+    [
+        (None, [0, 0]),
+        ([6, 0], [0, 0]),
+        ([0, -1], [0, 0]),
+        ([0, 0], [0, -1]),
+        ([0, 0, 0], [0, 0, 0]),
+        ([0.0, 0.0], [0, 0]),
+    ],
+)
+def test_a_state_of_other_games_is_refused(actions: Any, left: list[int]) -> None:
+    repeated = make(games=2)
+    repeated.actions[:], repeated.left[:] = [1, 2], [3, 4]
+    state = {"left": np.array(left)}
+    if actions:
+        state["actions"] = np.array(actions)
+    with pytest.raises(ValueError, match="repeat"):
+        repeated.set_state(state)
+    assert (repeated.actions.tolist(), repeated.left.tolist()) == ([1, 2], [3, 4])
+
+
 def test_without_the_flag_there_are_none() -> None:
     rng = np.random.default_rng(0)
-    assert make_repeated(Config(), rng) is None
-    repeated = make_repeated(Config(exploration_zeta=2.0, num_envs=3), rng)
+    assert make_repeated(Config(), 6, rng) is None
+    repeated = make_repeated(Config(exploration_zeta=2.0, num_envs=3), 6, rng)
     assert repeated
     assert (len(repeated.left), repeated.exponent, repeated.rng) == (3, 2.0, rng)
