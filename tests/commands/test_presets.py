@@ -124,12 +124,19 @@ def test_a_preset_of_ones_own(tmp_path: Path) -> None:
     assert (config.learning_rate, config.epochs, config.preset) == (1.0, 3, str(path))
 
 
-def test_the_preset_for_seaquest_is_what_its_agent_was_trained_with() -> None:
-    flags = json.loads((ROOT / "agents/seaquest_bytes_seed1.json").read_text())["flags"]
-    ours = to_plain(resolve(read_preset("fast_seaquest"), {}))
-    unlike = {name for name, value in flags.items() if ours[name] != value}
+@pytest.mark.parametrize(
+    ("name", "agent"),
+    [
+        ("fast_seaquest", "seaquest_bytes_seed1"),
+        ("fast_space_invaders", "space_invaders_bright_seed1"),
+    ],
+)
+def test_the_preset_of_a_game_is_what_its_agent_was_trained_with(name: str, agent: str) -> None:
+    flags = json.loads((ROOT / "agents" / f"{agent}.json").read_text())["flags"]
+    ours = to_plain(resolve(read_preset(name), {}))
+    unlike = {flag for flag, value in flags.items() if ours[flag] != value}
     of_the_run = "game preset random_seed csv_file save_weights_prefix checkpoint_path".split()
-    # It was stopped after 12 of 20 epochs.
+    # They were stopped after 12 of 20 epochs.
     assert unlike == {*of_the_run, "threads", "update_parts", "epochs"}
 
 
