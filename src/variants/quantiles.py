@@ -14,7 +14,7 @@ from heads import Error, Returns
 
 QUANTILES = 200  # of QR-DQN, section 5
 IQN_SAMPLES = 64  # N and N' of IQN, section 4
-IQN_ACTING = 32  # K of IQN
+IQN_ACTING = 32  # K of IQN; not more than N
 COSINES = 64  # n of IQN, equation 4
 
 
@@ -98,8 +98,8 @@ def quantile_error(outputs: Tensor, y: Tensor, fractions: Tensor, kappa: float) 
 class IQNHead(nn.Module):
     """Outputs are the quantiles at the fractions `taus`, which differ between states.
 
-    For acting, the midpoints of 32 parts replace 32 random fractions, so that the same state always
-    gives the same action.
+    For acting, the midpoints of 32 parts, or of `atoms` if that is less, replace 32 random
+    fractions, so that the same state always gives the same action.
     """
 
     angles: Tensor
@@ -117,7 +117,7 @@ class IQNHead(nn.Module):
         self.kappa = settings.clip_error
         angles = math.pi * torch.arange(COSINES, dtype=torch.float64)
         self.register_buffer("angles", angles, persistent=False)
-        self.register_buffer("acting", midpoints(IQN_ACTING), persistent=False)
+        self.register_buffer("acting", midpoints(min(atoms, IQN_ACTING)), persistent=False)
 
     def forward(self, features: Tensor, taus: Tensor | None = None) -> Tensor:
         """Quantiles (N, num_actions, K) at `taus` (N, K)."""

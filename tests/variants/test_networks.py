@@ -142,15 +142,16 @@ def iqn_twin(w: Weights, features: Tensor, taus: Tensor, image: tuple[int, ...])
     return torch.stack(columns, dim=2)
 
 
-def test_iqn_weights_the_features_by_an_embedding_of_the_fraction() -> None:
-    network, w, x = pair(distribution="iqn", atoms=4)
+@pytest.mark.parametrize(("atoms", "acting"), [(4, 4), (40, 32)])
+def test_iqn_weights_the_features_by_an_embedding_of_the_fraction(atoms: int, acting: int) -> None:
+    network, w, x = pair(distribution="iqn", atoms=atoms)
     features = w.nature(x)
     image = network.online.features.image
-    taus = torch.from_numpy(np.random.default_rng(3).random((6, 4)))
+    taus = torch.from_numpy(np.random.default_rng(3).random((6, atoms)))
     states = torch.from_numpy(draw_states())
     found = network.online(states, taus=taus)
     assert np.allclose(numbers(found), numbers(iqn_twin(w, features, taus, image)), atol=1e-6)
-    midpoints = ((torch.arange(32).double() + 0.5) / 32).expand(6, 32)
+    midpoints = ((torch.arange(acting).double() + 0.5) / acting).expand(6, acting)
     check(network, iqn_twin(w, features, midpoints, image).mean(dim=2))
 
 
