@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 from agent import Callback, Phase
 from checkpoint.files import Checkpoint, file_name, next_number, remove_all_but, write_checkpoint
 from checkpoint.manifest import check_array
+from checkpoint.screens import Places, SavedScreens
 from envs.trust import agrees
 from errors import Diverged, UserError, shown
-from replay.compressed import SEGMENT, CompressedScreens, check_segment, decode, encode
-from replay_memory import ReplayMemory
 from runs.position import Position, position
 from runs.provenance import about_run
 from runs.run import Run
@@ -33,7 +32,6 @@ RING = ("actions", "rewards", "terminals", "begins")  # arrays of a replay memor
 # What a checkpoint of another run, or one that is no checkpoint, runs into.
 _MISFITS: tuple[type[Exception], ...] = (ArithmeticError, AttributeError, LookupError, MemoryError)
 _MISFITS += (OSError, RecursionError, RuntimeError, SystemError, TypeError, ValueError)
-Index = NDArray[np.int64]  # (segments, 4): version, number of the file, offset and length in it
 
 
 class Checkpointer(Callback):
@@ -52,8 +50,7 @@ class Checkpointer(Callback):
         self.network, self.memory = parts.network, parts.memory
         self.last: Checkpoint | None = None
         self.failed: Position | None = None  # where one was due and could not be written
-        segments = -(-self.memory.slots // SEGMENT)
-        self.index = [np.zeros((segments, 4), np.int64) for _ in self.memory.added]
+        self.screens = SavedScreens(self.memory)
         self.due = time.monotonic() + 60 * self.minutes
 
     def on_phase_start(self, phase: Phase) -> None:
@@ -120,12 +117,11 @@ class Checkpointer(Callback):
                 arrays[f"game.{i}.environment"] = np.frombuffer(game["environment"], np.uint8)
         if agent.repeated:
             arrays |= {f"repeated.{k}": v for k, v in agent.repeated.get_state().items()}
-        index = []
-        for i, before in enumerate(self.index):
+        places = self.screens.plan(number)
+        for i, of_game in enumerate(places):
             filled = min(int(memory.added[i]), memory.slots)
             arrays |= {f"memory.{i}.{name}": getattr(memory, name)[i, :filled] for name in RING}
-            index.append(_plan(memory, i, before, number))
-            arrays[f"memory.{i}.index"] = index[-1]
+            arrays[f"memory.{i}.index"] = of_game
         if self.stats.validation_states is not None:
             arrays["validation_states"] = self.stats.validation_states
         kept = self.last
@@ -134,10 +130,10 @@ class Checkpointer(Callback):
             number,
             state=state,
             arrays=arrays,
-            screens=_new_segments(memory, index, number),
-            earlier=self._files_of(index, number),
+            screens=self.screens.new_segments(places, number),
+            earlier=self._files_of(places, number),
         )
-        self.index = index
+        self.screens.places = places
         if lost := self.last.missing(self.last.files):
             raise OSError(errno.ENOENT, f"{lost[0]} has disappeared")
         remove_all_but(self.folder, [each for each in (kept, self.last) if each])
@@ -148,15 +144,13 @@ class Checkpointer(Callback):
             return
         for name in self.last.missing(name for name in self.last.files if "screens" in name):
             logger.warning("%s has disappeared: its screens are written again.", name)
-            number = int(name.partition(".")[0])
-            for index in self.index:
-                index[index[:, 1] == number] = 0
+            self.screens.forget(int(name.partition(".")[0]))
 
-    def _files_of(self, index: list[Index], number: int) -> dict[str, dict[str, Any]]:
-        """The files of checkpoints before `number` that contain screens of `index`."""
+    def _files_of(self, places: list[Places], number: int) -> dict[str, dict[str, Any]]:
+        """The files of checkpoints before `number` that contain screens of `places`."""
         if not self.last:
             return {}
-        used = {n for each in index for n in np.unique(each[:, 1]).tolist()} - {0, number}
+        used = {n for each in places for n in np.unique(each[:, 1]).tolist()} - {0, number}
         names = [file_name(n, "screens") for n in sorted(used)]
         return {name: self.last.files[name] for name in names}
 
@@ -208,14 +202,8 @@ class Checkpointer(Callback):
                 mine[:] = check_array(arrays.get(key), mine, name)
             if (memory.actions[i] >= self.agent.num_actions).any():
                 raise ValueError("it has actions that the game has not")
-            index = check_array(arrays.get(f"memory.{i}.index"), self.index[i], "screens")
-            versions = _versions(memory, i, len(index))
-            if (index[:, 0] != versions).any() or (index < 0)[:, 1:].any():
-                raise ValueError("its screens are not those of its steps")
-            if index[versions == 0].any():
-                raise ValueError("it has screens of no steps")
-            self.index[i] = index
-            _read_screens(memory, i, index, checkpoint)
+            places = check_array(arrays.get(f"memory.{i}.index"), self.screens.places[i], "screens")
+            self.screens.restore(i, places, checkpoint)
 
     def _restore_games(self, checkpoint: Checkpoint, arrays: dict[str, NDArray[Any]]) -> None:
         at, state = position(checkpoint), checkpoint.state
@@ -259,77 +247,3 @@ class Checkpointer(Callback):
 def _below(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """The arrays whose names begin with `prefix`, by the rest of their names."""
     return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-
-
-def _plan(memory: ReplayMemory, game: int, before: Index, number: int) -> Index:
-    """The index of a game's screens; those not saved before are written to file `number`."""
-    versions = _versions(memory, game, len(before))
-    index = before.copy()
-    new = versions != before[:, 0]
-    index[new] = 0
-    index[new, 0] = versions[new]
-    index[new, 1] = number
-    return index
-
-
-def _versions(memory: ReplayMemory, game: int, count: int) -> Index:
-    """A number for each of a game's `count` segments that changes when its screens change."""
-    added, slots = int(memory.added[game]), memory.slots
-    first = np.arange(count) * SEGMENT
-    last = np.minimum(first + SEGMENT, slots)
-    # How often the segment was written in full, except for the one that is being written.
-    versions = np.where(added >= last, (added - last) // slots + 1, 0)
-    versions[(first < added % slots) & (added % slots < last)] = -added
-    return versions
-
-
-def _new_segments(memory: ReplayMemory, index: list[Index], number: int) -> Iterator[bytes]:
-    """The segments for file `number`; their places are entered into `index`."""
-    offset = 0
-    for game, each in enumerate(index):
-        for n in np.flatnonzero(each[:, 1] == number).tolist():
-            last = min((n + 1) * SEGMENT, memory.slots)
-            segment = _segment(memory, game, n * SEGMENT, last)
-            each[n, 2:] = offset, len(segment)
-            offset += len(segment)
-            yield segment
-
-
-def _segment(memory: ReplayMemory, game: int, first: int, last: int) -> bytes:
-    """The screens of a game's slots first .. last - 1; slots never written are black."""
-    store: Any = memory.screens
-    added, begin = int(memory.added[game]), game * memory.slots
-    now = added % memory.slots
-    if not first < now < last:
-        if isinstance(store, CompressedScreens):
-            return store.rings[game].segments[first // SEGMENT]
-        now = last
-    screens = np.zeros((last - first, *memory.block.shape[2:]), np.uint8)
-    store.read(begin + first, begin + now, screens[: now - first])
-    if added >= last:  # what the ring has not come round to yet
-        store.read(begin + now, begin + last, screens[now - first :])
-    return encode(screens)
-
-
-def _read_screens(memory: ReplayMemory, game: int, index: Index, checkpoint: Checkpoint) -> None:
-    """Fill a game's part of the store with the screens of a checkpoint."""
-    files = {n: checkpoint.screens(n) for n in np.unique(index[index[:, 0] != 0, 1]).tolist()}
-    compressed = isinstance(memory.screens, CompressedScreens)
-    segments = []
-    for n, (version, number, offset, length) in enumerate(index.tolist()):
-        first, last = n * SEGMENT, min((n + 1) * SEGMENT, memory.slots)
-        if not version:
-            break
-        segment = bytes(files[number][offset : offset + length])
-        if compressed:
-            if not checkpoint.ours:  # or what is in it would be found out in the middle of the run
-                decode(segment, last - first, *memory.block.shape[2:])
-            check_segment(segment, last - first)
-            segments.append(segment)
-        else:
-            screens = decode(segment, last - first, *memory.block.shape[2:])
-            for slot, screen in enumerate(screens, game * memory.slots + first):
-                memory.screens.write(slot, screen)
-    if isinstance(memory.screens, CompressedScreens):
-        now = int(memory.added[game]) % memory.slots
-        memory.screens.rings[game].restore(segments, now)
