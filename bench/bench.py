@@ -10,6 +10,7 @@ threads that wait for each other suffer most from a third. Other benchmarks, eac
     ./bench.sh replay   the replay memory's ways to keep screens
     ./bench.sh health   memory, files and threads of a long run
     ./bench.sh ingredients   what double Q-learning, C51 and all other pieces cost
+    ./bench.sh sweeps   a sweep against a shell loop
 """
 
 from __future__ import annotations

@@ -80,7 +80,10 @@ def spinning(count: int) -> Iterator[None]:
 def main() -> None:
     """Run the rounds and print steps per second and ratios."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="./bench.sh peers",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured [3]")
     parser.add_argument("--steps", type=int, default=1500, help="steps of a measurement [1500]")

@@ -88,10 +88,15 @@ def measure(sandbox: SweepSandbox, way: str, runs: int, steps: int) -> tuple[flo
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser = argparse.ArgumentParser(
+        prog="./bench.sh sweeps",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--runs", type=int, default=2, help="runs of a sweep, one per core [2]")
+    parser.add_argument("--rounds", type=int, default=2, help="how often each is measured [2]")
+    parser.add_argument("--steps", type=int, default=1500, help="training steps of a run [1500]")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sweeps_") as folder:
         sandbox = SweepSandbox(Path(folder))

@@ -418,7 +418,10 @@ def test_every_script_reaches_its_verb(fake: Callable[..., Clone]) -> None:
     assert clone.run("docs/pictures.sh", "a  b")[:2] == (0, expected)
 
 
-@pytest.mark.parametrize("target", sorted(set(SCRIPTS.values())))
+BENCHMARKS = [f"bench/{name}.py" for name in "peers loop replay health ingredients sweeps".split()]
+
+
+@pytest.mark.parametrize("target", sorted({*SCRIPTS.values(), *BENCHMARKS}))
 def test_every_verb_starts_as_its_script_starts_it(target: str, tmp_path: Path) -> None:
     # Not from the clone, and with nothing of it on the path of modules.
     words = [sys.executable, str(ROOT / target.split()[0]), *target.split()[1:], "--help"]
