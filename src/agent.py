@@ -40,7 +40,7 @@ class GameStep(NamedTuple):
 
 
 class Callback:
-    """Listens to the agent and changes nothing. Override the methods that you need."""
+    """Listens to the agent, and may stop it. Override the methods that you need."""
 
     def on_phase_start(self, phase: Phase) -> None:
         """A phase begins, or continues in a resumed run."""

@@ -59,7 +59,7 @@ class StateSettings:
     )
     num_envs: int = flag(
         1,
-        "number of games played side by side, each with its own part of the replay memory",
+        "number of games played side by side; each has its own part of the replay memory",
         low=1,
         high=1024,
     )
@@ -185,7 +185,9 @@ class NetworkSettings(LearningSettings):
         "adam_corrected: algorithm 1 of its paper, as in PyTorch; centered_rmsprop: nature's",
         choices=("rmsprop", "adam", "adam_corrected", "adadelta", "centered_rmsprop"),
     )
-    adam_epsilon: float = flag(1e-8, "epsilon of Adam, added to the root of the mean square", low=0)
+    adam_epsilon: float = flag(
+        1e-8, "epsilon of Adam, added to the root of the mean square", low=1e-30
+    )
     adam_beta_1: float = flag(0.9, "decay rate of Adam's mean of gradients", low=0, high=0.99999)
     adam_beta_2: float = flag(0.999, "decay rate of Adam's mean of squares", low=0, high=0.99999)
     decay_rate: float = flag(
@@ -379,12 +381,12 @@ class RunSettings:
     game: str = flag("", "ROM file or name of a game")
     random_steps: int = flag(50_000, "random steps that fill the replay memory first", low=0)
     train_steps: int = flag(250_000, "training steps in an epoch", low=0)
-    test_steps: int = flag(125_000, "testing steps after each epoch's training", low=0)
+    test_steps: int = flag(125_000, "testing steps, in training after each epoch", low=0)
     epochs: int = flag(200, "the last epoch of the run", low=0, high=1_000_000)
     start_epoch: int = flag(0, "epochs that are already done", low=0, high=1_000_000)
-    play_games: int = flag(0, "play this many games instead of training", low=0, high=1_000_000)
+    play_games: int = flag(0, "play this many games and learn nothing", low=0, high=1_000_000)
     test_games: int = flag(
-        0, "test for this many whole games instead of test_steps", low=0, high=1_000_000
+        0, "test for this many whole games, not for --test_steps (test.sh)", low=0, high=1_000_000
     )
     load_weights: Path | None = flag(None, "begin with the network of this snapshot")
     save_weights_prefix: Path | None = flag(None, "write snapshots <prefix>_<epoch>.pkl")

@@ -160,10 +160,9 @@ class DeepQNetwork:
     def _start_update(self, batches: list[Batch], indices: NDArray[np.int64]) -> Learned | None:
         """Start a weight update, which is finished while the agent plays; see `train`.
 
-        (Daley and Amato 2021, "Human-Level Control without Server-Grade Hardware".) Its targets are
-        computed while the previous update is in flight, unless they need the weights that it
-        changes. Minibatches are drawn at the same steps and in the same order as in the plain loop.
-        Only the actions differ: the agent acts with the target network, up to target_steps old.
+        (Daley and Amato 2021, arXiv:2111.01264.) Its targets are computed while the previous update
+        is in flight, unless they need the weights that it changes. Minibatches are drawn as in the
+        plain loop; only the actions differ, which come from the target network.
         """
         if self.target_rule.reads_online:
             self.wait()
@@ -264,15 +263,16 @@ class DeepQNetwork:
         snapshot = to_snapshot(self.average, self.optimizer, self.state_shape, epoch, info)
         write_snapshot(path, snapshot)
 
-    def load_weights(self, path: Path) -> Snapshot:
+    def load_weights(self, path: Path, *, new_run: bool = False) -> Snapshot:
         """Load a snapshot into network, target network and optimizer, and return it.
 
-        Optimizer states of a different rule are ignored. Raises UserError if it does not fit.
+        States of another rule are ignored. A `new_run` counts weight updates from 0, which a
+        falling learning rate depends on. Raises UserError if the snapshot does not fit.
         """
         self.wait()
         snapshot = read_snapshot(path)
         check_same_network(path, snapshot.info.get("flags"), self.settings)
-        from_snapshot(path, snapshot, self.online, self.optimizer, self.settings.optimizer)
+        from_snapshot(path, snapshot, self.online, self.optimizer, self.settings, new_run=new_run)
         self.update_target_network()
         self.average.copy_from(self.online)
         return snapshot

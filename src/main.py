@@ -61,8 +61,8 @@ def run(task: Task, ending: Ending) -> None:
     """Construct the parts and run the phases of `task`."""
     config, todo = task.config, plan(task)
     begin_log(config)
-    learns = not config.play_games and config.train_steps > 0 and config.epochs > 0
-    storage = choose_storage(config) if learns or config.random_steps else None
+    remembers = any(each.phase.name in ("random", "train") for each in todo) or task.checkpoint
+    storage = choose_storage(config) if remembers else None
     with locked(config.checkpoint_path if storage else None):
         if storage:
             check_memory(config)

@@ -113,7 +113,7 @@ class Statistics(Callback):
             self.reset()
 
     def on_step(self, made: GameStep) -> None:
-        """Count a step."""
+        """Count a step. The no-op steps that begin an episode and their rewards do not count."""
         self.num_steps += 1
         if made.game == 0:  # with --exploration_spread it explores most
             self.last_exploration_rate = made.exploration_rate
@@ -180,7 +180,7 @@ class Statistics(Callback):
         return float(self.network.predict(self.validation_states).max(axis=1).mean())
 
     def _choose_validation_states(self) -> None:
-        """Draw a minibatch, which is kept, when the random phase ends."""
+        """Draw a minibatch, which is kept, after the first phase that has filled the memory."""
         memory = self.memory
         if self.validation_states is None and memory and memory.ready:
             self.validation_states = memory.sample().states.copy()

@@ -21,6 +21,7 @@ from deepqnetwork import DeepQNetwork
 from engine.device import DATATYPES
 from engine.workers import Task
 from errors import UserError
+from optimizers import learning_rate
 from replay_memory import Minibatch
 from snapshot.format import read_snapshot, write_snapshot
 from snapshot.layers import Layer
@@ -303,12 +304,33 @@ def test_training_continues_from_a_snapshot(settings: dict[str, Any], tmp_path: 
         other.train(draw_batch(t))
 
 
+def test_a_new_run_keeps_the_optimizer_and_counts_from_0(tmp_path: Path) -> None:
+    flags: Any = dict(
+        optimizer="adam_corrected", learning_rate_decay_updates=4, learning_rate_end=0.0
+    )
+    path, again = tmp_path / "game_7.pkl", tmp_path / "game_8.pkl"
+    one, other = trained(**flags), make(seed=2, **flags)
+    one.save_weights(path, info={"weight_updates": 3})
+    other.load_weights(path, new_run=True)
+    other.train(draw_batch(3))
+    assert (other.train_iterations, other.optimizer.reset_at) == (1, -3)
+    rate = other.settings.learning_rate * 3 / 4
+    assert learning_rate(other.settings, other.train_iterations) == pytest.approx(rate)
+    other.update_target_network()
+    other.save_weights(again, info={"weight_updates": 1})
+    continued = make(seed=3, **flags)
+    continued.load_weights(again)
+    for network in (other, continued):
+        network.train(draw_batch(4))
+    assert np.array_equal(other.predict(draw_states()), continued.predict(draw_states()))
+
+
 def test_optimizer_states_of_another_rule_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "game_7.pkl"
     one, other = trained(optimizer="adadelta"), make(seed=2, optimizer="adam")
     one.save_weights(path, info={"weight_updates": 3})
     other.load_weights(path)
-    assert other.train_iterations == 0
+    assert (other.train_iterations, other.optimizer.reset_at) == (3, 3)  # Adam begins anew
     fresh = make(optimizer="adam")
     fresh.load_weights(path)
     assert np.array_equal(other.predict(draw_states()), one.predict(draw_states()))

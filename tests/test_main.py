@@ -25,7 +25,8 @@ import runs.files
 from agent import Agent
 from deepqnetwork import DeepQNetwork
 from main import main
-from replay_memory import Minibatch
+from replay.prioritized import Prioritized
+from replay_memory import Minibatch, ReplayMemory
 from snapshot import format as snapshot
 from snapshot.format import read_snapshot
 from tests.faults.hostile_pickles import commands
@@ -112,7 +113,7 @@ def test_train_writes_rows_snapshots_and_what_the_run_was(
     assert info["rom_md5"] == about["rom_md5"]
     assert info["flags"] == about["flags"]
     assert about["flags"]["csv_file"] == "results/breakout_mine.csv"  # it is handed on
-    assert info["score"] == float(found[3]["average_reward"])
+    assert info["training_score"] == float(found[3]["average_reward"])
 
 
 @pytest.mark.parametrize("preset", ["simple_dqn", "simple_dqn_2015", "nature"])
@@ -214,8 +215,19 @@ def test_or_from_a_snapshot_with_a_new_replay_memory(
         play_random(self, steps, **settings)
 
     monkeypatch.setattr(Agent, "play_random", refill)
-    run("resume snapshots/pong_1.pkl --epochs 2 --train_steps 20 --exploration_decay_steps 80")
+    drawn, draw = [], Prioritized.draw
+
+    def count(self: Prioritized, memory: ReplayMemory) -> Any:
+        drawn.append(self.draws)
+        return draw(self, memory)
+
+    monkeypatch.setattr(Prioritized, "draw", count)
+    run(
+        "resume snapshots/pong_1.pkl --epochs 2 --train_steps 20 --exploration_decay_steps 80 "
+        "--prioritized true"
+    )
     assert rates == [pytest.approx(0.55)]  # where half of the decay is done
+    assert min(drawn) == 10  # so that importance weights go on as well
     assert "filling the replay memory with the loaded policy, 40 steps" in log.text
     found = rows(home / "results/pong.csv")
     assert [row["epoch"] for row in found] == ["0", "1", "1", "2", "2"]
@@ -334,6 +346,9 @@ def test_a_snapshots_bytes_do_not_depend_on_git(
         ("roms/space_invader.bin", "did you mean space_invaders"),
         ("pong --epoch 3", "Did you mean --epochs"),
         ("pong --replay_size 4", "take at least 10 steps"),
+        ("pong --replay_size 99 --batch_size 99", "so that nothing would be learned"),
+        ("pong --test_games 5", "--test_games is for ./test.sh: leave it out"),
+        ("pong --adam_epsilon 0", "--adam_epsilon must be at least 1e-30"),
         ("pong --screen_width 35", "too small"),
         ("pong --replay_size 1e12", "--replay_size must be at most 1e+08"),
         ("pong --replay_storage array --replay_size 1e8", "are free: --replay_s"),

@@ -66,8 +66,8 @@ class PlayedEnvironment(Base):  # type: ignore[misc]
             self._make()
         if Base is not object:
             super().reset(seed=seed)
-        opening = self.game.start()
-        self.over, self.score = False, sum(step.reward for step in opening)
+        self.game.start()
+        self.over, self.score = False, 0.0
         return self._state(), self._info()
 
     def step(self, action: int) -> tuple[State, float, bool, bool, dict[str, Any]]:

@@ -15,6 +15,7 @@ class Verb:
     defaults: dict[str, Any] = field(default_factory=dict)
     flags: dict[str, str] = field(default_factory=dict)  # names by title, shown by --help
     options: dict[str, str] = field(default_factory=dict)  # what only this verb has, with its help
+    kept: str = ""  # flags whose default is the value with which the agent was trained; "all"
 
 
 # Predictions are computed by one thread; the others are for weight updates.
@@ -22,6 +23,11 @@ TEST = {"random_steps": 0, "train_steps": 0, "epochs": 1, "threads": 1}
 PLAY = {"play_games": 1, "random_steps": 0, "threads": 1}
 GAMES = "play_games max_episode_frames exploration_rate_test random_seed"
 MACHINE = "backend datatype"
+# Flags of a snapshot's training that must be the same when it plays.
+FROM_SNAPSHOT = """environment frame_skip repeat_action_probability minimal_action_set
+    color_averaging frame_maximum resize screen_width screen_height history_length zero_history
+    batch_norm bias padding pixel_max random_starts random_ties exploration_rate_test noisy dueling
+    distribution atoms value_min value_max network network_width normalization"""
 VERBS = {
     "train": Verb(
         "./train.sh GAME [LABEL] [flags]",
@@ -50,6 +56,7 @@ VERBS = {
             "Files": "keep_snapshots checkpoint_path checkpoint_minutes",
             "Watching": "display_screen tensorboard log log_level",
         },
+        kept="all",
     ),
     "test": Verb(
         "./test.sh SNAPSHOT...|GAME [flags]",
@@ -65,14 +72,16 @@ VERBS = {
             "Files": "csv_file overwrite",
         },
         options={"best": "name the snapshot with the highest mean of several"},
+        kept=FROM_SNAPSHOT,
     ),
     "play": Verb(
         "./play.sh [SNAPSHOT|GAME] [flags]",
         "Shows a snapshot playing, or the agent of GAME that comes with the project, in a window\n"
-        "with sound. Keys: m gives you the joystick, h shows the others.",
+        "with sound. Keys: m gives you the joystick (arrows and space bar), h shows the others.",
         {**PLAY, "display_screen": True},
         flags={"The games": GAMES, "Watching": "display volume", "The machine": MACHINE},
         options={"alone": "play GAME yourself, without an agent"},
+        kept=FROM_SNAPSHOT,
     ),
     "record": Verb(
         "./record.sh SNAPSHOT|GAME [flags]",
@@ -84,6 +93,7 @@ VERBS = {
             "The film": "video_file overlay record_screen_path record_sound_filename overwrite",
             "The machine": MACHINE,
         },
+        kept=FROM_SNAPSHOT,
     ),
     "nvis": Verb(
         "./nvis.sh SNAPSHOT|GAME [flags]",
@@ -94,6 +104,7 @@ VERBS = {
             "The page": "visualization_filters visualization_file overwrite",
             "The machine": MACHINE,
         },
+        kept=FROM_SNAPSHOT,
     ),
     "profile_random": Verb(
         "./profile_random.sh [GAME] [flags]",

@@ -2,11 +2,58 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Iterable
+
 from config import Config, NetworkSettings
 from errors import UserError
 
+logger = logging.getLogger(__name__)
+
 # Of a zeta distribution. Below 1 there is none, and near 1 most numbers exceed 64 bits.
 MIN_ZETA = 1.01
+
+
+# Flags that do nothing by themselves, what they need, and whether it is there.
+NEEDS: tuple[tuple[str, str, Callable[[Config], object]], ...] = (
+    (
+        "priority_exponent importance_exponent importance_steps",
+        "--prioritized true",
+        lambda c: c.prioritized,
+    ),
+    ("atoms", "--distribution", lambda c: c.distribution != "none"),
+    ("value_min value_max", "--distribution c51", lambda c: c.distribution == "c51"),
+    (
+        "clip_error",
+        "--loss clipped and no --distribution c51",
+        lambda c: c.loss == "clipped" and c.distribution != "c51",
+    ),
+    (
+        "adam_epsilon adam_beta_1 adam_beta_2",
+        "--optimizer adam or adam_corrected",
+        lambda c: c.optimizer in ("adam", "adam_corrected"),
+    ),
+    (
+        "decay_rate",
+        "--optimizer rmsprop, centered_rmsprop or adadelta",
+        lambda c: c.optimizer not in ("adam", "adam_corrected"),
+    ),
+    (
+        "minimal_action_set color_averaging frame_maximum",
+        "--environment ale",
+        lambda c: c.environment == "ale",
+    ),
+    ("overlay", "--video_file", lambda c: c.video_file),
+    ("visualization_file visualization_filters", "./nvis.sh", lambda c: c.play_games),
+)
+
+
+def warn_without_effect(given: Iterable[str], config: Config) -> None:
+    """Warn of flags on a command line that do nothing there."""
+    for names, needed, is_there in NEEDS:
+        for name in names.split():
+            if name in given and not is_there(config):
+                logger.warning("--%s has no effect: it needs %s.", name, needed)
 
 
 def check_together(config: Config) -> None:
@@ -20,6 +67,11 @@ def check_together(config: Config) -> None:
             f"--replay_size {c.replay_size} is too small for transitions of "
             f"{c.history_length + c.n_step} screens: take at least {needed * c.num_envs} steps, "
             f"{needed} for each of --num_envs {c.num_envs} games."
+        )
+    if slots * c.num_envs <= c.batch_size:
+        raise UserError(
+            f"--replay_size {c.replay_size} is too small for minibatches of --batch_size "
+            f"{c.batch_size} transitions, so that nothing would be learned: make it larger."
         )
     if not c.zero_history and c.random_starts < c.history_length:
         raise UserError(

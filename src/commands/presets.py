@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from atomic import read_whole
+from commands.catalog import FROM_SNAPSHOT
 from commands.combinations import check_together
 from config import CODE, DEFAULT_PRESET, FIELDS, ROOT, Config, check, kind_of, unknown_flag
 from envs.trust import trusted_code
@@ -19,13 +20,6 @@ from errors import UserError, shown
 
 PRESETS = ROOT / "presets"
 PRESET_BYTES = 1 << 20
-# Flags of a snapshot's training that must be the same when it plays.
-FROM_SNAPSHOT = tuple(
-    """environment frame_skip repeat_action_probability minimal_action_set color_averaging
-    frame_maximum resize screen_width screen_height history_length zero_history batch_norm bias
-    padding pixel_max random_starts random_ties exploration_rate_test noisy dueling distribution
-    atoms value_min value_max network network_width normalization""".split()
-)
 
 # A preset says how an agent learns, not which files are read, replaced or written.
 NOT_IN_A_PRESET = ("game", "preset", "overwrite", "start_epoch")
@@ -97,5 +91,5 @@ def trained_with(flags: object) -> dict[str, Any]:
     """The flags in a snapshot that its network must be played with."""
     if not isinstance(flags, dict):
         return {}
-    kept = {name: flags[name] for name in FROM_SNAPSHOT if flags.get(name) is not None}
+    kept = {name: flags[name] for name in FROM_SNAPSHOT.split() if flags.get(name) is not None}
     return {name: check(name, value) for name, value in kept.items()}

@@ -15,6 +15,7 @@ from atomic import read_whole
 from checkpoint.files import Checkpoint, numbers
 from checkpoint.resume import find_run, resumed_config
 from commands.catalog import VERBS
+from commands.combinations import warn_without_effect
 from commands.flags import Parser
 from commands.paths import ask_for_place, earlier_snapshots, is_same_place, run_paths
 from commands.presets import resolve, trained_with
@@ -119,10 +120,21 @@ def _game_task(
     is_ale = config.environment == "ale"
     name = "_".join([game_name(game) if is_ale else file_name(game), *label])
     RUN_NAME.check("The name of a run", name)
+    _refuse_whole_games(verb, config)
+    if verb in ("train", "run"):
+        warn_without_effect(given, config)
     if verb == "train":
         files: Any = {k: getattr(config, k) or path for k, path in run_paths(name).items()}
         config = replace(config, **files)
     return Task(verb, config, name, find_rom(game) if is_ale else None, snapshot)
+
+
+def _refuse_whole_games(verb: str, config: Config) -> None:
+    """Raise UserError for a training that would only test."""
+    if config.test_games and (verb in ("train", "resume") or verb.startswith("profile")):
+        raise UserError(
+            f"--test_games is for ./test.sh: leave it out, ./{verb}.sh tests for --test_steps."
+        )
 
 
 def _resolve(
@@ -153,6 +165,8 @@ def _resume_task(words: Sequence[str], defaults: dict[str, Any], given: dict[str
 
 
 def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[str, Any]) -> Task:
+    if "load_weights" in given:
+        raise UserError(f"--load_weights would replace {path}: name one snapshot.")
     snapshot = read_snapshot(path)
     name = re.sub(r"_[0-9]+$", "", path.stem)
     flags = snapshot.info.get("flags")
@@ -194,6 +208,7 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
         game = game_of(path, snapshot)
     rom = _rom_of(game, path) if environment == "ale" else None
     config = _resolve({**given, "game": game}, defaults, trained)
+    _refuse_whole_games(verb, config)
     if verb == "resume" and config.epochs <= config.start_epoch:
         raise UserError(
             f"{path} is of epoch {config.start_epoch} and the run ends with epoch {config.epochs}: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -48,8 +49,8 @@ class LearningNetwork(Protocol):
     def save_weights(self, path: Path, *, epoch: int = 0, info: dict[str, Any]) -> None:
         """Write a snapshot. Raises OSError."""
 
-    def load_weights(self, path: Path) -> Snapshot:
-        """Load a snapshot. Raises UserError."""
+    def load_weights(self, path: Path, *, new_run: bool = False) -> Snapshot:
+        """Load a snapshot; a `new_run` counts weight updates from 0. Raises UserError."""
 
     def layers(self) -> list[Layer]:
         """The layers as a snapshot has them."""
@@ -77,6 +78,7 @@ def make_network(
             f"{error.name} is not installed: run one of the scripts, which installs it, or take "
             "--engine neon."
         ) from error
+    unused = copy.deepcopy(rng)
     try:
         network = DeepQNetwork(settings, num_actions=num_actions, rng=rng)
     except OutOfMemory as error:
@@ -87,7 +89,7 @@ def make_network(
             ) from error
         warn_once("The GPU has too little free memory: the network is computed on the CPU.")
         settings = replace(settings, backend="cpu")
-        network = DeepQNetwork(settings, num_actions=num_actions, rng=rng)
+        network = DeepQNetwork(settings, num_actions=num_actions, rng=unused)
     warn_of_slow_datatype(network.device, settings.datatype)
     return network
 

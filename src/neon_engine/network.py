@@ -141,10 +141,11 @@ class NeonNetwork:
         layers = self._layers(keep_states=self.train_iterations > 0)
         write_snapshot(path, Snapshot(layers, epoch, info, train_input_shape=self.state_shape))
 
-    def load_weights(self, path: Path) -> Snapshot:
+    def load_weights(self, path: Path, *, new_run: bool = False) -> Snapshot:
         """Load a snapshot into network, target network and optimizer, and return it.
 
-        Optimizer states of a different rule are ignored. Raises UserError if it does not fit.
+        States of another rule are ignored. A `new_run` counts on as well: Neon's Adam needs the
+        number of all updates. Raises UserError if the snapshot does not fit.
         """
         snapshot = read_snapshot(path)
         given = [layer for layer in snapshot.layers if layer.params]

@@ -17,6 +17,7 @@ from commands.schema import LONGEST_TEXT, TEXT, entries, record, texts
 from commands.verbs import DESCRIPTION_BYTES, Task
 from envs.roms import rom_md5
 from errors import UserError
+from replay.prioritized import Prioritized
 from runs.position import position
 from runs.provenance import commit, describe, versions
 from runs.run import Run
@@ -38,7 +39,7 @@ def snapshot_info(parts: Run) -> dict[str, Any]:
         "versions": versions(),
         "total_train_steps": parts.agent.total_train_steps,
         "weight_updates": parts.network.train_iterations if parts.network else 0,
-        "score": float(row.get("average_reward", 0.0)),
+        "training_score": float(row.get("average_reward", 0.0)),
     }
 
 
@@ -97,12 +98,15 @@ def load(parts: Run) -> None:
     config, agent = parts.task.config, parts.agent
     path, network = config.load_weights, parts.network
     assert path and network
-    snapshot = network.load_weights(path)
+    begins = parts.memory is not None and not config.start_epoch
+    snapshot = network.load_weights(path, new_run=begins)
     check_actions(path, snapshot, parts.environment.action_names)
     logger.info("Loaded %s, epoch %d", path, snapshot.epoch)
     if config.start_epoch or parts.task.verb == "test":
         steps = snapshot.info.get("total_train_steps")
         agent.total_train_steps = agent.total_train_steps if steps is None else steps
+    if config.start_epoch and parts.memory and isinstance(parts.memory.sampler, Prioritized):
+        parts.memory.sampler.draws = network.train_iterations
     if config.start_epoch and not snapshot.has_states:
         logger.warning(
             "%s contains weights only: the optimizer starts without its earlier averages.", path

@@ -138,7 +138,9 @@ INFO = {
     "preset": Value(kind=str, optional=True),
     "total_train_steps": replace(COUNT, optional=True),
     "weight_updates": replace(COUNT, optional=True),
-    "score": replace(FINITE, optional=True),
+    "updates_since_reset": replace(COUNT, optional=True),
+    "training_score": replace(FINITE, optional=True),
+    "score": replace(FINITE, optional=True),  # the same, in snapshots of earlier versions
 }
 ACTION = Value(kind=str, longest=64)
 MAX_ACTIONS = 256  # the replay memory keeps an action in a byte

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from config import NetworkSettings
 from engine.layer import Layer as Weights
 from errors import UserError, shown
 from network import Network
@@ -30,6 +31,8 @@ def to_snapshot(
     done = optimizer if optimizer.updates else None
     tensors = {} if is_chain(network) else tensors_of(network, done)
     layers = layers_of(network, done)
+    if optimizer.reset_at:
+        info = info | {"updates_since_reset": optimizer.updates - optimizer.reset_at}
     return Snapshot(layers, epoch, info, tensors, tuple(state_shape))
 
 
@@ -164,11 +167,17 @@ def layers_from_0_to_1(network: Network) -> list[Layer]:
 
 @torch.no_grad()
 def from_snapshot(
-    path: Path, snapshot: Snapshot, network: Network, optimizer: Optimizer, rule: str
+    path: Path,
+    snapshot: Snapshot,
+    network: Network,
+    optimizer: Optimizer,
+    settings: NetworkSettings,
+    *,
+    new_run: bool = False,
 ) -> None:
-    """Load the network of `path` and, if they are of the same `rule`, the optimizer's states.
+    """Load the network of `path` and, if they are of the same rule, the optimizer's states.
 
-    Raises UserError if the snapshot does not fit.
+    A `new_run` counts updates from 0. Raises UserError if the snapshot does not fit.
     """
     if not is_chain(network) or snapshot.tensors:
         fits = load_tensors(path, snapshot, network, optimizer)
@@ -176,14 +185,21 @@ def from_snapshot(
         fits = _load_layers(path, snapshot, network, optimizer)
     network.refresh()
     flags = snapshot.info.get("flags")
+    rule = settings.optimizer
     theirs = flags.get("optimizer", rule) if isinstance(flags, dict) else rule
+    updates = _count(snapshot.info, "weight_updates", 0)
+    since_reset = _count(snapshot.info, "updates_since_reset", updates)
     if not fits or not _same_states(theirs, rule):
-        optimizer.updates = 0
+        since_reset = 0
         for state in itertools.chain.from_iterable(optimizer.states):
             state.zero_()
-        return
-    updates = snapshot.info.get("weight_updates", 0)
-    optimizer.updates = max(updates, 0) if type(updates) is int else 0
+    optimizer.updates = 0 if new_run else updates
+    optimizer.reset_at = optimizer.updates - since_reset
+
+
+def _count(info: dict[str, Any], name: str, default: int) -> int:
+    value = info.get(name, default)
+    return max(value, 0) if type(value) is int else default
 
 
 def _same_states(rule: object, other: str) -> bool:

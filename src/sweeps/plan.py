@@ -205,7 +205,10 @@ def _in_the_way(run: Run) -> Path | None:
 
 
 def is_finished(run: Run) -> bool:
-    """Whether the last row of a run and its last snapshot, or later ones, exist."""
+    """Whether the last row of a run exists and, if no test follows it, its last snapshot.
+
+    A test's row is written after the snapshot, which may have been removed since to save space.
+    """
     name, epoch, _ = run.phases[-1]
     prefix = run_paths(run.name)["save_weights_prefix"]
     try:
@@ -214,5 +217,7 @@ def is_finished(run: Run) -> bool:
         return False
     # Not only the last line: ./resume.sh may have made the run longer.
     whole = any(line.startswith(f"{epoch},{name},") for line in lines)
+    if whole and name == "test":
+        return True
     snapshots = earlier_snapshots(prefix)
     return whole and bool(snapshots) and int(snapshots[-1].stem.rpartition("_")[2]) >= epoch

@@ -201,8 +201,8 @@ def watching(
         agent.callbacks.remove(player)
         shown.close()
         speaker.close()
-        if player.quit:
-            agent.stopped = False  # quitting is not an interruption
+        if player.quit and games:
+            agent.stopped = False  # quitting games is not an interruption; of a training it is
 
 
 def play(agent: Agent, *, game: str, games: int, display: str, volume: float) -> None:

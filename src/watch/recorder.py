@@ -155,7 +155,7 @@ def recording(
 ) -> Iterator[AgentView]:
     """Record the agent playing inside the `with` block; yields its AgentView, with the scores.
 
-    `games` games are recorded, 0: all. `overlay` view shows the agent's view beside the game.
+    `games` games are recorded, 0: all. `overlay` mind shows the agent's view beside the game.
     Raises UserError if something cannot be written, before the block or at its end; then everything
     recorded before is kept.
     """

@@ -125,8 +125,9 @@ def test_exploring_draws_random_actions_by_the_seed(tmp_path: Path) -> None:
     assert drawn[0] == drawn[1]
 
 
-def test_a_game_has_the_score_that_the_test_script_gives_it(home: Path) -> None:
-    path, _ = saved(home)
+@pytest.mark.parametrize("name", ["breakout", "up_n_down"])  # which pays for no-op steps
+def test_a_game_has_the_score_that_the_test_script_gives_it(home: Path, name: str) -> None:
+    path, _ = saved(home, game=name, num_actions=dict(breakout=4, up_n_down=6)[name])
     flags = dict(random_seed=5, max_episode_frames=600, exploration_rate_test=0, backend="cpu")
     words = " ".join(f"--{name} {value}" for name, value in flags.items())
     assert main(f"test {path} {words} --test_games 1 --csv_file test.csv".split()) == 0
@@ -134,7 +135,8 @@ def test_a_game_has_the_score_that_the_test_script_gives_it(home: Path) -> None:
         (row,) = csv.DictReader(file)
     agent, environment = load(path, **flags)
     state, info = environment.reset()
-    steps, total, over = 0, info["score"], False
+    steps, total, over = 0, 0.0, False
+    assert info["score"] == 0
     while not over:
         state, reward, terminated, truncated, info = environment.step(agent.act(state))
         steps, total, over = steps + 1, total + reward, terminated or truncated

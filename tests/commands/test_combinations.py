@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from commands.presets import resolve
+from commands.verbs import parse
 from errors import UserError
 
 
@@ -45,6 +46,34 @@ def test_flags_that_do_not_go_together_are_refused(given: dict[str, Any], senten
     with pytest.raises(UserError) as error:
         resolve(given, {})
     assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "needed"),
+    [
+        ("--importance_steps 9", "--prioritized true"),
+        ("--atoms 9", "--distribution"),
+        ("--value_max 9 --distribution quantile", "--distribution c51"),
+        ("--clip_error 2 --loss mse", "--loss clipped"),
+        ("--adam_epsilon 1e-4", "--optimizer adam"),
+        ("--decay_rate 0.9 --optimizer adam", "--optimizer rmsprop"),
+        ("--overlay mind", "--video_file"),
+        ("--visualization_file x.html", "./nvis.sh"),
+    ],
+)
+def test_flags_without_effect_are_named(
+    caplog: pytest.LogCaptureFixture, line: str, needed: str
+) -> None:
+    parse("train", ["pong", "mine", *line.split()])
+    (warning,) = caplog.messages
+    assert warning.startswith(f"{line.split()[0]} has no effect: it needs {needed}")
+
+
+def test_flags_with_an_effect_are_not(caplog: pytest.LogCaptureFixture) -> None:
+    parse("train", "pong --prioritized true --importance_steps 9 --clip_error 2".split())
+    parse("train", "pong --distribution c51 --atoms 9 --optimizer adam --adam_beta_1 0.5".split())
+    parse("train", "pong --preset rainbow".split())  # a preset may name them
+    assert not caplog.messages
 
 
 def test_stochastic_rounding_is_neons() -> None:

@@ -41,6 +41,17 @@ def test_help_all_shows_every_flag(verb: str, capsys: pytest.CaptureFixture[str]
     assert "--help all" not in text
 
 
+def test_no_default_is_shown_where_the_agents_own_value_applies(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(os.environ, "COLUMNS", "200")
+    text, _ = shown("test", "all", capsys=capsys)
+    assert re.search(r"in testing and playing$", text, re.MULTILINE)
+    assert re.search(r"not for --test_steps \(test.sh\) \[0\]$", text, re.MULTILINE)
+    text, _ = shown("resume", "all", capsys=capsys)
+    assert not re.search(r"\[[a-z0-9.]+\]$", text.partition("\n")[2], re.MULTILINE)
+
+
 def test_verbs_that_only_predict_compute_with_one_thread(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -49,7 +60,7 @@ def test_verbs_that_only_predict_compute_with_one_thread(
     for verb in SCRIPTS:
         threads = 1 if verb in ("test", "play", "record", "nvis", "profile_test") else 0
         text, _ = shown(verb, "all", capsys=capsys)
-        assert re.search(rf"--threads N .*\[{threads}\]", text)
+        assert verb == "resume" or re.search(rf"--threads N .*\[{threads}\]", text)
     assert parse("profile_test", []).config.threads == 1
     assert parse("profile_test", ["--threads", "2"]).config.threads == 2
     assert parse("train", ["pong"]).config.threads == 0

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from commands.presets import FROM_SNAPSHOT, PRESETS, read_preset, resolve, trained_with
+from commands.catalog import FROM_SNAPSHOT
+from commands.presets import PRESETS, read_preset, resolve, trained_with
 from config import ROOT, Config, to_plain
 from errors import UserError
 
@@ -80,7 +81,7 @@ def test_a_preset_given_wins_over_the_snapshot_and_that_over_the_default_one() -
 def test_of_a_snapshots_flags_those_its_network_needs_are_taken() -> None:
     flags = to_plain(Config(epochs=7, screen_width=44, history_length=2, game="pong"))
     trained = trained_with(flags)
-    assert trained.keys() == set(FROM_SNAPSHOT)
+    assert trained.keys() == set(FROM_SNAPSHOT.split())
     assert (trained["screen_width"], trained["history_length"]) == (44, 2)
     assert trained_with(None) == trained_with(["screen_width"]) == {}
     assert trained_with({"frame_skip": 2, "unknown": 1}) == {"frame_skip": 2}

@@ -112,6 +112,13 @@ def test_play_plays_a_game_of_a_snapshot_or_a_game_alone(home: Path) -> None:
     assert task.config.csv_file is None
 
 
+def test_a_second_snapshot_does_not_replace_the_one_that_is_named(home: Path) -> None:
+    save_snapshot(home / "pong_3.pkl")
+    for verb in ("test", "play", "record", "nvis", "resume"):
+        with pytest.raises(UserError, match=r"--load_weights would replace pong_3\.pkl"):
+            command(verb, "pong_3.pkl --load_weights other_1.pkl")
+
+
 @pytest.mark.parametrize("verb", ["test", "play", "record", "nvis", "resume"])
 @pytest.mark.parametrize("name", ["space_invaders_200", "space_invaders_my_run_200"])
 def test_an_old_snapshots_game_is_in_its_name(home: Path, verb: str, name: str) -> None:

@@ -202,12 +202,21 @@ def test_status_knows_a_detached_sweep_at_once(
     assert "pong_x_seed1" in capsys.readouterr().out
 
 
-def test_a_run_is_finished_with_its_last_row_and_snapshot(home: Path) -> None:
+def test_a_run_whose_last_row_is_a_test_is_finished_without_its_snapshots(home: Path) -> None:
     (run,) = command("pong --seeds 1 --epochs 2 --name x").sweep.runs
+    run.csv_file.parent.mkdir()
+    run.csv_file.write_text("epoch,phase\n1,train\n1,test\n2,train\n2,test,1\n")
+    assert is_finished(run)
+    run.csv_file.write_text("epoch,phase\n1,train\n1,test\n2,train,1\n")
+    assert not is_finished(run), "the last test is missing"
+
+
+def test_a_run_without_tests_is_finished_with_its_last_row_and_snapshot(home: Path) -> None:
+    (run,) = command("pong --seeds 1 --epochs 2 --test_steps 0 --name x").sweep.runs
     run.csv_file.parent.mkdir()
     (home / "snapshots").mkdir()
     assert not is_finished(run)
-    run.csv_file.write_text("epoch,phase\n1,train\n1,test\n2,train\n2,test,1\n")
+    run.csv_file.write_text("epoch,phase\n1,train\n2,train,1\n")
     (home / "snapshots" / "pong_x_seed1_1.pkl").touch()
     assert not is_finished(run), "the last snapshot is missing"
     (home / "snapshots" / "pong_x_seed1_2.pkl").touch()
@@ -216,8 +225,6 @@ def test_a_run_is_finished_with_its_last_row_and_snapshot(home: Path) -> None:
         file.write("3,train,1\n")
     (home / "snapshots" / "pong_x_seed1_2.pkl").rename(home / "snapshots" / "pong_x_seed1_3.pkl")
     assert is_finished(run), "it was made longer"
-    run.csv_file.write_text("epoch,phase\n1,train\n1,test\n2,train,1\n")
-    assert not is_finished(run), "the last test is missing"
 
 
 def test_a_description_says_what_the_sweep_is(home: Path) -> None:

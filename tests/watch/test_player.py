@@ -273,6 +273,17 @@ def test_quit_is_no_mishap(
     assert agent.callbacks == []
 
 
+def test_quitting_a_training_stops_it(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = make_agent(frames=400)
+    display = Screenplay(clock, {50: "q"}, 0.001)
+    game: Any = agent.games[0]
+    game.environment.frame_listeners.append(display.count)
+    monkeypatch.setattr(player, "open_display", lambda *args, **kwargs: display)
+    with player.watching(agent, game="breakout", games=0, display="window", volume=0.5):
+        agent.play(1)
+    assert agent.stopped  # which the exit code is from
+
+
 def test_a_signal_ends_a_pause(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     agent = make_agent(frames=400)
     with watched(agent, clock, monkeypatch, {50: "p"}) as (display, _):
