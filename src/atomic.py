@@ -97,3 +97,10 @@ def write_new(path: Path, content: Iterable[bytes | memoryview]) -> None:
 
 def _megabytes(size: int) -> str:
     return f"{size >> 20} MB" if size >> 20 else f"{size} bytes"
+
+
+def free_name(path: Path) -> Path:
+    """`path`, or a name like it that nothing has yet."""
+    while path.exists():
+        path = path.with_name(f"{path.name}_")
+    return path

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent import Agent, Callback, GameStep, Phase
-from atomic import read_whole, write_atomically
+from atomic import free_name, read_whole, write_atomically
 from checkpoint.manifest import ROW, parse_row
 from engine.make import LearningNetwork
 from errors import UserError
@@ -85,9 +85,8 @@ class Statistics(Callback):
                 "another --csv_file."
             ) from None
         if len(kept) < len(rows):
-            aside = self.csv_file.with_name(f"{self.csv_file.name}.before_epoch_{epoch + 1}")
-            while aside.exists():
-                aside = aside.with_name(f"{aside.name}_")
+            name = f"{self.csv_file.name}.before_epoch_{epoch + 1}"
+            aside = free_name(self.csv_file.with_name(name))
             write_atomically(aside, text.encode())
             logger.info("The rows with later epochs than %d are kept in %s", epoch, aside)
         self.rows = kept

@@ -6,7 +6,7 @@ import json
 import logging
 from pathlib import Path
 
-from atomic import read_whole
+from atomic import free_name, read_whole
 from checkpoint.files import checkpoint_files, file_name, numbers
 from checkpoint.manifest import parse_row
 from commands.paths import earlier_snapshots, snapshot_path
@@ -78,7 +78,7 @@ def _set_aside(task: Task) -> None:
     ending = f".before_epoch_{config.start_epoch + 1}"
     logger.info("Results go to %s, snapshots to %s_<epoch>.pkl", config.csv_file, prefix)
     if folder and numbers(folder):
-        aside = _free(folder.with_name(folder.name + ending))
+        aside = free_name(folder.with_name(folder.name + ending))
         folder.rename(aside)
         folder.mkdir()
         logger.info("The run's checkpoint is set aside in %s", aside)
@@ -88,18 +88,11 @@ def _set_aside(task: Task) -> None:
     later = earlier_snapshots(prefix)
     later = later[later.index(last) + 1 :] if last in later else []
     if later:
-        aside = _free(prefix.with_name(prefix.name + ending))
+        aside = free_name(prefix.with_name(prefix.name + ending))
         aside.mkdir()
         for path in later:
             path.rename(aside / path.name)
         logger.info("Snapshots of later epochs are set aside in %s", aside)
-
-
-def _free(path: Path) -> Path:
-    """`path`, or a name like it that nothing has yet."""
-    while path.exists():
-        path = path.with_name(f"{path.name}_")
-    return path
 
 
 def _is_ours(description: Path) -> bool:

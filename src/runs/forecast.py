@@ -99,7 +99,12 @@ def _measured(task: Task) -> Task:
         exploration_rate_start=rate,
         exploration_rate_end=rate,
         replay_size=min(
-            c.replay_size, max(REPLAY_SIZE, 10 * (c.history_length + c.n_step) * c.num_envs)
+            c.replay_size,
+            max(
+                REPLAY_SIZE,
+                10 * (c.history_length + c.n_step) * c.num_envs,
+                4 * c.batch_size,  # so that there are weight updates
+            ),
         ),
         csv_file=None,
         save_weights_prefix=None,

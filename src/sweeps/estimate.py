@@ -68,7 +68,9 @@ def _measure(run: Run, begin: tuple[str, ...]) -> Measured:
     steps = max(SHORT_STEPS, 2 * screens * games)
     short = dict.fromkeys(("random_steps", "train_steps", "test_steps"), steps) | {
         "epochs": 2,
-        "replay_size": min(f["replay_size"], max(MEASURED_REPLAY, 10 * screens * games)),
+        "replay_size": min(
+            f["replay_size"], max(MEASURED_REPLAY, 10 * screens * games, 2 * f["batch_size"])
+        ),
         # Predictions take time, so explore as much as the run mostly will.
         "exploration_rate_start": f["exploration_rate_end"],
         "keep_snapshots": 0,  # all, so that there is one to measure
