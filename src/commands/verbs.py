@@ -172,28 +172,9 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
     flags = snapshot.info.get("flags")
     defaults["load_weights"] = path
     if verb == "resume":
-        if "preset" in given:
-            raise UserError(
-                "A resumed run keeps its preset: give the flags that should change, or start a new "
-                f"run with ./train.sh GAME LABEL --load_weights {path} --preset ..."
-            )
-        flags = flags if isinstance(flags, dict) else {}
-        for unknown in flags.keys() - FIELDS.keys():
-            word = shown(unknown).strip("'")
-            logger.warning("%s was trained with --%s, which is ignored.", path, word)
-        begun = {k: flags[k] for k in FIELDS if k in flags and k not in NOT_RESUMED}
-        try:
-            defaults.update({flag: check(flag, value) for flag, value in begun.items()})
-            if "target" in flags and "target" not in given:
-                defaults["target"] = trusted_code(path, "target", check("target", flags["target"]))
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from None
-        defaults["start_epoch"] = snapshot.epoch
-        defaults |= run_paths(name)
-        if path.absolute().parent != agents_folder():
-            defaults["save_weights_prefix"] = path.with_name(name)
+        defaults |= _resumed_defaults(path, snapshot, given)
         _refuse_namesake(path, name)
-        _ask_for_files(path, name, flags, given)
+        _ask_for_files(path, name, flags if isinstance(flags, dict) else {}, given)
     for kind, flag, place in (
         ("record", "video_file", ROOT / "videos" / f"{path.stem}.mov"),
         ("nvis", "visualization_file", ROOT / "results" / f"{name}.html"),
@@ -215,6 +196,32 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
             "give more --epochs."
         )
     return Task(verb, config, name, rom, snapshot)
+
+
+def _resumed_defaults(path: Path, snapshot: Snapshot, given: dict[str, Any]) -> dict[str, Any]:
+    """The values of flags with which training continues from a snapshot."""
+    if "preset" in given:
+        raise UserError(
+            "A resumed run keeps its preset: give the flags that should change, or start a new "
+            f"run with ./train.sh GAME LABEL --load_weights {path} --preset ..."
+        )
+    flags = snapshot.info.get("flags")
+    flags = flags if isinstance(flags, dict) else {}
+    for unknown in flags.keys() - FIELDS.keys():
+        word = shown(unknown).strip("'")
+        logger.warning("%s was trained with --%s, which is ignored.", path, word)
+    begun = {k: flags[k] for k in FIELDS if k in flags and k not in NOT_RESUMED}
+    try:
+        defaults = {flag: check(flag, value) for flag, value in begun.items()}
+        if "target" in flags and "target" not in given:
+            defaults["target"] = trusted_code(path, "target", check("target", flags["target"]))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    name = re.sub(r"_[0-9]+$", "", path.stem)
+    defaults |= {"start_epoch": snapshot.epoch, **run_paths(name)}
+    if path.absolute().parent != agents_folder():
+        defaults["save_weights_prefix"] = path.with_name(name)
+    return defaults
 
 
 # Flags that a resumed run does not take from the snapshot. The places of files are decided by the
