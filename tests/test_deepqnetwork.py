@@ -314,8 +314,9 @@ def test_a_new_run_keeps_the_optimizer_and_counts_from_0(tmp_path: Path) -> None
     other.load_weights(path, new_run=True)
     other.train(draw_batch(3))
     assert (other.train_iterations, other.optimizer.reset_at) == (1, -3)
-    rate = other.settings.learning_rate * 3 / 4
-    assert learning_rate(other.settings, other.train_iterations) == pytest.approx(rate)
+    rule, settings = other.optimizer.rule, other.settings
+    assert other.optimizer.numbers.values == rule.numbers(updates=1, since_reset=4)
+    assert learning_rate(settings, 1) == pytest.approx(settings.learning_rate * 3 / 4)
     other.update_target_network()
     other.save_weights(again, info={"weight_updates": 1})
     continued = make(seed=3, **flags)

@@ -38,18 +38,15 @@ NEEDS: tuple[tuple[str, str, Callable[[Config], object]], ...] = (
         "--optimizer rmsprop, centered_rmsprop or adadelta",
         lambda c: c.optimizer not in ("adam", "adam_corrected"),
     ),
-    (
-        "minimal_action_set color_averaging frame_maximum",
-        "--environment ale",
-        lambda c: c.environment == "ale",
-    ),
+    ("minimal_action_set", "--environment ale or gym", lambda c: c.environment in ("ale", "gym")),
+    ("color_averaging frame_maximum", "--environment ale", lambda c: c.environment == "ale"),
     ("overlay", "--video_file", lambda c: c.video_file),
     ("visualization_file visualization_filters", "./nvis.sh", lambda c: c.play_games),
 )
 
 
 def warn_without_effect(given: Iterable[str], config: Config) -> None:
-    """Warn of flags on a command line that do nothing there."""
+    """Warn of flags that were `given` on a command line and do nothing there."""
     for names, needed, is_there in NEEDS:
         for name in names.split():
             if name in given and not is_there(config):
@@ -68,7 +65,7 @@ def check_together(config: Config) -> None:
             f"{c.history_length + c.n_step} screens: take at least {needed * c.num_envs} steps, "
             f"{needed} for each of --num_envs {c.num_envs} games."
         )
-    if slots * c.num_envs <= c.batch_size:
+    if slots * c.num_envs <= c.batch_size and c.train_steps:
         raise UserError(
             f"--replay_size {c.replay_size} is too small for minibatches of --batch_size "
             f"{c.batch_size} transitions, so that nothing would be learned: make it larger."

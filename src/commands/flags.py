@@ -74,14 +74,9 @@ def help_parser(verb: Verb, *, everything: bool) -> argparse.ArgumentParser:
         groups = {title: " ".join(n for n in FIELDS if group_of(n) == title) for title in GROUPS}
     listed = {title: [n for n in names.split() if n != "game"] for title, names in groups.items()}
     others = len(FIELDS) - 1 - sum(map(len, listed.values()))
-    defaults = "Defaults are in brackets."
-    if verb.kept == "all":
-        defaults = "A flag that is not given keeps the value that it had in the run."
-    elif verb.kept:
-        defaults += " A flag that has none keeps the value of the agent's training."
     parser = argparse.ArgumentParser(
         usage=verb.usage,
-        description=f"{verb.description}\n\n{defaults}",
+        description=f"{verb.description}\n\nDefaults are in brackets.",
         epilog=None if everything else f"--help all also explains the other {others} flags.",
         add_help=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -100,8 +95,11 @@ def _add_flag(group: Any, name: str, verb: Verb) -> None:
     default = verb.defaults.get(name, field.default)
     choices = field.metadata["choices"]
     shown = str(default).lower() if isinstance(default, bool) else default
-    kept = verb.kept == "all" or (name in verb.kept.split() and name not in verb.defaults)
-    suffix = "" if default is None or kept else f" [{shown}]"
+    if verb.kept == "all" and name != "overwrite":
+        shown = "the run's"
+    elif name in verb.kept.split() and name not in verb.defaults:
+        shown = "the agent's"
+    suffix = "" if default is None else f" [{shown}]"
     words = {bool: "true|false", Path: "FILE", int: "N", float: "NUMBER", str: "NAME"}
     # A bare --overwrite means --overwrite true.
     bare: Any = {"nargs": "?", "const": "true"} if kind is bool else {}

@@ -15,7 +15,6 @@ from atomic import read_whole
 from checkpoint.files import Checkpoint, numbers
 from checkpoint.resume import find_run, resumed_config
 from commands.catalog import VERBS
-from commands.combinations import warn_without_effect
 from commands.flags import Parser
 from commands.paths import ask_for_place, earlier_snapshots, is_same_place, run_paths
 from commands.presets import resolve, trained_with
@@ -42,6 +41,7 @@ class Task:
     rom: Path | None  # None unless the environment is ALE
     snapshot: Snapshot | None = None  # to be loaded
     checkpoint: Checkpoint | None = None  # to resume from exactly
+    given: tuple[str, ...] = ()  # flags on the command line of a new run
 
     @property
     def game(self) -> str:
@@ -121,17 +121,16 @@ def _game_task(
     name = "_".join([game_name(game) if is_ale else file_name(game), *label])
     RUN_NAME.check("The name of a run", name)
     _refuse_whole_games(verb, config)
-    if verb in ("train", "run"):
-        warn_without_effect(given, config)
     if verb == "train":
         files: Any = {k: getattr(config, k) or path for k, path in run_paths(name).items()}
         config = replace(config, **files)
-    return Task(verb, config, name, find_rom(game) if is_ale else None, snapshot)
+    rom = find_rom(game) if is_ale else None
+    return Task(verb, config, name, rom, snapshot, given=tuple(given))
 
 
 def _refuse_whole_games(verb: str, config: Config) -> None:
     """Raise UserError for a training that would only test."""
-    if config.test_games and (verb in ("train", "resume") or verb.startswith("profile")):
+    if config.test_games and verb in ("train", "resume", "profile_random", "profile_train"):
         raise UserError(
             f"--test_games is for ./test.sh: leave it out, ./{verb}.sh tests for --test_steps."
         )
@@ -210,7 +209,7 @@ def _resumed_defaults(path: Path, snapshot: Snapshot, given: dict[str, Any]) -> 
     for unknown in flags.keys() - FIELDS.keys():
         word = shown(unknown).strip("'")
         logger.warning("%s was trained with --%s, which is ignored.", path, word)
-    begun = {k: flags[k] for k in FIELDS if k in flags and k not in NOT_RESUMED}
+    begun = {k: flags[k] for k in FIELDS if k in flags and k not in (*NOT_RESUMED, *given)}
     try:
         defaults = {flag: check(flag, value) for flag, value in begun.items()}
         if "target" in flags and "target" not in given:

@@ -50,7 +50,7 @@ class LearningNetwork(Protocol):
         """Write a snapshot. Raises OSError."""
 
     def load_weights(self, path: Path, *, new_run: bool = False) -> Snapshot:
-        """Load a snapshot; a `new_run` counts weight updates from 0. Raises UserError."""
+        """Load a snapshot; a `new_run` counts updates from 0, except Neon's. Raises UserError."""
 
     def layers(self) -> list[Layer]:
         """The layers as a snapshot has them."""

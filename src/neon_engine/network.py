@@ -157,7 +157,8 @@ class NeonNetwork:
             for n, state in enumerate(states):
                 state.set(theirs.states[n] if kept else 0)
         self.update_target_network()
-        self._set_updates(int(snapshot.info.get("weight_updates", 0)) if kept else 0)
+        updates = snapshot.info.get("weight_updates", 0)
+        self._set_updates(snapshot.info.get("updates_since_reset", updates) if kept else 0)
         return snapshot
 
     def layers(self) -> list[Layer]:

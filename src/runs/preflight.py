@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 
 from atomic import check_replaceable
+from commands.combinations import warn_without_effect
 from commands.paths import refuse_links
 from commands.verbs import Task
 from config import Config
@@ -23,8 +24,12 @@ MINIBATCH_BYTES = 70
 
 
 def check_files(task: Task) -> None:
-    """Make the folders for a run's files. Raises UserError if one cannot be written."""
+    """Make the folders for a run's files. Raises UserError if one cannot be written.
+
+    Warns of flags without effect.
+    """
     config, folder = task.config, task.config.checkpoint_path
+    warn_without_effect(task.given, config)
     files = [path for path in (config.csv_file, config.visualization_file) if path]
     if config.csv_file and config.csv_file.suffix == ".json":
         raise UserError(f"--csv_file {config.csv_file} is the name of its description: take .csv.")

@@ -27,8 +27,11 @@ Array = NDArray[np.float32]
 def to_snapshot(
     network: Network, optimizer: Optimizer, state_shape: Sequence[int], epoch: int, info: Any
 ) -> Snapshot:
-    """The network after `epoch`, with the optimizer's states if there were updates."""
-    done = optimizer if optimizer.updates else None
+    """The network after `epoch`, with the optimizer's states if there were updates.
+
+    Those of an earlier run, whose states this one has loaded, count as well.
+    """
+    done = optimizer if optimizer.updates or optimizer.reset_at else None
     tensors = {} if is_chain(network) else tensors_of(network, done)
     layers = layers_of(network, done)
     if optimizer.reset_at:

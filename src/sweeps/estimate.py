@@ -66,7 +66,8 @@ def _measure(run: Run, begin: tuple[str, ...]) -> Measured:
     f = run.flags
     games, screens = f["num_envs"], f["history_length"] + f["n_step"]
     steps = max(SHORT_STEPS, 2 * screens * games)
-    short = dict.fromkeys(("random_steps", "train_steps", "test_steps"), steps) | {
+    short = dict.fromkeys(("train_steps", "test_steps"), steps) | {
+        "random_steps": max(steps, 2 * f["batch_size"]),  # so that there are weight updates
         "epochs": 2,
         "replay_size": min(
             f["replay_size"], max(MEASURED_REPLAY, 10 * screens * games, 2 * f["batch_size"])

@@ -202,7 +202,7 @@ def watching(
         shown.close()
         speaker.close()
         if player.quit and games:
-            agent.stopped = False  # quitting games is not an interruption; of a training it is
+            agent.stopped = False  # after some games it is no interruption; of a phase it is
 
 
 def play(agent: Agent, *, game: str, games: int, display: str, volume: float) -> None:

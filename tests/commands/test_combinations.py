@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from commands.combinations import warn_without_effect
 from commands.presets import resolve
 from commands.verbs import parse
 from errors import UserError
@@ -64,15 +65,21 @@ def test_flags_that_do_not_go_together_are_refused(given: dict[str, Any], senten
 def test_flags_without_effect_are_named(
     caplog: pytest.LogCaptureFixture, line: str, needed: str
 ) -> None:
-    parse("train", ["pong", "mine", *line.split()])
+    task = parse("train", ["pong", "mine", *line.split()])
+    warn_without_effect(task.given, task.config)
     (warning,) = caplog.messages
     assert warning.startswith(f"{line.split()[0]} has no effect: it needs {needed}")
 
 
 def test_flags_with_an_effect_are_not(caplog: pytest.LogCaptureFixture) -> None:
-    parse("train", "pong --prioritized true --importance_steps 9 --clip_error 2".split())
-    parse("train", "pong --distribution c51 --atoms 9 --optimizer adam --adam_beta_1 0.5".split())
-    parse("train", "pong --preset rainbow".split())  # a preset may name them
+    for line in (
+        "pong --prioritized true --importance_steps 9 --clip_error 2",
+        "pong --distribution c51 --atoms 9 --optimizer adam --adam_beta_1 0.5",
+        "pong --preset rainbow",  # a preset may name them
+        "ALE/Pong-v5 --environment gym --minimal_action_set false",
+    ):
+        task = parse("train", line.split())
+        warn_without_effect(task.given, task.config)
     assert not caplog.messages
 
 

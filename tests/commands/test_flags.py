@@ -46,10 +46,11 @@ def test_no_default_is_shown_where_the_agents_own_value_applies(
 ) -> None:
     monkeypatch.setitem(os.environ, "COLUMNS", "200")
     text, _ = shown("test", "all", capsys=capsys)
-    assert re.search(r"in testing and playing$", text, re.MULTILINE)
+    assert re.search(r"in testing and playing \[the agent's\]$", text, re.MULTILINE)
     assert re.search(r"not for --test_steps \(test.sh\) \[0\]$", text, re.MULTILINE)
     text, _ = shown("resume", "all", capsys=capsys)
-    assert not re.search(r"\[[a-z0-9.]+\]$", text.partition("\n")[2], re.MULTILINE)
+    others = re.findall(r"(\S+) .*\[[a-z0-9.]+\]$", text.partition("\n")[2], re.MULTILINE)
+    assert others == ["--overwrite"]
 
 
 def test_verbs_that_only_predict_compute_with_one_thread(

@@ -112,6 +112,23 @@ def test_play_plays_a_game_of_a_snapshot_or_a_game_alone(home: Path) -> None:
     assert task.config.csv_file is None
 
 
+@pytest.mark.parametrize("verb", ["resume", "profile_train"])
+def test_whole_games_are_for_tests(home: Path, verb: str) -> None:
+    save_snapshot(home / "pong_3.pkl")
+    subject = "pong_3.pkl" if verb == "resume" else "pong"
+    with pytest.raises(UserError, match=r"--test_games is for \./test\.sh"):
+        command(verb, f"{subject} --test_games 5 --epochs 300")
+    assert command("profile_test", "pong --test_games 5").config.test_games == 5
+
+
+def test_a_flag_that_is_not_valid_any_more_can_be_replaced(home: Path) -> None:
+    config = Config(game="roms/pong.rom", screen_width=36, screen_height=36, adam_epsilon=0.0)
+    save_snapshot(home / "pong_3.pkl", flags=to_plain(config))
+    with pytest.raises(UserError, match="--adam_epsilon must be at least"):
+        command("resume", "pong_3.pkl --epochs 9")
+    assert command("resume", "pong_3.pkl --epochs 9 --adam_epsilon 1e-8").config.epochs == 9
+
+
 def test_a_second_snapshot_does_not_replace_the_one_that_is_named(home: Path) -> None:
     save_snapshot(home / "pong_3.pkl")
     for verb in ("test", "play", "record", "nvis", "resume"):

@@ -67,7 +67,7 @@ def test_a_setting_whose_runs_are_finished_is_not_measured(
     assert "2 runs. Measuring 1 of them" in capsys.readouterr().out
 
 
-def test_many_games_and_long_returns_are_measured(
+def test_many_games_long_returns_and_large_minibatches_are_measured(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
@@ -75,12 +75,15 @@ def test_many_games_and_long_returns_are_measured(
     def train(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         config = parse(command[2], command[3:]).config  # raises UserError where a run would
         asked.append(config.replay_size // config.num_envs - config.history_length - config.n_step)
+        asked.append(min(config.random_steps, config.replay_size) - config.batch_size)
         return subprocess.CompletedProcess(command, 1, "", "stop here")
 
     monkeypatch.setattr(estimate, "subprocess", SimpleNamespace(run=train))
-    assert sweep.main(f"{LINE} --num_envs 600 --n_step 10".split()) == 2
+    assert sweep.main(f"{LINE} --num_envs 600 --n_step 10 --batch_size 8192".split()) == 2
     assert "stop here" in capsys.readouterr().err
-    assert asked[0] > 50
+    windows, more_than_a_minibatch = asked
+    assert windows > 50
+    assert more_than_a_minibatch > 0
 
 
 def test_what_the_command_would_refuse_is_not_measured(
