@@ -49,8 +49,8 @@ def test_no_default_is_shown_where_the_agents_own_value_applies(
     assert re.search(r"in testing and playing \[the agent's\]$", text, re.MULTILINE)
     assert re.search(r"not for --test_steps \(test.sh\) \[0\]$", text, re.MULTILINE)
     text, _ = shown("resume", "all", capsys=capsys)
-    others = re.findall(r"(\S+) .*\[[a-z0-9.]+\]$", text.partition("\n")[2], re.MULTILINE)
-    assert others == ["--overwrite"]
+    found = re.findall(r"\[[a-z0-9.]+\]$", text.partition("\n")[2], re.MULTILINE)
+    assert found == ["[false]"]  # of --overwrite
 
 
 def test_verbs_that_only_predict_compute_with_one_thread(
