@@ -17,7 +17,7 @@ KEYS = (
     ("n", "one step"),
     ("[  ]", "softer, louder"),
     ("v", "the agent's view"),
-    ("g", "glow: which pixels favor the action"),
+    ("g", "saliency: which pixels favor the action"),
     ("f", "full screen"),
     ("h", "these keys"),
     ("q  Esc", "quit"),
