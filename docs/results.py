@@ -75,7 +75,7 @@ def ship(snapshot: Path) -> None:
     """
     agent, _ = load(snapshot)
     network = cast(DeepQNetwork, agent.network)
-    network.optimizer.updates = 0  # then its states are not saved
+    network.optimizer.updates = network.optimizer.reset_at = 0  # then no states are saved
     for weights in network.online.masters.values():
         weights.copy_(weights.bfloat16())
     name = snapshot.stem.rpartition("_")[0]
