@@ -1,6 +1,7 @@
 """One seed, from which each part of a run gets its own random stream.
 
-The stream of the weights also gives that of the network's noise and random fractions."""
+The stream of the weights also gives that of the network's noise and random fractions.
+"""
 
 from __future__ import annotations
 
