@@ -88,7 +88,7 @@ def megabytes_beside_replay(game: str, flags: list[str], steps: int) -> float:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure and print. Returns an exit code, see commands/exit_codes.py."""
+    """Measure and print. Returns an exit code, see errors.py."""
     with exit_code("bench") as ending:
         options = PlainParser(prog="./bench.sh loop", description=__doc__)
         options.add_argument("--game", default="breakout", help="[breakout]")

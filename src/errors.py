@@ -1,4 +1,4 @@
-"""The exceptions that end a run with one sentence."""
+"""The exceptions that end a run with one sentence, and exit codes that scripts can use."""
 
 from __future__ import annotations
 
@@ -8,27 +8,35 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+# Exit codes of every command.
+DONE = 0
+DIVERGED = 1  # training's numbers are not finite; the message says where to resume from
+UNUSABLE_INPUT = 2  # a flag, a file or a machine that the command cannot work with
+NOT_SAVED = 3  # not everything could be saved; the message names the missing files
+PART_DIED = 4  # such as a process that played games; or memory ran out; it says how to resume
+STOPPED = 130  # by Ctrl-C or a signal, as is usual in shells; it says how to resume
+
 LONGEST_SENTENCE = 2000  # characters that are shown at once
 
 
 class UserError(Exception):
     """A mistake that the user can correct: one sentence that says what is wrong and what to do.
 
-    `main` prints it without a traceback and exits with code 2.
+    `main` prints it without a traceback and exits with UNUSABLE_INPUT.
     """
 
 
 class Diverged(Exception):
     """Training has produced numbers that are not finite: one sentence.
 
-    `main` prints it with where to resume from, and exits with code 1.
+    `main` prints it with where to resume from, and exits with DIVERGED.
     """
 
 
 class PartDied(Exception):
     """A part of the program has died, such as a process that played games: one sentence.
 
-    `main` prints it with how to resume, and exits with code 4.
+    `main` prints it with how to resume, and exits with PART_DIED.
     """
 
 

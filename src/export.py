@@ -104,7 +104,7 @@ def output(options: argparse.Namespace, folder: Path, stem: str, kind: str) -> P
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command line. Returns an exit code, see commands/exit_codes.py."""
+    """Run the command line. Returns an exit code, see errors.py."""
     with exit_code("export") as ending:
         try:
             print(export(parse(arguments)))

@@ -47,7 +47,7 @@ logger = logging.getLogger("simple_dqn")
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the command line says. Returns an exit code, see commands/exit_codes.py."""
+    """Do what the command line says. Returns an exit code, see errors.py."""
     verb = arguments[0] if arguments and arguments[0] in VERBS else "run"
     with exit_code(verb) as ending:
         if verb == "test" and evaluates_many(arguments[1:]):

@@ -29,7 +29,7 @@ from typing import NoReturn
 import matplotlib
 
 from commands.exit_codes import flush, say, silence
-from errors import UserError, clean
+from errors import DONE, NOT_SAVED, STOPPED, UNUSABLE_INPUT, UserError, clean
 from plots.comparison import check_tested, compares_settings, draw_comparison
 from plots.csv_files import (
     Group,
@@ -201,18 +201,18 @@ def main(arguments: Sequence[str]) -> int:
             raise UserError("what was drawn could not be printed: the disk is full.")
     except UserError as error:
         say(f"plot: {error}")
-        return 2
+        return UNUSABLE_INPUT
     except BrokenPipeError:  # whoever read what was printed has left
         silence(1)
-        return 0
+        return DONE
     except (MemoryError, OSError) as error:
         say(f"plot: {error.strerror if isinstance(error, OSError) else 'out of memory'}.")
         silence(1)
-        return 3
+        return NOT_SAVED
     except KeyboardInterrupt:
         print(file=sys.stderr)
-        return 0 if options.follow else 130
-    return 0
+        return DONE if options.follow else STOPPED
+    return DONE
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from checkpoint.lock import locked
+from commands.exit_codes import exit_code
 from commands.paths import run_paths
 from config import ROOT
 from engine.hardware import cores
 from envs.trust import sign
-from errors import UserError
-from runs.signals import treat_signals_as_interrupts
+from errors import DONE, STOPPED, UserError
 from sweeps.command import NAME, USAGE, Command, read_command
 from sweeps.drive import Failures, drive
 from sweeps.estimate import print_estimate
@@ -30,29 +30,30 @@ from sweeps.pool import open_pool
 from sweeps.watch import Display, Watch, table
 
 FAILED = 1  # runs, not the sweep
-STOPPED = 130
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the command line says. Returns 0, 1 if runs failed, 2 for unusable input."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
-    try:
-        treat_signals_as_interrupts()
-        if list(arguments[:1]) == ["status"]:
-            return status(arguments[1:])
-        command = read_command(arguments)
-        logging.getLogger().setLevel(logging.WARNING)
-        if command.dry_run:
-            _check(command)
-            print_estimate(command)
-            return 0
-        return detach(command, arguments) if command.detach else sweep(command)
-    except UserError as error:
-        print(f"sweep: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nsweep: stopped; give the same command again to finish it.", file=sys.stderr)
-        return STOPPED
+    """Do what the command line says. Returns an exit code, see errors.py; 1 if runs failed."""
+    with exit_code("sweep") as ending:
+        try:
+            ending.code = _main(arguments)
+        except KeyboardInterrupt:
+            print("\nsweep: stopped; give the same command again to finish it.", file=sys.stderr)
+            ending.code = STOPPED
+    return ending.code
+
+
+def _main(arguments: Sequence[str]) -> int:
+    logging.getLogger().setLevel(logging.WARNING)
+    if list(arguments[:1]) == ["status"]:
+        return status(arguments[1:])
+    command = read_command(arguments)
+    logging.getLogger().setLevel(logging.WARNING)
+    if command.dry_run:
+        _check(command)
+        print_estimate(command)
+        return DONE
+    return detach(command, arguments) if command.detach else sweep(command)
 
 
 def sweep(command: Command) -> int:
@@ -84,7 +85,10 @@ def _train(command: Command, jobs: Sequence[Job]) -> Failures:
         describe(command.sweep)
         sign("")  # makes the clone's key now, because runs that start together would each make one
         where = f" on {pool.nodes} nodes" if command.address else ""
-        _say(f"{len(jobs)} runs, {pool.at_once} at once{where}; Ctrl-C stops them in order.")
+        _say(
+            f"{len(jobs)} run{'s' * (len(jobs) > 1)}, {pool.at_once} at once{where}; Ctrl-C stops "
+            "them in order."
+        )
         if pool.idle_gpus and not command.gpus:
             _say("The GPU is not used: with --gpus 0.25 four runs share one.")
         display = Display(Watch(command.sweep), pool.at_once)
@@ -146,7 +150,7 @@ def detach(command: Command, arguments: Sequence[str]) -> int:
         f"{len(command.sweep.runs)} runs, by process {process.pid}, which writes {log}\n"
         f"./sweep.sh status {name} shows them; kill {process.pid} stops them in order."
     )
-    return 0
+    return DONE
 
 
 def status(words: Sequence[str]) -> int:
@@ -158,7 +162,7 @@ def status(words: Sequence[str]) -> int:
     print("\n".join(table(Watch(found, at_work=at_work).states(), None)))
     if not at_work and not all(map(is_finished, found.runs)):
         print("No process is working on it: give the command that started it again to finish it.")
-    return 0
+    return DONE
 
 
 def _is_at_work(name: str) -> bool:

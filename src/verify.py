@@ -177,7 +177,7 @@ def run(options: dict[str, Any]) -> bool:
 def main(arguments: Sequence[str]) -> int:
     """Run the command line: 0 if all is within the tolerance, 1 if not.
 
-    The other exit codes are those of commands/exit_codes.py.
+    The other exit codes are those of errors.py.
     """
     with exit_code("verify") as ending:
         ending.code = 0 if run(parse(arguments)) else OVER_TOLERANCE

@@ -38,6 +38,14 @@ NEEDS: tuple[tuple[str, str, Callable[[Config], object]], ...] = (
         "--optimizer rmsprop, centered_rmsprop or adadelta",
         lambda c: c.optimizer not in ("adam", "adam_corrected"),
     ),
+    ("learning_rate", "another --optimizer than adadelta", lambda c: c.optimizer != "adadelta"),
+    (
+        "exploration_rate_start exploration_rate_end exploration_decay_steps",
+        "--noisy false",
+        lambda c: not c.noisy,
+    ),
+    ("device_id", "--backend gpu or auto", lambda c: c.backend != "cpu"),
+    ("display volume", "--display_screen true", lambda c: c.display_screen),
     ("minimal_action_set", "--environment ale or gym", lambda c: c.environment in ("ale", "gym")),
     ("color_averaging frame_maximum", "--environment ale", lambda c: c.environment == "ale"),
     ("overlay", "--video_file", lambda c: c.video_file),
@@ -87,7 +95,7 @@ def check_together(config: Config) -> None:
     if c.exploration_spread and (c.num_envs == 1 or c.noisy):
         raise UserError(
             "--exploration_spread needs several games (--num_envs) that explore by chance "
-            "(--noisy false)."
+            "(--noisy false): give these, or --exploration_spread 0."
         )
     if 0 < c.exploration_zeta < MIN_ZETA:
         raise UserError(
@@ -144,7 +152,10 @@ def _check_research(c: Config) -> None:
     if (c.munchausen or c.double_q) and not c.target_steps:
         raise UserError("--double_q and --munchausen need a target network: give --target_steps.")
     if c.distribution == "c51" and c.value_min >= c.value_max:
-        raise UserError("--value_min is not below --value_max.")
+        raise UserError(
+            f"--value_min {c.value_min:g} is not below --value_max {c.value_max:g}: lower it, or "
+            "raise the other."
+        )
     if c.distribution != "none" and c.atoms == 1:
         raise UserError("--atoms 1 is no distribution: give at least 2, or 0 for the paper's.")
     if c.distribution != "none" and c.loss == "mse":
@@ -155,14 +166,19 @@ def _check_research(c: Config) -> None:
     if c.batch_norm and c.normalization == "layer":
         raise UserError("--batch_norm true and --normalization layer do the same: take one.")
     if c.batch_norm and c.noisy:
-        raise UserError("--batch_norm true would normalize the noise of --noisy true away.")
+        raise UserError(
+            "--batch_norm true would normalize the noise of --noisy true away: leave one of "
+            "them out."
+        )
     if c.normalization != "none" and c.noisy:
         raise UserError(
             f"--normalization {c.normalization} does not normalize the layers of --noisy true: "
             "leave one of them out."
         )
     if c.padding and c.network not in ("nature", "nips"):
-        raise UserError(f"--padding is for --network nature and nips, not {c.network}.")
+        raise UserError(
+            f"--padding is for --network nature and nips, not {c.network}: give --padding 0."
+        )
     if c.engine == "neon":
         _check_neon(c)
 

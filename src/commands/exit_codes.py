@@ -1,12 +1,4 @@
-"""How a command ends: with a sentence, and with an exit code that scripts can use.
-
-0    success
-1    training diverged: its numbers are not finite; the message says where to resume from
-2    unusable input: a flag, a file or a machine that the command cannot work with
-3    not everything could be saved; the message names the missing files
-4    a part died, such as a process that played games, or memory ran out; it says how to resume
-130  stopped by Ctrl-C or a signal, as is usual in shells; it says how to resume
-"""
+"""How a command ends: with a sentence, and with an exit code of errors.py."""
 
 from __future__ import annotations
 
@@ -22,20 +14,24 @@ from typing import TYPE_CHECKING, TextIO
 from tqdm import tqdm
 
 from atomic import NotWritten
-from errors import Diverged, PartDied, UserError, clean
+from errors import (
+    DIVERGED,
+    DONE,
+    NOT_SAVED,
+    PART_DIED,
+    STOPPED,
+    UNUSABLE_INPUT,
+    Diverged,
+    PartDied,
+    UserError,
+    clean,
+)
 from runs.signals import treat_signals_as_interrupts
 
 if TYPE_CHECKING:
     from runs.run import Run
 
 logger = logging.getLogger("simple_dqn")
-
-DONE = 0
-DIVERGED = 1
-UNUSABLE_INPUT = 2
-NOT_SAVED = 3
-PART_DIED = 4
-STOPPED = 130
 
 
 @dataclass

@@ -101,11 +101,12 @@ def _add_flag(group: Any, name: str, verb: Verb) -> None:
         shown = "the agent's"
     suffix = "" if default is None else f" [{shown}]"
     words = {bool: "true|false", Path: "FILE", int: "N", float: "NUMBER", str: "NAME"}
+    word = "FOLDER" if "folder" in field.metadata["help"] and kind is Path else words[kind]
     # A bare --overwrite means --overwrite true.
     bare: Any = {"nargs": "?", "const": "true"} if kind is bool else {}
     group.add_argument(
         f"--{name}",
-        metavar="|".join(choices) or words[kind],
+        metavar="|".join(choices) or word,
         help=(field.metadata["help"] + suffix).replace("%", "%%"),
         **bare,
     )

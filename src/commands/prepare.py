@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-STOPPED = 130  # see commands/exit_codes.py, which takes too long to import
+from errors import STOPPED
 
 
 def prepare() -> None:

@@ -41,7 +41,7 @@ class Task:
     rom: Path | None  # None unless the environment is ALE
     snapshot: Snapshot | None = None  # to be loaded
     checkpoint: Checkpoint | None = None  # to resume from exactly
-    given: tuple[str, ...] = ()  # flags on the command line of a new run
+    given: tuple[str, ...] = ()  # flags on the command line
 
     @property
     def game(self) -> str:
@@ -98,12 +98,13 @@ def snapshot_of(verb: str, subject: str) -> Path:
     if agent := find_agent(agents_folder(), subject):
         logger.info("Taking %s, which comes with the project", agent)
         return agent
-    if verb == "play":
-        raise UserError(
-            f"No agent of {subject} comes with the project: give a snapshot, or play by yourself "
-            "with --alone."
-        )
-    return path
+    if path.exists() or path.parent != Path():
+        return path  # reading it says what is wrong with it
+    alone = ", or play by yourself with --alone" if verb == "play" else ""
+    raise UserError(
+        f"No agent of {subject} comes with the project: give a snapshot{alone}. "
+        "./train.sh --list names the games with an agent."
+    )
 
 
 def _game_task(
@@ -120,7 +121,7 @@ def _game_task(
     is_ale = config.environment == "ale"
     name = "_".join([game_name(game) if is_ale else file_name(game), *label])
     RUN_NAME.check("The name of a run", name)
-    _refuse_whole_games(verb, config)
+    _refuse_no_training(verb, config)
     if verb == "train":
         files: Any = {k: getattr(config, k) or path for k, path in run_paths(name).items()}
         config = replace(config, **files)
@@ -128,11 +129,25 @@ def _game_task(
     return Task(verb, config, name, rom, snapshot, given=tuple(given))
 
 
-def _refuse_whole_games(verb: str, config: Config) -> None:
-    """Raise UserError for a training that would only test."""
-    if config.test_games and verb in ("train", "resume", "profile_random", "profile_train"):
+def _refuse_no_training(verb: str, config: Config) -> None:
+    """Raise UserError for a training that would not train, or not with what it began with."""
+    if verb not in ("train", "resume", "profile_random", "profile_train"):
+        return
+    if config.test_games:
         raise UserError(
             f"--test_games is for ./test.sh: leave it out, ./{verb}.sh tests for --test_steps."
+        )
+    if config.play_games:
+        raise UserError(f"--play_games is for ./play.sh and ./record.sh: ./{verb}.sh trains.")
+    if verb == "train" and config.start_epoch and not config.load_weights:
+        raise UserError(
+            f"--start_epoch {config.start_epoch} continues from a snapshot: give it with "
+            "--load_weights, or leave it out."
+        )
+    if verb == "train" and config.epochs <= config.start_epoch:
+        raise UserError(
+            f"--epochs {config.epochs} is the last epoch and the run begins after epoch "
+            f"{config.start_epoch}, so that nothing would be learned: give more --epochs."
         )
 
 
@@ -160,7 +175,7 @@ def _resume_task(words: Sequence[str], defaults: dict[str, Any], given: dict[str
     if isinstance(begin, Path):
         return _snapshot_task("resume", begin, defaults, given)
     config, rom = resumed_config(begin, name, words[0], given)
-    return Task("resume", config, name, rom, checkpoint=begin)
+    return Task("resume", config, name, rom, checkpoint=begin, given=tuple(given))
 
 
 def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[str, Any]) -> Task:
@@ -188,13 +203,13 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
         game = game_of(path, snapshot)
     rom = _rom_of(game, path) if environment == "ale" else None
     config = _resolve({**given, "game": game}, defaults, trained)
-    _refuse_whole_games(verb, config)
+    _refuse_no_training(verb, config)
     if verb == "resume" and config.epochs <= config.start_epoch:
         raise UserError(
             f"{path} is of epoch {config.start_epoch} and the run ends with epoch {config.epochs}: "
             "give more --epochs."
         )
-    return Task(verb, config, name, rom, snapshot)
+    return Task(verb, config, name, rom, snapshot, given=tuple(given))
 
 
 def _resumed_defaults(path: Path, snapshot: Snapshot, given: dict[str, Any]) -> dict[str, Any]:

@@ -225,8 +225,8 @@ def _word(flag: str, value: str) -> str:
 def _task(game: str, name: str, setting: str, seed: int, flags: tuple[str, ...]) -> Task:
     label = "_".join(filter(None, [name, setting, f"seed{seed}"]))
     task = parse("train", [game, label, *flags, f"--random_seed={seed}"])
-    if not (task.config.epochs and task.config.train_steps):
-        raise UserError("A sweep trains agents: give --epochs and --train_steps above 0.")
+    if not task.config.train_steps:
+        raise UserError("A sweep trains agents: give --train_steps above 0.")
     if not task.config.checkpoint_minutes:
         raise UserError("A sweep resumes runs: give --checkpoint_minutes above 0.")
     return task

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from commands.exit_codes import DIVERGED, DONE, UNUSABLE_INPUT
+from errors import DIVERGED, DONE, UNUSABLE_INPUT
 from sweeps.node import MARK, Job, progress
 from sweeps.pool import End, Pool
 

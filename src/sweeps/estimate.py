@@ -42,7 +42,7 @@ def print_estimate(command: Command) -> None:
         print("All are finished.")
         return
     first = {run.setting: run for run in reversed(unfinished)}
-    print(f"{len(runs)} runs. Measuring {len(first)} of them ...", flush=True)
+    print(f"{len(runs)} run{'s' * (len(runs) > 1)}. Measuring {len(first)} ...", flush=True)
     measured = {name: _measure(run, command.begin[run.name]) for name, run in first.items()}
     todo = [measured[run.setting] for run in unfinished]
     at_once = max(1, min(int(cores() / command.cpus), len(todo)))
@@ -87,7 +87,7 @@ def _measure(run: Run, begin: tuple[str, ...]) -> Measured:
         command = [sys.executable, str(ROOT / "src" / "main.py"), *begin, *flags]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            said = (done.stderr.strip() or "it said nothing").splitlines()[-1]
+            said = (done.stderr.strip() or "it ended without a message").splitlines()[-1]
             raise UserError(f"{run.name} cannot be measured: {said}")
         results = read_results(files["csv_file"])
         paces = {phase: row["steps_per_second"] for phase, row in results.rows}

@@ -15,11 +15,10 @@ from typing import Any
 
 from atomic import check_replaceable, write_atomically
 from commands.catalog import VERBS
-from commands.exit_codes import DONE, STOPPED, UNUSABLE_INPUT
 from commands.flags import Parser
 from commands.verbs import snapshot_of
 from config import ROOT
-from errors import UserError
+from errors import DONE, STOPPED, UNUSABLE_INPUT, UserError
 from runs.preflight import check_writable
 from runs.scores import games
 from sweeps.drive import Failures, drive, last_words, said, tail

@@ -124,7 +124,7 @@ def open_pool(*, cpus: float, gpus: float, address: str | None = None) -> Iterat
             folder = tempfile.mkdtemp(prefix="ray_", dir="/tmp")  # short, for the sake of sockets
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             common |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
-            ray.init(address="local", num_cpus=cores(), _temp_dir=folder, **common)
+            _start(ray, {"num_cpus": cores(), "_temp_dir": folder, **common})
         treat_signals_as_interrupts()  # Ray has handlers of its own
         alive = [each for each in ray.nodes() if each["Alive"]]
         room = [_room(each["Resources"], cpus, gpus) for each in alive]
@@ -151,6 +151,20 @@ def _word() -> str:
     return secrets.token_hex(32)
 
 
+def _start(ray: ModuleType, settings: dict[str, Any]) -> None:
+    try:
+        ray.init(address="local", **settings)
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise UserError(
+            f"Ray cannot start on this machine ({_in_one_line(error)}): is there free memory, and "
+            "room in /tmp and /dev/shm?"
+        ) from None
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(line.strip() for line in str(error).splitlines() if line.strip())[:300]
+
+
 def _connect(ray: ModuleType, address: str, common: dict[str, Any]) -> None:
     host, _, port = address.rpartition(":")
     try:
@@ -164,10 +178,9 @@ def _connect(ray: ModuleType, address: str, common: dict[str, Any]) -> None:
             "and RAY_AUTH_TOKEN set as they are there?"
         ) from None
     except (RuntimeError, ValueError, AssertionError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise UserError(
             f"Ray cannot join the cluster at {address} from this machine, which must be a node of "
-            f"it with the same Ray and Python: {' '.join(lines)[:300]}"
+            f"it with the same Ray and Python: {_in_one_line(error)}"
         ) from None
 
 

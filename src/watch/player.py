@@ -41,7 +41,7 @@ class Player(Callback):
         games: int,
         speed: float,
     ) -> None:
-        """Show `games` games, 0: all. `speed` is one of SPEEDS; 1 is the game's own."""
+        """Show `games` games, or a run (0). `speed` is one of SPEEDS; 1 is the game's own."""
         self.agent = agent
         self.view = view
         self.display = display
@@ -142,6 +142,9 @@ class Player(Callback):
                 self._say(f"volume {self.speaker.volume:.0%}{silent}")
             case "m" if self.view.network is None:
                 self._say("there is no agent to play: give a snapshot")
+            case "m" if not self.games:
+                # NB! The replay memory keeps the agent's actions, which would not be those played.
+                self._say("you can play in ./play.sh only, not in a run")
             case "m":
                 self.view.person_plays = not self.view.person_plays
                 self._say("you play" if self.view.person_plays else "the agent plays")
@@ -172,8 +175,9 @@ def watching(
 ) -> Iterator[AgentView]:
     """Show the agent playing inside the `with` block; yields the AgentView that is shown.
 
-    `games` games are shown, 0: all. If `display`, window or terminal, is not available, the other
-    one is used and a message says so. Raises UserError if a person is to play and there is none.
+    `games` games are shown, 0: a run, in which nobody can take over. If `display`, window or
+    terminal, is not available, the other one is used and a message says so. Raises UserError if a
+    person is to play and there is none.
     """
     environment: Any = agent.games[0].environment
     view = AgentView(agent, game=game, action_names=environment.action_names)

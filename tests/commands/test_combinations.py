@@ -59,6 +59,10 @@ def test_flags_that_do_not_go_together_are_refused(given: dict[str, Any], senten
         ("--adam_epsilon 1e-4", "--optimizer adam"),
         ("--decay_rate 0.9 --optimizer adam", "--optimizer rmsprop"),
         ("--overlay mind", "--video_file"),
+        ("--learning_rate 0.1 --optimizer adadelta", "another --optimizer"),
+        ("--exploration_rate_end 0.01 --noisy true", "--noisy false"),
+        ("--device_id 3 --backend cpu", "--backend gpu or auto"),
+        ("--volume 1", "--display_screen true"),
         ("--visualization_file x.html", "./nvis.sh"),
     ],
 )

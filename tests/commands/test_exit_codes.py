@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from atomic import NotWritten
-from commands.exit_codes import NOT_SAVED, PART_DIED, UNUSABLE_INPUT, exit_code
+from commands.exit_codes import exit_code
+from errors import NOT_SAVED, PART_DIED, UNUSABLE_INPUT
 
 
 def code_of(error: Exception, *, in_a_run: bool) -> int:

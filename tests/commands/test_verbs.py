@@ -165,9 +165,12 @@ def test_a_snapshot_without_a_game_is_refused(home: Path) -> None:
         command("test", "weights.pkl")
 
 
-@pytest.mark.parametrize("name", ["none.pkl", "seaquest"])
-def test_a_snapshot_that_is_not_there_is_refused(home: Path, name: str) -> None:
-    with pytest.raises(UserError, match="There is no snapshot"):
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("none.pkl", "There is no snapshot"), ("seaquest", "No agent of seaquest comes with")],
+)
+def test_a_snapshot_that_is_not_there_is_refused(home: Path, name: str, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
         command("test", name)
 
 

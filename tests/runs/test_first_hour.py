@@ -106,7 +106,8 @@ def test_a_snapshot_with_them_does_not(
 def test_a_network_that_misses_some_of_the_screen_says_so(
     home: Path, log: pytest.LogCaptureFixture
 ) -> None:
-    line = "train pong --screen_width 40 --screen_height 36 --random_steps 0 --epochs 0"
+    line = "train pong --screen_width 40 --screen_height 36 --random_steps 0 --epochs 1"
+    line += " --train_steps 4 --test_steps 0"
     assert main([*line.split(), "--backend", "cpu", "--replay_size", "500"]) == 0
     assert "36 of 40 pixels of --screen_width" in log.text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import pytest
 
 import sweep
 from commands.verbs import parse
+from errors import NOT_SAVED
 from sweeps import estimate
 from sweeps.command import read_command
 from sweeps.plan import describe
@@ -64,7 +66,7 @@ def test_a_setting_whose_runs_are_finished_is_not_measured(
     (home / "snapshots" / f"{done.name}_20.pkl").touch()
     assert sweep.main(line) == 0
     assert measured == ["x_double_q_false_seed1"]
-    assert "2 runs. Measuring 1 of them" in capsys.readouterr().out
+    assert "2 runs. Measuring 1 ..." in capsys.readouterr().out
 
 
 def test_many_games_long_returns_and_large_minibatches_are_measured(
@@ -84,6 +86,17 @@ def test_many_games_long_returns_and_large_minibatches_are_measured(
     windows, more_than_a_minibatch = asked
     assert windows > 50
     assert more_than_a_minibatch > 0
+
+
+def test_a_full_disk_ends_it_with_one_sentence(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp")
+
+    monkeypatch.setattr(estimate, "tempfile", SimpleNamespace(TemporaryDirectory=full))
+    assert sweep.main(LINE.split()) == NOT_SAVED
+    assert capsys.readouterr().err == "sweep: /tmp: No space left on device.\n"
 
 
 def test_what_the_command_would_refuse_is_not_measured(

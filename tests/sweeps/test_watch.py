@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import sweep
-from commands.exit_codes import DIVERGED
+from errors import DIVERGED
 from observers import progress
 from sweeps.command import read_command
 from sweeps.node import MARK

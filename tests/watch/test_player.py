@@ -284,6 +284,17 @@ def test_quitting_a_training_stops_it(clock: Clock, monkeypatch: pytest.MonkeyPa
     assert agent.stopped  # which the exit code is from
 
 
+def test_nobody_takes_over_the_joystick_of_a_run(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = make_agent(frames=200)
+    with watched(agent, clock, monkeypatch, {50: "m"}, games=0) as (display, view):
+        display.holding = {"right"}
+        agent.play(1)
+    assert not view.person_plays
+    assert "you can play in ./play.sh only, not in a run" in {s.note for _, s in display.scenes}
+
+
 def test_a_signal_ends_a_pause(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     agent = make_agent(frames=400)
     with watched(agent, clock, monkeypatch, {50: "p"}) as (display, _):
