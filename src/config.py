@@ -1,4 +1,7 @@
-"""All flags: name, default, unit, meaning and source of each, and the values that they accept."""
+"""All flags: name, default, unit and meaning of each, and the values that they accept.
+
+What a default comes from is said in presets/simple_dqn.toml, other values in the other presets.
+"""
 
 from __future__ import annotations
 

@@ -33,6 +33,13 @@ class Diverged(Exception):
     """
 
 
+class NotSaved(Exception):
+    """Something asked for could not be saved: one sentence.
+
+    `main` prints it, with how to resume a run that ended early, and exits with NOT_SAVED.
+    """
+
+
 class PartDied(Exception):
     """A part of the program has died, such as a process that played games: one sentence.
 

@@ -175,7 +175,7 @@ class Checkpointer(Callback):
         slots = len(memory.added) * memory.slots
         learned = arrays.get("network.learned.indices", np.zeros(0, np.int64))
         if learned.dtype != np.int64 or (learned < 0).any() or (learned >= slots).any():
-            raise ValueError("it has learned from steps that there are not")
+            raise ValueError("it has learned from steps that it does not have")
         self._restore_memory(checkpoint, arrays)
         self.network.set_state(_below("network.", arrays))
         memory.sampler.set_state(state["sampler"] | _below("sampler.", arrays))
@@ -201,7 +201,7 @@ class Checkpointer(Callback):
                 mine, key = getattr(memory, name)[i, :filled], f"memory.{i}.{name}"
                 mine[:] = check_array(arrays.get(key), mine, name)
             if (memory.actions[i] >= self.agent.num_actions).any():
-                raise ValueError("it has actions that the game has not")
+                raise ValueError("it has actions that the game does not have")
             places = check_array(arrays.get(f"memory.{i}.index"), self.screens.places[i], "screens")
             self.screens.restore(i, places, checkpoint)
 

@@ -61,8 +61,8 @@ def _take(path: Path, folder: Path) -> int:
             os.close(lock)
             raise UserError(
                 f"{folder.name} is being trained already, by process "
-                f"{owner if owner.isdecimal() else 'unknown'}: wait for its end, or give this run "
-                "a label of its own."
+                f"{owner if owner.isdecimal() else 'unknown'}: wait until it ends, or give this "
+                "run a label of its own."
             ) from None
         except BaseException:
             os.close(lock)

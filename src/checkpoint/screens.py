@@ -68,7 +68,7 @@ class SavedScreens:
         if (places[:, 0] != versions).any() or (places < 0)[:, 1:].any():
             raise ValueError("its screens are not those of its steps")
         if places[versions == 0].any():
-            raise ValueError("it has screens of no steps")
+            raise ValueError("it has screens that belong to no step")
         self.places[game] = places
         memory, screens = self.memory, self.memory.screens
         files = {n: checkpoint.screens(n) for n in np.unique(places[versions != 0, 1]).tolist()}

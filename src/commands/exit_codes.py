@@ -22,6 +22,7 @@ from errors import (
     STOPPED,
     UNUSABLE_INPUT,
     Diverged,
+    NotSaved,
     PartDied,
     UserError,
     clean,
@@ -59,6 +60,9 @@ def exit_code(verb: str) -> Iterator[Ending]:
         _end(ending, UNUSABLE_INPUT, f"{verb}: {error}")
     except Diverged as error:
         _end(ending, DIVERGED, f"{verb}: {error} {how_to_resume(ending)}")
+    except NotSaved as error:
+        remaining = "" if ending.run and ending.run.finished else how_to_resume(ending)
+        _end(ending, NOT_SAVED, f"{verb}: {error} {remaining}")
     except PartDied as error:
         _end(ending, PART_DIED, f"{verb}: {error} {how_to_resume(ending)}")
     except KeyboardInterrupt:

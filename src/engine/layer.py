@@ -100,7 +100,7 @@ class Layer(nn.Module):
         if min(self.image) < 1:
             raise UserError(
                 f"A screen of {settings.screen_width}x{settings.screen_height} is too small for "
-                "the network: --screen_width and --screen_height must be at least 36."
+                "the network: make it larger. --network nature needs at least 36x36."
             )
         self.fan_in = inputs[0] * size**2 if size else math.prod(inputs)
         self.weight = nn.Parameter(self.pack("weight", np.zeros(self.shape("weight"))))

@@ -79,7 +79,7 @@ class Progress(Callback):
             self.bar.update(step - self.bar.n)
             return
         self.next = now + LINE_SECONDS
-        run = f", {duration(whole)} of the run" if whole is not None else ""
+        run = f", {duration(whole)} in the run" if whole is not None else ""
         logger.info(
             "  %s: step %d%s, %.0f steps/s, %s%s",
             self.label,
@@ -87,7 +87,7 @@ class Progress(Callback):
             f" of {self.phase.steps}" if self.phase.steps else "",
             rate,
             self.statistics.score(),
-            f", left {duration(left)} of the phase{run}" if left is not None else "",
+            f", {duration(left)} left in the phase{run}" if left is not None else "",
         )
 
     def on_phase_end(self, phase: Phase) -> None:

@@ -149,7 +149,7 @@ class Prioritized:
         if priorities.shape != self.tree.priorities.shape or seen.shape != self.seen.shape:
             raise ValueError("the replay memory has another size")
         if seen.dtype != np.int64 or (seen < 0).any():
-            raise ValueError("its numbers of steps are none")
+            raise ValueError("its numbers of steps are not whole numbers of zero or more")
         if priorities.dtype != np.float64 or not ((priorities >= 0) & (priorities < np.inf)).all():
             raise ValueError("its priorities are not numbers of zero or more")
         self.rng.bit_generator.state = state["random"]

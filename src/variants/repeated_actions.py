@@ -58,7 +58,7 @@ class RepeatedActions:
             raise ValueError("its repeated actions are of another number of games")
         actions, left = found
         if (actions < 0).any() or (actions >= self.num_actions).any() or (left < 0).any():
-            raise ValueError("it repeats actions that the game has not")
+            raise ValueError("it repeats actions that the game does not have")
         self.actions[:], self.left[:] = actions, left
 
 

@@ -88,6 +88,13 @@ class AgentView(Callback):
         else:
             self.saliency = cast(Any, network).saliency
 
+    def summary(self, games: int) -> str:
+        """The score of each of `games` games, a line each, and where they were stopped."""
+        lines = [f"Game {number}: score {score:g}" for number, score in enumerate(self.scores, 1)]
+        if len(lines) < games:
+            lines.append(f"Stopped in game {len(lines) + 1} at score {self.score:g}.")
+        return "\n".join(lines)
+
     def on_step(self, made: GameStep) -> None:
         """Count the score."""
         self.score += made.step.reward

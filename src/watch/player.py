@@ -209,14 +209,11 @@ def watching(
             agent.stopped = False  # after some games it is no interruption; of a phase it is
 
 
-def play(agent: Agent, *, game: str, games: int, display: str, volume: float) -> None:
-    """Show `games` games, or let a person play them, and print the scores."""
+def play(agent: Agent, *, game: str, games: int, display: str, volume: float) -> AgentView:
+    """Show `games` games, or let a person play them; returns their AgentView, with the scores."""
     with watching(agent, game=game, games=games, display=display, volume=volume) as view:
         agent.play(games)
-    for number, score in enumerate(view.scores, 1):
-        print(f"Game {number}: score {score:g}")
-    if len(view.scores) < games:
-        print(f"Stopped in game {len(view.scores) + 1} at score {view.score:g}.")
+    return view
 
 
 def open_display(name: str, game: str, *, alone: bool) -> Display | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from agent import Agent
-from errors import UserError
+from errors import NotSaved, UserError
 from watch.agent_view import AgentView
 from watch.film import Film, make_film, make_folder
 from watch.frames import Frame
@@ -23,6 +24,8 @@ from watch.joystick import attached
 from watch.picture import Picture, glowing, scaled, size_of
 from watch.speaker import SAMPLE_RATE
 from watch.view_panel import HEIGHT, WIDTH, Panel
+
+logger = logging.getLogger(__name__)
 
 FILM_HEIGHT = 840  # pixels, about: 4 per line, since films have one color for each 2x2 pixels
 VIEW_HEIGHT = 630  # the same with the agent's view, where exact colors matter less
@@ -84,7 +87,7 @@ class Recorder:
     def __init__(
         self, agent: Agent, view: AgentView, *, games: int, factor: int, shows_view: bool
     ) -> None:
-        """Record `games` games, 0: all. The film's pixels are `factor` times as large."""
+        """Record `games` games, or a run (0). The film's pixels are `factor` times as large."""
         self.agent = agent
         self.view = view
         self.games = games
@@ -98,7 +101,7 @@ class Recorder:
         self.panel_shows = -1  # view.changes
 
     def record_frame(self, frame: Frame) -> None:
-        """Record a frame. If it cannot be written, the game ends and `error` says why."""
+        """Record a frame. If that fails, `error` says why and the game ends; a run continues."""
         if self.error or (self.games and self.view.games_over >= self.games):
             return
         try:
@@ -109,7 +112,15 @@ class Recorder:
             self.frames += 1
         except (OSError, av.FFmpegError) as error:
             self.error = error
-            self.agent.stop()
+            if self.games:
+                self.agent.stop()
+            else:
+                logger.error("%s The run continues.", self.problem())
+
+    def problem(self) -> str:
+        """Why the recording ended early: a sentence."""
+        reason = getattr(self.error, "strerror", None) or self.error
+        return f"The recording ended early ({reason}); its {self.frames} frames are kept."
 
     def close(self) -> None:
         """Close all files, even if some cannot be completed."""
@@ -155,9 +166,9 @@ def recording(
 ) -> Iterator[AgentView]:
     """Record the agent playing inside the `with` block; yields its AgentView, with the scores.
 
-    `games` games are recorded, 0: all. `overlay` mind shows the agent's view beside the game.
-    Raises UserError if something cannot be written, before the block or at its end; then everything
-    recorded before is kept.
+    `games` games are recorded, or a run (0). `overlay` mind shows the agent's view beside the game.
+    Raises UserError if a file cannot be made, and NotSaved at the end if it could not be completed;
+    then everything recorded before is kept.
     """
     environment: Any = agent.games[0].environment
     picture = environment.frame_rgb()
@@ -183,10 +194,7 @@ def recording(
             recorder.others.append(SoundFile(sound_file))
         yield view
     if recorder.error:
-        problem = getattr(recorder.error, "strerror", None) or recorder.error
-        raise UserError(
-            f"The recording ended early ({problem}); its {recorder.frames} frames are kept."
-        )
+        raise NotSaved(recorder.problem())
 
 
 @contextlib.contextmanager

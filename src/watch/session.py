@@ -32,7 +32,9 @@ def play(task: Task, agent: Agent) -> None:
         if config.display_screen:
             from watch.player import play as show
 
-            show(agent, game=task.game, games=games, display=config.display, volume=config.volume)
+            view = show(
+                agent, game=task.game, games=games, display=config.display, volume=config.volume
+            )
         elif view:
             from watch.recorder import progress
 
@@ -40,9 +42,9 @@ def play(task: Task, agent: Agent) -> None:
                 agent.play(games)
         else:
             agent.play(games)
-    if view and not config.display_screen:
-        for number, score in enumerate(view.scores, 1):
-            print(f"Game {number}: score {score:g}")
+    if view:
+        tell = print if config.log == "text" else logger.info  # standard output is JSON then
+        tell(view.summary(games))
     if config.visualization_file:
         visualize(
             agent.network,

@@ -741,7 +741,7 @@ def test_repeated_actions_that_the_game_has_not_are_refused(
         run.checkpoints, 9, state=found.state, arrays=arrays, screens=[], earlier=found.files
     )
     assert run.resume() == 2
-    assert "it repeats actions that the game has not" in said()
+    assert "it repeats actions that the game does not have" in said()
 
 
 def test_signals_that_nohup_ignores_stay_ignored(

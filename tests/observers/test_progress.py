@@ -72,9 +72,9 @@ def test_without_a_terminal_there_is_a_line_a_minute(
     assert caplog.messages == [
         "Epoch 3: train, 10000 steps",
         "  train 3: step 2000 of 10000, 33 steps/s, no episode ended, score so far 1000, "
-        "left 4 min of the phase",
+        "4 min left in the phase",
         "  train 3: step 4000 of 10000, 33 steps/s, 1 episode, average score 1500.00 "
-        "(1500 to 1500), left 3 min of the phase",
+        "(1500 to 1500), 3 min left in the phase",
     ]
 
 
@@ -89,7 +89,7 @@ def test_the_time_left_of_the_run_is_that_of_all_phases_to_come(
     listener.on_round(0)
     watch.now = 100
     listener.on_round(1000)  # 9000 steps at 10/s, 6000 at 5/s, 10,000 at 2/s: 900 + 1200 + 5000 s
-    assert caplog.messages[-1].endswith("left 15 min of the phase, 1 h 58 min of the run")
+    assert caplog.messages[-1].endswith("15 min left in the phase, 1 h 58 min in the run")
     watch.now = 1000
     listener.on_round(10_000)
     listener.on_phase_end(TRAIN)
@@ -97,13 +97,13 @@ def test_the_time_left_of_the_run_is_that_of_all_phases_to_come(
     listener.on_round(0)
     watch.now = 1100
     listener.on_round(2000)  # 4000 steps at 20/s, 10,000 at 10/s: 200 + 1000 s
-    assert caplog.messages[-1].endswith("left 3 min of the phase, 20 min of the run")
+    assert caplog.messages[-1].endswith("3 min left in the phase, 20 min in the run")
     listener.on_phase_end(TEST)
     start(statistics, listener, FOLLOWING)
     listener.on_round(0)
     watch.now = 1200
     listener.on_round(1000)  # nothing follows: the phase is the rest of the run
-    assert caplog.messages[-1].endswith("left 15 min of the phase")
+    assert caplog.messages[-1].endswith("15 min left in the phase")
 
 
 def test_an_unknown_pace_is_not_guessed(
@@ -115,7 +115,7 @@ def test_an_unknown_pace_is_not_guessed(
     listener.on_round(0)
     watch.now = 100
     listener.on_round(1000)
-    assert caplog.messages[-1].endswith("left 15 min of the phase")
+    assert caplog.messages[-1].endswith("15 min left in the phase")
 
 
 def test_whole_games_have_no_end_in_sight(

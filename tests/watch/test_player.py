@@ -257,18 +257,16 @@ def test_every_key_of_the_help_does_something(
         assert view.lives in (4, 5)
 
 
-def test_quit_is_no_mishap(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_quit_is_no_mishap(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     agent = make_agent(frames=400)
     display = Screenplay(clock, {50: "q"}, 0.001)
     game: Any = agent.games[0]
     game.environment.frame_listeners.append(display.count)
     monkeypatch.setattr(player, "open_display", lambda *args, **kwargs: display)
-    play(agent, game="breakout", games=1, display="window", volume=0.5)
+    view = play(agent, game="breakout", games=1, display="window", volume=0.5)
     assert display.frames < 56
     assert not agent.stopped
-    assert capsys.readouterr().out == "Stopped in game 1 at score 0.\n"
+    assert view.summary(1) == "Stopped in game 1 at score 0."
     assert type(game.environment).__name__ == "ALEEnvironment"
     assert agent.callbacks == []
 
@@ -311,13 +309,12 @@ def test_a_signal_ends_a_pause(clock: Clock, monkeypatch: pytest.MonkeyPatch) ->
     assert display.frames <= 54
 
 
-def test_scores_are_printed(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_scores_are_told(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     display = Screenplay(clock, {}, 0.001)
     monkeypatch.setattr(player, "open_display", lambda *args, **kwargs: display)
-    play(make_agent("pong", frames=300), game="pong", games=2, display="window", volume=0.5)
-    lines = capsys.readouterr().out.splitlines()
+    agent = make_agent("pong", frames=300)
+    view = play(agent, game="pong", games=2, display="window", volume=0.5)
+    lines = view.summary(2).splitlines()
     assert [line.split(":")[0] for line in lines] == ["Game 1", "Game 2"]
     assert all(-6 < int(line.split()[-1]) <= 0 for line in lines), lines
 
@@ -338,13 +335,12 @@ class TestWithoutDisplay:
         for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
             monkeypatch.delenv(name, raising=False)
 
-    def test_the_agent_plays_unseen(
-        self, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        play(make_agent(frames=100), game="breakout", games=1, display="window", volume=0.5)
+    def test_the_agent_plays_unseen(self, caplog: pytest.LogCaptureFixture) -> None:
+        agent = make_agent(frames=100)
+        view = play(agent, game="breakout", games=1, display="window", volume=0.5)
         assert "No window can be opened here" in caplog.text
         assert "--display terminal" in caplog.text
-        assert capsys.readouterr().out == "Game 1: score 0\n"
+        assert view.summary(1) == "Game 1: score 0"
 
     @pytest.mark.parametrize("display", ["window", "terminal"])
     def test_a_person_cannot(self, display: str) -> None:

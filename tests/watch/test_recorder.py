@@ -13,7 +13,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from agent import Agent
-from errors import UserError
+from errors import NotSaved, UserError
 from tests.small_agent import make_agent
 from watch import recorder
 from watch.agent_view import AgentView
@@ -164,7 +164,7 @@ def test_full_disk_keeps_what_there_is(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(recorder, "FrameFolder", Full)
     path = tmp_path / "film.mov"
-    with pytest.raises(UserError, match=r"No space left on device.* 70 frames are kept"):
+    with pytest.raises(NotSaved, match=r"No space left on device.* 70 frames are kept"):
         record(
             make_agent(frames=200),
             game="breakout",
@@ -214,6 +214,30 @@ def test_films_have_even_sizes(
     assert filming.picture(picture).shape == (height, width, 3)
     if not shows_view:
         assert (width, height) == size
+
+
+def test_a_full_disk_ends_the_recording_of_a_run_but_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent = make_agent(frames=60)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    sound = tmp_path / "game.wav"
+
+    def add(self: Any, *_: Any) -> None:
+        if sound.stat().st_size > 100:
+            raise full
+        sound.write_bytes(bytes(200))
+
+    monkeypatch.setattr("watch.recorder.SoundFile.add", add)
+    sentence = r"The recording ended early \(No space left on device\); its 1 frames are kept\."
+    with (
+        pytest.raises(NotSaved, match=sentence),
+        recording(agent, game="breakout", games=0, video_file=None, sound_file=sound) as view,
+    ):
+        agent.play(1)
+    assert not agent.stopped
+    assert len(view.scores) == 1
+    assert caplog.text.count("The run continues") == 1
 
 
 def test_a_bar_counts_frames_and_tells_the_score(

@@ -257,7 +257,7 @@ sys.path[:0] = {path!r}
 from watch.player import play
 from tests.small_agent import make_agent
 agent = make_agent(frames=100_000)
-play(agent, game="breakout", games=1, display="terminal", volume=0.0)
+print(play(agent, game="breakout", games=1, display="terminal", volume=0.0).summary(1))
 """
 
 
