@@ -65,6 +65,8 @@ def main() -> int:
     try:
         flags = dict(backend="cpu", max_episode_frames=18000, random_seed=1)
         agent, environment = load(arguments.snapshot, **flags)
+        if agent.snapshot.info.get("game") != "seaquest":
+            raise UserError(f"{arguments.snapshot} does not play Seaquest: give one that does.")
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

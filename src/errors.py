@@ -16,6 +16,7 @@ NOT_SAVED = 3  # not everything could be saved; the message names the missing fi
 PART_DIED = 4  # such as a process that played games; or memory ran out; it says how to resume
 STOPPED = 130  # by Ctrl-C or a signal, as is usual in shells; it says how to resume
 
+USERS_MODULE = "code_of_"  # begins the names of modules that are the user's
 LONGEST_SENTENCE = 2000  # characters that are shown at once
 
 
@@ -74,13 +75,26 @@ def shown_traceback(name: str) -> Iterator[None]:
     except UserError:
         raise
     except (Exception, SystemExit) as error:
+        raise UserError(stopped(name, error)) from None
+
+
+def users_code(error: BaseException) -> str:
+    """The user's file from which an error came, or ""; envs/custom.py loads such files."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if str(frame.f_globals.get("__name__")).startswith(USERS_MODULE):
+            return frame.f_code.co_filename
+    return ""
+
+
+def stopped(name: str, error: BaseException) -> str:
+    """Print the traceback of an error in the user's code `name`, and return a sentence on it."""
+    where = error.__traceback__
+    while where and _is_ours(where.tb_frame.f_code.co_filename):
+        where = where.tb_next
+    if where is None and not isinstance(error, SyntaxError):  # which says where it is itself
         where = error.__traceback__
-        while where and _is_ours(where.tb_frame.f_code.co_filename):
-            where = where.tb_next
-        if where is None and not isinstance(error, SyntaxError):  # which says where it is itself
-            where = error.__traceback__
-        traceback.print_exception(type(error), error, where)
-        raise UserError(f"{name} stopped with the error above: fix it and try again.") from None
+    traceback.print_exception(type(error), error, where)
+    return f"{name} stopped with the error above: fix it and try again."
 
 
 def _is_ours(file: str) -> bool:

@@ -173,7 +173,7 @@ class Network(nn.Module):
                 self.masters[f"{prefix}.{name}"].copy_(
                     layer.pack(name, layer.draw(name, init, rng))
                 )
-            for _, statistic in layer.named_buffers() if layer.batch_normalized else ():
+            for statistic in (layer.mean, layer.variance) if layer.batch_normalized else ():
                 statistic.zero_()
         self.refresh()
         for _ in range(SPECTRAL_STEPS):

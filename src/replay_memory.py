@@ -218,7 +218,7 @@ class ReplayMemory:
                 return chosen[: self.batch_size]
         raise UserError(
             f"The replay memory has no {self.history + self.n} screens in a row from one episode: "
-            "take a smaller --history_length or --n_step."
+            "take a smaller --history_length or --n_step, or more --max_episode_frames if set."
         )
 
     def valid(self, index: Index) -> NDArray[np.bool_]:

@@ -134,7 +134,7 @@ class Statistics(Callback):
         if self.validation_states is not None:
             told.append("mean Q %(meanq).3f")
         if phase.name == "train":
-            told.append("loss %(meancost).4f")
+            told.append("loss %(meancost).4f" if row["meancost"] else "no weight updates")
         told.append("%(steps_per_second).0f steps/s")
         logger.info("  " + ", ".join(told), row | {"score": self.score()})
 

@@ -20,7 +20,7 @@ from commands.paths import ask_for_place, earlier_snapshots, is_same_place, run_
 from config import CODE, FIELDS, Config, check, kind_of, to_plain
 from envs.custom import code_name
 from envs.roms import ENDINGS, file_name, find_rom, game_name, rom_md5, rom_of_game
-from envs.trust import trusted_code, trusted_game
+from envs.trust import is_moved, trusted_code, trusted_game
 from errors import UserError, shown
 from runs.position import position
 from runs.provenance import PACKAGES, versions
@@ -127,7 +127,7 @@ def resumed_config(
     plain = {k: to_plain(Config(**{k: v}))[k] for k, v in given.items()}
     changed = {k: given[k] for k, value in plain.items() if k in FILES or value != values[k]}
     for flag in changed:
-        if flag not in MAY_CHANGE:
+        if flag not in MAY_CHANGE and not (flag in CODE and is_moved(values[flag], plain[flag])):
             raise UserError(
                 f"--{flag} {plain[flag]} would change what the run has done with {values[flag]}: "
                 "start a new one (./train.sh GAME LABEL --load_weights SNAPSHOT), or leave that "

@@ -26,6 +26,8 @@ from errors import (
     PartDied,
     UserError,
     clean,
+    stopped,
+    users_code,
 )
 from runs.signals import treat_signals_as_interrupts
 
@@ -59,7 +61,8 @@ def exit_code(verb: str) -> Iterator[Ending]:
     except UserError as error:
         _end(ending, UNUSABLE_INPUT, f"{verb}: {error}")
     except Diverged as error:
-        _end(ending, DIVERGED, f"{verb}: {error} {how_to_resume(ending)}")
+        hint = " Give it a lower --learning_rate, or it diverges again." if ending.run else ""
+        _end(ending, DIVERGED, f"{verb}: {error} {how_to_resume(ending)}{hint}")
     except NotSaved as error:
         remaining = "" if ending.run and ending.run.finished else how_to_resume(ending)
         _end(ending, NOT_SAVED, f"{verb}: {error} {remaining}")
@@ -69,13 +72,16 @@ def exit_code(verb: str) -> Iterator[Ending]:
         _end(ending, STOPPED, f"\n{verb}: stopped.")
     except BrokenPipeError:  # the program that read the output has ended
         silence(1)
-    except (MemoryError, RuntimeError, OSError) as error:
-        if not (sentence := _of_the_world(error)):
+    except (Exception, SystemExit) as error:
+        if name := users_code(error):
+            _end(ending, UNUSABLE_INPUT, f"{verb}: {stopped(name, error)} {how_to_resume(ending)}")
+        elif sentence := _of_the_world(error):
+            code = PART_DIED if ending.run else UNUSABLE_INPUT
+            if isinstance(error, NotWritten) or getattr(error, "errno", 0) == errno.ENOSPC:
+                code = NOT_SAVED
+            _end(ending, code, f"{verb}: {sentence} {how_to_resume(ending)}")
+        else:
             raise
-        code = PART_DIED if ending.run else UNUSABLE_INPUT
-        if isinstance(error, NotWritten) or getattr(error, "errno", 0) == errno.ENOSPC:
-            code = NOT_SAVED
-        _end(ending, code, f"{verb}: {sentence} {how_to_resume(ending)}")
     finally:
         if not flush(sys.stdout):
             say(f"{verb}: the output could not be written: the disk is full.")
@@ -105,8 +111,10 @@ def _settle(ending: Ending, *, intact: bool) -> None:
         ending.code = ending.code or NOT_SAVED
 
 
-def _of_the_world(error: Exception) -> str:
+def _of_the_world(error: BaseException) -> str:
     """The sentence for an error that has a cause outside the program."""
+    if not isinstance(error, MemoryError | RuntimeError | OSError):
+        return ""
     text = str(error)
     if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
         return (

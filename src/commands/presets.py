@@ -16,7 +16,7 @@ from commands.catalog import FROM_SNAPSHOT
 from commands.combinations import check_together
 from config import CODE, DEFAULT_PRESET, FIELDS, ROOT, Config, check, kind_of, unknown_flag
 from envs.trust import trusted_code
-from errors import UserError, shown
+from errors import UserError, clean, shown
 
 PRESETS = ROOT / "presets"
 PRESET_BYTES = 1 << 20
@@ -52,7 +52,7 @@ def read_preset(name: str) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"The preset {path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"The preset {path} cannot be read: {shown(str(error))}.") from None
+        raise UserError(f"The preset {path} is not a TOML file: {clean(str(error))}.") from None
     for key in values:
         if key not in FIELDS:
             raise UserError(f"{path}: {unknown_flag(key)}")

@@ -65,8 +65,7 @@ class Value:
         if kind is Path and type(value) is str:
             value = Path(value)
         if not (isinstance(value, Path) if kind is Path else type(value) is kind):
-            what = f"a value of type {kind.__name__}"
-            raise UserError(f"{name} takes {what}, not {shown(value)}.")
+            raise UserError(f"{name} takes {_WANTED[kind]}, not {shown(value)}.")
         if self.choices and value not in self.choices:
             raise UserError(f"{name} is one of {', '.join(self.choices)}, not {shown(value)}.")
         if isinstance(value, int | float):

@@ -110,9 +110,11 @@ def snapshot_of(verb: str, subject: str) -> Path:
 def _game_task(
     verb: str, game: str, label: list[str], defaults: dict[str, Any], given: dict[str, Any]
 ) -> Task:
-    if label and not re.fullmatch(r"[\w.+-]+", label[0]):
+    if label and not re.fullmatch(r"[\w.+-]*\w[\w.+-]*", label[0]):
         label_shown = shown(label[0])
-        raise UserError(f"The label {label_shown} becomes part of file names: use letters and _.")
+        raise UserError(
+            f"The label {label_shown} becomes part of file names: use letters, digits and _."
+        )
     snapshot, trained = None, None
     if weights := given.get("load_weights"):
         snapshot = read_snapshot(weights)
@@ -121,7 +123,7 @@ def _game_task(
     is_ale = config.environment == "ale"
     name = "_".join([game_name(game) if is_ale else file_name(game), *label])
     RUN_NAME.check("The name of a run", name)
-    _refuse_no_training(verb, config)
+    _refuse_idle(verb, config)
     if verb == "train":
         files: Any = {k: getattr(config, k) or path for k, path in run_paths(name).items()}
         config = replace(config, **files)
@@ -129,8 +131,12 @@ def _game_task(
     return Task(verb, config, name, rom, snapshot, given=tuple(given))
 
 
-def _refuse_no_training(verb: str, config: Config) -> None:
-    """Raise UserError for a training that would not train, or not with what it began with."""
+def _refuse_idle(verb: str, config: Config) -> None:
+    """Raise UserError for a command that would not do what its verb says."""
+    if verb == "test" and not (config.test_games or config.test_steps):
+        raise UserError("--test_steps 0 tests nothing: give more, or --test_games.")
+    if verb in ("play", "record", "nvis") and not config.play_games:
+        raise UserError("--play_games 0 plays nothing: give 1 or more.")
     if verb not in ("train", "resume", "profile_random", "profile_train"):
         return
     if config.test_games:
@@ -203,7 +209,7 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
         game = game_of(path, snapshot)
     rom = _rom_of(game, path) if environment == "ale" else None
     config = _resolve({**given, "game": game}, defaults, trained)
-    _refuse_no_training(verb, config)
+    _refuse_idle(verb, config)
     if verb == "resume" and config.epochs <= config.start_epoch:
         raise UserError(
             f"{path} is of epoch {config.start_epoch} and the run ends with epoch {config.epochs}: "
@@ -221,7 +227,7 @@ def _resumed_defaults(path: Path, snapshot: Snapshot, given: dict[str, Any]) -> 
         )
     flags = snapshot.info.get("flags")
     flags = flags if isinstance(flags, dict) else {}
-    for unknown in flags.keys() - FIELDS.keys():
+    for unknown in flags.keys() - FIELDS.keys() - {*RETIRED}:
         word = shown(unknown).strip("'")
         logger.warning("%s was trained with --%s, which is ignored.", path, word)
     begun = {k: flags[k] for k in FIELDS if k in flags and k not in (*NOT_RESUMED, *given)}
@@ -242,6 +248,7 @@ def _resumed_defaults(path: Path, snapshot: Snapshot, given: dict[str, Any]) -> 
 # command line or the run's name, never by a snapshot.
 NOT_RESUMED = ("game", *CODE, "start_epoch", "overwrite")
 NOT_RESUMED += tuple(name for name in FIELDS if kind_of(name) is Path)
+RETIRED = ("frames",)  # flags of earlier versions that changed nothing in a training
 DESCRIPTION_BYTES = 1 << 20  # of a run's .json
 RUN_NAME = Value(kind=str, longest=150)  # endings come after it, and file systems take 255
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from config import CODE, ROOT, EnvironmentSettings
 from envs.preprocessing import PreprocessedEnvironment
-from errors import UserError, shown, shown_traceback
+from errors import USERS_MODULE, UserError, shown, shown_traceback
 
 
 def code_name(flag: str, text: str) -> str:
@@ -76,7 +76,7 @@ def load_class(name: str) -> Any:
     file, _, attribute = name.rpartition(":")
     path = ROOT / file  # or `file` itself if it is a full path
     with shown_traceback(str(path)):
-        module_name = f"code_of_{path.stem}"  # somebody's game.py must not shadow ours
+        module_name = f"{USERS_MODULE}{path.stem}"  # somebody's game.py must not shadow ours
         spec = importlib.util.spec_from_file_location(module_name, path)
         assert spec
         assert spec.loader
@@ -86,7 +86,12 @@ def load_class(name: str) -> Any:
             sys.path.append(str(path.parent))  # for what lies beside it
         spec.loader.exec_module(module)
     if not callable(getattr(module, attribute, None)):
-        classes = [key for key, value in vars(module).items() if inspect.isclass(value)]
-        hint = f" It has {', '.join(classes)}." if classes else ""
+        own = [key for key, value in vars(module).items() if _is_of(value, module_name)]
+        hint = f" It has {', '.join(own)}." if own else ""
         raise UserError(f"There is no {attribute} in {path}.{hint}")
     return getattr(module, attribute)
+
+
+def _is_of(value: object, module_name: str) -> bool:
+    kinds = inspect.isclass(value) or inspect.isfunction(value)
+    return kinds and getattr(value, "__module__", "") == module_name

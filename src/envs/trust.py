@@ -59,6 +59,19 @@ def trusted_code(path: Path, flag: str, value: str) -> str:
     return found
 
 
+def is_moved(old: str, new: str) -> bool:
+    """Whether `new` names the class that `old` named, in the same file or where it is now."""
+    (old_file, _, old_name), (new_file, _, new_name) = old.rpartition(":"), new.rpartition(":")
+    if not old_file or not new_file or old_name != new_name:
+        return False
+    try:
+        return _digest(ROOT / old_file, old_name) == _digest(ROOT / new_file, new_name)
+    except FileNotFoundError:  # it has left its old place
+        return (ROOT / new_file).is_file()
+    except OSError:
+        return False
+
+
 def remember_code(value: str) -> None:
     """Remember that the user named `value` on the command line or agreed to it."""
     file, colon, name = value.rpartition(":")

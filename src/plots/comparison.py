@@ -59,8 +59,12 @@ FLAG = re.compile(rf"(?:^|_)({'|'.join(sorted(FIELDS, key=len, reverse=True))})(
 
 
 def scores_by_epoch(run: Results) -> dict[float, float]:
-    """A run's test scores by epoch, all finite."""
-    return drawable(run.curve("test", "average_reward")) if "average_reward" in run.fields else {}
+    """A run's test scores by epoch, all finite, of tests in which a game ended."""
+    if "average_reward" not in run.fields:
+        return {}
+    games = run.curve("test", "nr_games") if "nr_games" in run.fields else {}
+    scores = drawable(run.curve("test", "average_reward"))
+    return {epoch: score for epoch, score in scores.items() if games.get(epoch, 1)}
 
 
 def scores_of(run: Results) -> list[float]:
@@ -71,7 +75,7 @@ def scores_of(run: Results) -> list[float]:
 def check_tested(run: Results) -> None:
     """Raise UserError for a run that a comparison cannot draw."""
     if not scores_of(run):
-        raise UserError(f"{run.path} has no test yet.")
+        raise UserError(f"{run.path} has no test yet in which a game ended.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -160,7 +160,8 @@ def _panel(axes: Axes, groups: Sequence[tuple[Group, str]], field: str, *, by_ph
             else:
                 _band(axes, curves, color=tint, bold=phase == phases[-1])
                 if phase == phases[-1]:
-                    _marks(axes, curves, field, color=tint, words=len(groups) == 1)
+                    scored = _scored(group, phase) if field in SCORES else set()
+                    _marks(axes, curves, scored, color=tint, words=len(groups) == 1)
     if not axes.lines:
         axes.text(0.5, 0.5, "no values", transform=axes.transAxes, ha="center", color=GRAY)
         axes.set_yticks([])
@@ -187,9 +188,16 @@ def _band(axes: Axes, curves: list[dict[float, float]], *, color: str, bold: boo
 
 
 def _marks(
-    axes: Axes, curves: list[dict[float, float]], field: str, *, color: str, words: bool
+    axes: Axes,
+    curves: list[dict[float, float]],
+    scored: set[float],
+    *,
+    color: str,
+    words: bool,
 ) -> None:
-    """The last value in figures at the end of the curve, and a star at the best score."""
+    """The last value in figures at the end of the curve, and a star at the best of the epochs
+    `scored`.
+    """
     epochs, values = aligned(curves)
     mean, size = np.nanmean(values, axis=0), matplotlib.rcParams["font.size"]
     note: dict[str, Any] = {
@@ -201,8 +209,9 @@ def _marks(
     }
     end = (float(epochs[-1]), float(mean[-1]))
     axes.annotate(rounded(end[1]), end, (0.7 * size, 0), va="center", gid="end", **note)
-    if field in SCORES:
-        best = int(mean.argmax())
+    candidates = [epoch in scored for epoch in epochs]
+    if any(candidates):
+        best = int(np.where(candidates, mean, -np.inf).argmax())
         at = (float(epochs[best]), float(mean[best]))
         star = {"marker": "*", "markersize": 1.2 * size, "markeredgecolor": "white"}
         axes.plot(*at, color=color, zorder=4, clip_on=False, **star)
@@ -292,6 +301,15 @@ def _curves(group: Group, phase: str, field: str) -> list[dict[float, float]]:
     """The group's curves, of each the values that can be drawn: epoch -> value."""
     curves = [drawable(run.curve(phase, field)) for run in group.runs]
     return [curve for curve in curves if curve]
+
+
+def _scored(group: Group, phase: str) -> set[float]:
+    """The epochs in which a game ended, so that there is a score."""
+    found: set[float] = set()
+    for run in group.runs:
+        field = "nr_games" if "nr_games" in run.fields else "average_reward"
+        found |= {e for e, n in run.curve(phase, field).items() if n or field != "nr_games"}
+    return found
 
 
 def drawable(curve: dict[float, float]) -> dict[float, float]:

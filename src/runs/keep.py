@@ -15,7 +15,8 @@ logger = logging.getLogger(__name__)
 def remove_snapshots(config: Config, rows: Sequence[dict[str, Any]]) -> None:
     """Keep the --keep_snapshots newest snapshots and the best one, and remove the others.
 
-    The best one has the highest mean score in testing, in the `rows` of the CSV.
+    The best one has the highest mean score of the games that ended in a test, in the `rows` of the
+    CSV.
     """
     prefix = config.save_weights_prefix
     if not prefix or not config.keep_snapshots:
@@ -24,7 +25,7 @@ def remove_snapshots(config: Config, rows: Sequence[dict[str, Any]]) -> None:
     tested = {
         row["epoch"]: row["average_reward"]
         for row in rows
-        if row["phase"] == "test" and row["epoch"] in snapshots
+        if row["phase"] == "test" and row["epoch"] in snapshots and row["nr_games"]
     }
     kept = set(sorted(snapshots)[-config.keep_snapshots :])
     if tested:

@@ -27,6 +27,9 @@ def check_outputs(config: Config) -> list[Path]:
     film, found = config.video_file, []
     if film and film.suffix.lower() not in FILMS:
         raise UserError(f"A film's name must end with one of {', '.join(FILMS)}: {film} does not.")
+    sound = config.record_sound_filename
+    if sound and sound.suffix.lower() != ".wav":
+        raise UserError(f"A sound's name must end with .wav: {sound} does not.")
     page = config.visualization_file
     if page and page.suffix.lower() not in PAGES:
         raise UserError(f"A page's name must end with one of {', '.join(PAGES)}: {page} does not.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 from pathlib import Path
@@ -11,10 +12,12 @@ from commands.combinations import warn_without_effect
 from commands.paths import refuse_links
 from commands.verbs import Task
 from config import Config
-from engine.hardware import free_memory
+from engine.hardware import cores, free_memory
 from engine.make import LearningNetwork
 from errors import UserError
 from snapshot.safe_pickle import MAX_BYTES
+
+logger = logging.getLogger(__name__)
 
 # The size of arrays in a snapshot's file, where they are text: half of all bytes take two there.
 SNAPSHOT_GROWTH = 1.6
@@ -30,6 +33,10 @@ def check_files(task: Task) -> None:
     """
     config, folder = task.config, task.config.checkpoint_path
     warn_without_effect(task.given, config)
+    if config.threads > cores():
+        logger.warning(
+            "--threads %d is more than the %d cores, which is slower.", config.threads, cores()
+        )
     files = [path for path in (config.csv_file, config.visualization_file) if path]
     if config.csv_file and config.csv_file.suffix == ".json":
         raise UserError(f"--csv_file {config.csv_file} is the name of its description: take .csv.")

@@ -169,7 +169,10 @@ def _write(path: Path, rows: Sequence[Row]) -> None:
 
 def _name_best(rows: Sequence[Row]) -> None:
     best = max(rows, key=lambda row: float(row["average_reward"]))
+    others = sum(row["average_reward"] == best["average_reward"] for row in rows) - 1
+    as_good = f", as good as {others} other{'s' * (others > 1)}" if others else ""
     print(
-        f"Best: {best['snapshot']}, {_result(best)}. It was chosen afterwards among {len(rows)} "
-        "snapshots, so its score is too optimistic: test it alone with another --random_seed."
+        f"Best: {best['snapshot']}, {_result(best)}{as_good}. It was chosen afterwards among "
+        f"{len(rows)} snapshots, so its score is too optimistic: test it alone with "
+        "another --random_seed."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,10 @@ from config import NetworkSettings
 from envs.custom import load_class
 from errors import UserError, shown_traceback
 from network import Features
-from targets import Target
+from targets import Batch, Target, taken
+
+if TYPE_CHECKING:
+    from deepqnetwork import DeepQNetwork
 
 HIDDEN = 512  # units of the head's hidden layer, unless the class says otherwise; Mnih et al. 2015
 HELP = "see docs/your_own_network.md"
@@ -85,3 +88,26 @@ def custom_target(name: str) -> Target:
                 f"minibatch: {HELP}."
             )
     return Target(rule, reads_online=getattr(rule, "reads_online", True))
+
+
+@torch.no_grad()
+def try_target(network: DeepQNetwork) -> None:
+    """Compute targets of two black states, so that errors show before anything is played.
+
+    Raises UserError.
+    """
+    name, online, device = network.settings.target, network.online, network.device
+    states = torch.zeros((2, *network.state_shape), dtype=torch.uint8, device=device)
+    numbers = torch.ones(2, dtype=online.master_dtype, device=device)
+    actions = torch.zeros(2, dtype=torch.int64, device=device)
+    taus = torch.full((2, online.head.draws), 0.5, dtype=numbers.dtype, device=device)
+    fractions = taus if online.head.draws else None
+    batch = Batch(states, actions, numbers, numbers, states, numbers, fractions, fractions)
+    with shown_traceback(name):
+        y: Any = network.target_rule.compute(online, network.target, batch)
+    wanted = taken(online.evaluate(states, fractions)[0], actions).shape
+    given = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
+    if given != tuple(wanted):
+        raise UserError(
+            f"{name} returns {given} for a minibatch of 2, not a tensor {tuple(wanted)}: {HELP}."
+        )

@@ -27,6 +27,7 @@ JOYSTICK = {
 }
 GAME = (320, 210)  # an Atari picture's size, at scale 1
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")  # one is set if there is a display
+HIDDEN = ("offscreen", "dummy")  # what SDL falls back to
 SMALLEST_PANEL = 0.65
 MOST_OF_DESKTOP = 0.85  # of its height may be taken by a new window
 
@@ -40,6 +41,8 @@ class Window:
             if sys.platform == "linux" and not any(map(os.environ.get, DISPLAYS)):
                 raise pygame.error("there is no display")  # SDL would use a dummy one
             pygame.display.init()
+            if pygame.display.get_driver() in HIDDEN and "SDL_VIDEODRIVER" not in os.environ:
+                raise pygame.error("the display does not answer")
             if pygame.display.get_driver() == "x11":
                 # Pictures made here are faster shown as they are than as textures, which without a
                 # graphics card take ten times as long.

@@ -573,7 +573,7 @@ def test_rows_of_a_checkpoint_are_numbers(
 
     forge(run, write_code)
     assert run.resume() == 0, "the checkpoint before it is taken"
-    assert "steps takes a value of type int, not" in said()
+    assert "steps takes a whole number, not" in said()
     assert run.csv.read_bytes().startswith(kept.split(b"\n")[0])
     assert b"import os" not in run.csv.read_bytes()
 

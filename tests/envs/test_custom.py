@@ -454,6 +454,40 @@ def test_an_error_ends_the_program_before_the_work(
     assert shown.splitlines()[-1].startswith("run: ")
 
 
+@pytest.mark.parametrize("error", ["1 / 0", "raise SystemExit"])
+def test_an_error_during_the_work_says_whose_it_is(
+    write: Callable[..., str], home: Path, capsys: pytest.CaptureFixture[str], error: str
+) -> None:
+    name = write(f"""
+        import numpy
+
+        class World:
+            action_names = ["NOOP", "UP"]
+            steps = 0
+
+            def restart(self): pass
+
+            def act(self, action):
+                self.steps += 1
+                if self.steps > 250:
+                    {error}
+                return 0.0
+
+            def screen(self): return numpy.zeros((84, 84), "uint8")
+
+            def is_terminal(self): return self.steps % 20 == 0
+    """)
+    line = f"train x --environment {name} --replay_size 1000 --random_steps 500 --threads 1"
+    assert main.main([*line.split(), "--backend", "cpu"]) == 2
+    shown = capsys.readouterr().err
+    assert shown.count("Traceback") == 1
+    assert str(ROOT / "src") not in shown
+    assert (
+        f"train: {name.partition(':')[0]} stopped with the error above: fix it and try again."
+        in shown
+    )
+
+
 def test_a_file_is_found_from_here_and_from_the_clone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

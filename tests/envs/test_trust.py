@@ -16,7 +16,7 @@ import main
 from commands.verbs import parse
 from config import ROOT
 from envs import trust
-from envs.trust import is_ours, remember_code, sign, trusted_code
+from envs.trust import is_moved, is_ours, remember_code, sign, trusted_code
 from errors import UserError
 
 CATCH = "examples/catch.py:Catch"
@@ -116,6 +116,30 @@ def test_a_strangers_snapshot_runs_no_code_until_the_command_line_names_it(
         assert f"add --environment {name}" in capsys.readouterr().err
     assert not ran.exists()
     assert parse("test", [snapshot, "--environment", name]).config.environment == name
+
+
+def test_a_run_resumes_with_its_code_in_another_place(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second, other = (home / f"{name}.py" for name in ("first", "second", "other"))
+    shutil.copy(ROOT / "examples" / "catch.py", first)
+    line = "train catch --random_steps 100 --train_steps 8 --test_steps 0 --epochs 1 --threads 1"
+    line += f" --replay_size 1000 --backend cpu --environment {first}:Catch"
+    assert main.main([*line.split(), "--screen_width", "36", "--screen_height", "36"]) == 0
+    first.rename(second)
+    resume = ["resume", "catch", "--epochs", "2"]
+    assert main.main(resume) == 2
+    assert "give its place with --environment FILE.py:Catch" in capsys.readouterr().err
+    assert main.main([*resume, "--environment", f"{second}:Catch"]) == 0
+    shutil.copy(second, first)
+    first.write_text(f"{first.read_text()}# not the same\n")
+    resume[-1] = "3"
+    assert main.main([*resume, "--environment", f"{first}:Catch"]) == 2
+    assert "would change what the run has done" in capsys.readouterr().err
+    other.write_text("Catch = 3\n")
+    assert is_moved(f"{home}/gone.py:Catch", f"{other}:Catch")
+    assert not is_moved(f"{home}/gone.py:Catch", f"{other}:Other")
+    assert not is_moved("ale", f"{other}:Catch")
 
 
 def test_a_checkpoint_is_ours_if_this_clones_key_has_signed_it(

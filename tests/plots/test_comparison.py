@@ -92,7 +92,7 @@ def test_a_run_without_a_test_does_not_change_the_kind_of_picture(
     found = runs(tmp_path, *(f"pong_x_{s}_seed{k}" for s in "ab" for k in "12"))
     late = write_run(tmp_path / "pong_x_b_seed3.csv", 1, test=False)
     groups, notes = plot.read_groups([*(run.path for run in found), late], None)
-    assert notes == [f"left out: {late} has no test yet."]
+    assert notes == [f"left out: {late} has no test yet in which a game ended."]
     assert [len(group.runs) for group in groups] == [2, 2]
 
 

@@ -15,8 +15,20 @@ SCORES = {1: 5.0, 2: 30.0, 3: 7.0, 4: 6.0, 5: 8.0}
 
 def rows(*epochs: int) -> list[dict[str, Any]]:
     """Training scores say the opposite."""
-    train = [{"epoch": n, "phase": "train", "average_reward": -SCORES[n]} for n in epochs]
-    return train + [{"epoch": n, "phase": "test", "average_reward": SCORES[n]} for n in epochs]
+    train = [row(n, "train", -SCORES[n]) for n in epochs]
+    return train + [row(n, "test", SCORES[n]) for n in epochs]
+
+
+def row(epoch: int, phase: str, score: float, games: int = 3) -> dict[str, Any]:
+    return {"epoch": epoch, "phase": phase, "average_reward": score, "nr_games": games}
+
+
+def test_the_score_of_an_unfinished_game_is_not_the_best(tmp_path: Path) -> None:
+    for epoch in (1, 2, 3):
+        (tmp_path / f"pong_{epoch}.pkl").touch()
+    config = Config(save_weights_prefix=tmp_path / "pong", keep_snapshots=1)
+    remove_snapshots(config, [row(1, "test", 9.0, games=0), row(2, "test", 1.0), row(3, "test", 0)])
+    assert {path.name for path in tmp_path.iterdir()} == {"pong_2.pkl", "pong_3.pkl"}
 
 
 @pytest.mark.parametrize(

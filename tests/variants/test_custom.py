@@ -18,6 +18,7 @@ from engine.divide import divide
 from envs.custom import code_name
 from errors import UserError
 from tests.variants.small import draw_batch, draw_states, make, numbers
+from variants.custom import try_target
 
 ROOT = Path(__file__).resolve().parents[2]
 NETWORK, TARGET = "examples/my_network.py:MyNetwork", "examples/my_target.py:mellowmax"
@@ -187,6 +188,32 @@ def test_a_function_that_is_no_target_is_refused_in_a_sentence(write: Write) -> 
         check_together(Config(target=TARGET, double_q=True))
     with pytest.raises(UserError, match="and --target_exploration: remove them"):
         check_together(Config(target=TARGET, target_exploration=0.1))
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "sentence"),
+    [
+        ("return 3", {}, r"returns int for a minibatch of 2, not a tensor \(2,\)"),
+        ("return batch.returns[:, None]", {}, r"returns \(2, 1\)"),
+        ("return 1 / 0", {}, "stopped with the error above"),
+        ("return batch.returns", dict(distribution="c51", atoms=5), r"not a tensor \(2, 5\)"),
+    ],
+)
+def test_a_target_is_tried_before_the_work(
+    write: Write, body: str, kind: dict[str, Any], sentence: str
+) -> None:
+    network = make(target=write(f"def Mine(online, target, batch): {body}"), **kind)
+    with pytest.raises(UserError, match=sentence):
+        try_target(network)
+
+
+@pytest.mark.parametrize("kind", [{}, dict(datatype="bfloat16", batch_norm=True)])
+def test_a_good_target_is_tried_without_a_trace(kind: dict[str, Any]) -> None:
+    network = make(target=TARGET, **kind)
+    before = network.get_state()
+    try_target(network)
+    after = network.get_state()
+    assert all(np.array_equal(array, after[name]) for name, array in before.items())
 
 
 def test_a_target_waits_for_the_network_unless_it_says_that_it_need_not(write: Write) -> None:

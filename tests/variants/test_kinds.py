@@ -47,6 +47,11 @@ def test_threads_change_no_bit(kind: str, datatype: str) -> None:
     assert all(np.isfinite(value).all() for value in one)
 
 
+def test_batch_and_spectral_normalization_go_together() -> None:
+    network = make(batch_norm=True, normalization="spectral")
+    assert all(np.isfinite(value).all() for value in run(network))
+
+
 @kinds
 @pytest.mark.parametrize("threads", [1, 2])
 def test_overlapped_updates_are_those_of_the_plain_loop(kind: str, threads: int) -> None:
