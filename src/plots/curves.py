@@ -36,6 +36,7 @@ from plots.csv_files import PHASES, Group
 
 Values = NDArray[np.float64]
 SCORES = ("average_reward", "min_game_reward", "max_game_reward")  # the best one is marked
+COUNTS = ("nr_games", "steps", "total_train_steps", "replay_memory_count", "weight_updates")
 LEARNING = ("meancost",)  # without a meaning in phases that make no weight updates
 
 # Okabe and Ito's palette for every kind of color vision, less its yellow, too faint on white.
@@ -146,7 +147,9 @@ def _panel(axes: Axes, groups: Sequence[tuple[Group, str]], field: str, *, by_ph
     Testing is bold, or training if there is no testing.
     """
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
+    axes.yaxis.set_major_locator(
+        MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10], integer=field in COUNTS)
+    )
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     for group, color in groups:
         phases = _phases(group, field)
