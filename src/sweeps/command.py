@@ -191,7 +191,8 @@ def _settings(
             raise unknown_flag(flag)
         if flag in REFUSED or flag == "preset" or flag in fixed:
             raise UserError(
-                f"--vary {flag} is not possible: the sweep sets --{flag} itself, or it is given already."
+                f"--vary {flag} is not possible: the sweep sets --{flag} itself, or it is given "
+                "already."
             )
         if "" in values.split(","):
             raise UserError(f"--vary {shown(word)} needs values: --vary {flag}=A,B.")
