@@ -15,7 +15,7 @@ from observers.meter import Meter
 from observers.progress import Progress
 from observers.tensorboard import TensorBoard
 from observers.value_range import ValueRange
-from runs.plan import Planned
+from runs.plan import Planned, plays_for_somebody
 from stats import Statistics
 
 
@@ -46,7 +46,9 @@ def make_observers(
             found.append(TensorBoard(folder, stats=stats, meter=meter))
         if config.log == "json":
             found.append(JsonLog(stats=stats, meter=meter))
-    # A window and a film have displays of their own.
-    if not (config.display_screen or config.video_file or config.log == "json"):
+    # A window has a display of its own, and so have games that are played to be recorded.
+    recorded = config.video_file or config.record_screen_path or config.record_sound_filename
+    films = plays_for_somebody(task) and recorded
+    if not (config.display_screen or films or config.log == "json"):
         found.append(Progress(stats, todo, pace))
     return found
