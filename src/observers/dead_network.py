@@ -36,6 +36,11 @@ class DeadNetwork(Callback):
         q = self.network.predict(states[:STATES])  # (STATES, num_actions)
         if np.ptp(q, axis=0).max() <= SAME * np.abs(q).max():
             self.warned = True
+            if (states[:STATES] == states[0]).all():
+                logger.warning(
+                    "All states look the same: check what the environment's screen shows."
+                )
+                return
             logger.warning(
                 "The network has died: its Q-values are the same for all states, and it cannot "
                 "learn any more. Begin again with a smaller --learning_rate, with --init uniform, "

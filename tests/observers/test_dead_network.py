@@ -47,6 +47,13 @@ def test_a_network_that_sees_little_is_alive(
     assert not warnings(network, None, caplog, TRAIN), "before the random phase has ended"
 
 
+def test_states_that_are_the_same_are_not_the_networks_fault(
+    network: DeepQNetwork, caplog: pytest.LogCaptureFixture
+) -> None:
+    (message,) = warnings(network, np.zeros((64, 4, 84, 84), np.uint8), caplog, TRAIN, TRAIN)
+    assert message.startswith("All states look the same")
+
+
 def test_a_network_without_an_active_unit_is_warned_of_once(
     network: DeepQNetwork, caplog: pytest.LogCaptureFixture
 ) -> None:
