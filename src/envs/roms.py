@@ -53,7 +53,15 @@ def find_rom(game: str) -> Path:
     path, name = Path(game), game_name(game)
     if path.is_file():
         rom_md5(path)
-        if not ale_py.ALEInterface.isSupportedROM(str(path)):
+        recognized = ale_py.ALEInterface.isSupportedROM(str(path))
+        if recognized and recognized != name:
+            logger.warning(
+                "%s is a ROM of %s, but its files will be named after %s: rename it.",
+                path,
+                recognized,
+                name,
+            )
+        if not recognized:
             raise UserError(
                 f"ALE does not know the ROM {path} (md5 {rom_md5(path)}): give one of a game that "
                 f"ALE supports{_near(name)}"

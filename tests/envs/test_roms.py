@@ -49,10 +49,14 @@ def test_a_known_game_needs_no_file(game: str, caplog: pytest.LogCaptureFixture)
     assert caplog.messages == ([] if game.lower() == "breakout" else [told])
 
 
-def test_a_file_wins_over_the_game_of_its_name(tmp_path: Path) -> None:
+def test_a_file_wins_over_the_game_of_its_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     rom = tmp_path / "pong.bin"
     shutil.copy(find_rom("breakout"), rom)
     assert find_rom(str(rom)) == rom
+    (warning,) = caplog.messages
+    assert "is a ROM of breakout, but its files will be named after pong" in warning
 
 
 @pytest.mark.parametrize(
