@@ -32,7 +32,8 @@ def test_a_second_film_and_page_have_names_of_their_own(home: Path) -> None:
 
 @pytest.mark.parametrize("flag", ["video_file", "record_sound_filename", "visualization_file"])
 def test_a_file_that_is_there_is_refused_or_replaced_as_asked(tmp_path: Path, flag: str) -> None:
-    path = tmp_path / ("page.html" if flag == "visualization_file" else "film.mov")
+    names = {"video_file": "film.mov", "record_sound_filename": "sound.wav"}
+    path = tmp_path / names.get(flag, "page.html")
     files: dict[str, Any] = {flag: path}
     check_outputs(Config(**files))
     path.touch()
@@ -47,6 +48,9 @@ def test_a_file_that_is_there_is_refused_or_replaced_as_asked(tmp_path: Path, fl
     if flag == "video_file":
         with pytest.raises(UserError, match=r"must end with .*notes\.txt does not"):
             check_outputs(Config(video_file=tmp_path / "notes.txt", overwrite=True))
+    if flag == "record_sound_filename":
+        with pytest.raises(UserError, match=r"must end with \.wav: .*sound\.mp3 does not"):
+            check_outputs(Config(record_sound_filename=tmp_path / "sound.mp3"))
 
 
 def test_a_page_is_an_html_file(tmp_path: Path) -> None:
