@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import importlib.util
 import io
@@ -21,6 +22,7 @@ from config import ROOT
 from errors import DONE, STOPPED, UNUSABLE_INPUT, UserError
 from runs.preflight import check_writable
 from runs.scores import games
+from snapshot.format import game_of, read_snapshot
 from sweeps.drive import Failures, drive, last_words, said, tail
 from sweeps.node import Job, work
 from sweeps.pool import open_pool
@@ -49,6 +51,8 @@ def evaluate(arguments: Sequence[str]) -> int:
         raise UserError(f"{snapshots[0]} is named twice: name it once, or other snapshots too.")
     if missing := [path for path in snapshots if not path.is_file()]:
         raise UserError(f"{missing[0]} does not exist: give snapshots, like snapshots/pong_3.pkl.")
+    if best and len(names := _games_of(snapshots)) > 1:
+        raise UserError(f"--best compares scores of one game, not of {' and '.join(names)}.")
     if csv_file:
         try:
             check_replaceable(csv_file)
@@ -74,6 +78,14 @@ def evaluate(arguments: Sequence[str]) -> int:
     if best and rows:
         _name_best(rows)
     return UNUSABLE_INPUT if failures else DONE
+
+
+def _games_of(snapshots: Sequence[Path]) -> list[str]:
+    found = set()
+    for path in snapshots:
+        with contextlib.suppress(UserError):  # its own test says what is wrong with it
+            found.add(game_of(path, read_snapshot(path)))
+    return sorted(found)
 
 
 def _place(path: Path) -> tuple[str, int]:

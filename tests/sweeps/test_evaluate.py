@@ -160,11 +160,15 @@ def test_a_request_to_end_ends_all_tests_without_a_traceback(
     assert not tests()
 
 
+PONG = next((Path(__file__).resolve().parents[2] / "agents").glob("pong_*.pkl"))
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
         ("breakout_2.pkl --best", "give at least two"),
         ("breakout_2.pkl breakout_2.pkl", "breakout_2.pkl is named twice"),
+        (f"breakout_2.pkl {PONG} --best", "of one game, not of breakout and pong"),
         ("breakout_2.pkl breakout_10.pkl --csv_file folder --overwrite", "write folder: it is no"),
         ("breakout_2.pkl breakout_7.pkl", "breakout_7.pkl does not exist"),
         (
