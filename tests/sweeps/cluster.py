@@ -21,8 +21,10 @@ if __name__ == "__main__":
 
 from tests.faults.sandbox import TIME_COLUMNS, Sandbox  # noqa: E402
 
+# With games short enough to end in a test.
 TINY = """--random_steps 200 --train_steps 200 --test_steps 50 --epochs 2 --replay_size 2000
---batch_size 8 --train_frequency 10 --checkpoint_minutes 0.02 --backend cpu""".split()
+--batch_size 8 --train_frequency 10 --checkpoint_minutes 0.02 --backend cpu
+--max_episode_frames 200""".split()
 # What a sweep gives its runs, for one by itself: flags are part of a snapshot.
 ALONE = "--threads 1 --update_parts 1 --replay_storage compressed --overwrite".split()
 PATIENCE = 240.0  # seconds; the machine may be busy
