@@ -59,6 +59,7 @@ class Statistics(Callback):
         self.validation_states: NDArray[np.uint8] | None = None
         self.start_time = time.monotonic()
         self.phase = ("", 0)  # with its epoch
+        self.updates_before = 0  # weight updates before the phase, or before it was resumed
         self.reset()
 
     def continue_after(self, epoch: int) -> None:
@@ -110,6 +111,7 @@ class Statistics(Callback):
         if self.phase != (phase.name, phase.epoch):
             self.phase = (phase.name, phase.epoch)
             self.reset()
+        self.updates_before = self.network.train_iterations if self.network else 0
 
     def on_step(self, made: GameStep) -> None:
         """Count a step. The no-op steps that begin an episode and their rewards do not count."""
@@ -134,7 +136,8 @@ class Statistics(Callback):
         if self.validation_states is not None:
             told.append("mean Q %(meanq).3f")
         if phase.name == "train":
-            told.append("loss %(meancost).4f" if row["meancost"] else "no weight updates")
+            learned = row["meancost"] or row["weight_updates"] > self.updates_before
+            told.append("loss %(meancost).4f" if learned else "no weight updates")
         told.append("%(steps_per_second).0f steps/s")
         logger.info("  " + ", ".join(told), row | {"score": self.score()})
 

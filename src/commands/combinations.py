@@ -61,6 +61,32 @@ def warn_without_effect(given: Iterable[str], config: Config) -> None:
                 logger.warning("--%s has no effect: it needs %s.", name, needed)
 
 
+def check_verb(verb: str, config: Config) -> None:
+    """Raise UserError for a command that would not do what its verb says."""
+    if verb == "test" and not (config.test_games or config.test_steps):
+        raise UserError("--test_steps 0 tests nothing: give more, or --test_games.")
+    if verb in ("play", "record", "nvis") and not config.play_games:
+        raise UserError("--play_games 0 plays nothing: give 1 or more.")
+    if verb not in ("train", "resume", "profile_random", "profile_train"):
+        return
+    if config.test_games:
+        raise UserError(
+            f"--test_games is for ./test.sh: leave it out, ./{verb}.sh tests for --test_steps."
+        )
+    if config.play_games:
+        raise UserError(f"--play_games is for ./play.sh and ./record.sh: ./{verb}.sh trains.")
+    if verb == "train" and config.start_epoch and not config.load_weights:
+        raise UserError(
+            f"--start_epoch {config.start_epoch} continues from a snapshot: give it with "
+            "--load_weights, or leave it out."
+        )
+    if verb == "train" and config.epochs <= config.start_epoch:
+        raise UserError(
+            f"--epochs {config.epochs} is the last epoch and the run begins after epoch "
+            f"{config.start_epoch}, so that nothing would be learned: give more --epochs."
+        )
+
+
 def check_together(config: Config) -> None:
     """Raise UserError for flags that do not go together."""
     c = config

@@ -73,7 +73,8 @@ def exit_code(verb: str) -> Iterator[Ending]:
     except BrokenPipeError:  # the program that read the output has ended
         silence(1)
     except (Exception, SystemExit) as error:
-        if name := users_code(error):
+        name = users_code(error)
+        if name and not _is_of_memory(error):
             _end(ending, UNUSABLE_INPUT, f"{verb}: {stopped(name, error)} {how_to_resume(ending)}")
         elif sentence := _of_the_world(error):
             code = PART_DIED if ending.run else UNUSABLE_INPUT
@@ -115,8 +116,7 @@ def _of_the_world(error: BaseException) -> str:
     """The sentence for an error that has a cause outside the program."""
     if not isinstance(error, MemoryError | RuntimeError | OSError):
         return ""
-    text = str(error)
-    if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
+    if _is_of_memory(error):
         return (
             "There is not enough memory: free some, or take smaller screens, a smaller "
             "--batch_size or --replay_size, or fewer --num_envs."
@@ -124,6 +124,11 @@ def _of_the_world(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'A file could not be written or read'}: {error.strerror}."
     return ""
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    text = str(error)
+    return isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text
 
 
 class Messages(logging.StreamHandler):  # type: ignore[type-arg]

@@ -15,6 +15,7 @@ from atomic import read_whole
 from checkpoint.files import Checkpoint, numbers
 from checkpoint.resume import find_run, resumed_config
 from commands.catalog import VERBS
+from commands.combinations import check_verb
 from commands.flags import Parser
 from commands.paths import ask_for_place, earlier_snapshots, is_same_place, run_paths
 from commands.presets import resolve, trained_with
@@ -123,38 +124,12 @@ def _game_task(
     is_ale = config.environment == "ale"
     name = "_".join([game_name(game) if is_ale else file_name(game), *label])
     RUN_NAME.check("The name of a run", name)
-    _refuse_idle(verb, config)
+    check_verb(verb, config)
     if verb == "train":
         files: Any = {k: getattr(config, k) or path for k, path in run_paths(name).items()}
         config = replace(config, **files)
     rom = find_rom(game) if is_ale else None
     return Task(verb, config, name, rom, snapshot, given=tuple(given))
-
-
-def _refuse_idle(verb: str, config: Config) -> None:
-    """Raise UserError for a command that would not do what its verb says."""
-    if verb == "test" and not (config.test_games or config.test_steps):
-        raise UserError("--test_steps 0 tests nothing: give more, or --test_games.")
-    if verb in ("play", "record", "nvis") and not config.play_games:
-        raise UserError("--play_games 0 plays nothing: give 1 or more.")
-    if verb not in ("train", "resume", "profile_random", "profile_train"):
-        return
-    if config.test_games:
-        raise UserError(
-            f"--test_games is for ./test.sh: leave it out, ./{verb}.sh tests for --test_steps."
-        )
-    if config.play_games:
-        raise UserError(f"--play_games is for ./play.sh and ./record.sh: ./{verb}.sh trains.")
-    if verb == "train" and config.start_epoch and not config.load_weights:
-        raise UserError(
-            f"--start_epoch {config.start_epoch} continues from a snapshot: give it with "
-            "--load_weights, or leave it out."
-        )
-    if verb == "train" and config.epochs <= config.start_epoch:
-        raise UserError(
-            f"--epochs {config.epochs} is the last epoch and the run begins after epoch "
-            f"{config.start_epoch}, so that nothing would be learned: give more --epochs."
-        )
 
 
 def _resolve(
@@ -209,7 +184,7 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
         game = game_of(path, snapshot)
     rom = _rom_of(game, path) if environment == "ale" else None
     config = _resolve({**given, "game": game}, defaults, trained)
-    _refuse_idle(verb, config)
+    check_verb(verb, config)
     if verb == "resume" and config.epochs <= config.start_epoch:
         raise UserError(
             f"{path} is of epoch {config.start_epoch} and the run ends with epoch {config.epochs}: "

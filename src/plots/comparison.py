@@ -62,9 +62,8 @@ def scores_by_epoch(run: Results) -> dict[float, float]:
     """A run's test scores by epoch, all finite, of tests in which a game ended."""
     if "average_reward" not in run.fields:
         return {}
-    games = run.curve("test", "nr_games") if "nr_games" in run.fields else {}
-    scores = drawable(run.curve("test", "average_reward"))
-    return {epoch: score for epoch, score in scores.items() if games.get(epoch, 1)}
+    scores, scored = drawable(run.curve("test", "average_reward")), run.scored("test")
+    return {epoch: score for epoch, score in scores.items() if epoch in scored}
 
 
 def scores_of(run: Results) -> list[float]:

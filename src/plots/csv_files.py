@@ -99,6 +99,12 @@ class Results:
             values = values[:1]
         return {epoch: v for epoch, v in sorted(dict(values).items()) if not math.isnan(v)}
 
+    def scored(self, phase: str) -> set[float]:
+        """The epochs in which a game ended; all of them if the file does not count games."""
+        if "nr_games" not in self.fields:
+            return {row["epoch"] for name, row in self.rows if name == phase}
+        return {epoch for epoch, games in self.curve(phase, "nr_games").items() if games}
+
 
 def read_results(path: str | Path) -> Results:
     """Reads the CSV of one run. Raises UserError, which lists the columns, if it has no results.

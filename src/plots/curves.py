@@ -163,7 +163,8 @@ def _panel(axes: Axes, groups: Sequence[tuple[Group, str]], field: str, *, by_ph
             else:
                 _band(axes, curves, color=tint, bold=phase == phases[-1])
                 if phase == phases[-1]:
-                    scored = _scored(group, phase) if field in SCORES else set()
+                    runs = group.runs if field in SCORES else ()
+                    scored = set[float]().union(*(run.scored(phase) for run in runs))
                     _marks(axes, curves, scored, color=tint, words=len(groups) == 1)
     if not axes.lines:
         axes.text(0.5, 0.5, "no values", transform=axes.transAxes, ha="center", color=GRAY)
@@ -304,15 +305,6 @@ def _curves(group: Group, phase: str, field: str) -> list[dict[float, float]]:
     """The group's curves, of each the values that can be drawn: epoch -> value."""
     curves = [drawable(run.curve(phase, field)) for run in group.runs]
     return [curve for curve in curves if curve]
-
-
-def _scored(group: Group, phase: str) -> set[float]:
-    """The epochs in which a game ended, so that there is a score."""
-    found: set[float] = set()
-    for run in group.runs:
-        field = "nr_games" if "nr_games" in run.fields else "average_reward"
-        found |= {e for e, n in run.curve(phase, field).items() if n or field != "nr_games"}
-    return found
 
 
 def drawable(curve: dict[float, float]) -> dict[float, float]:

@@ -11,7 +11,7 @@ import pytest
 
 from atomic import NotWritten
 from commands.exit_codes import exit_code
-from errors import NOT_SAVED, PART_DIED, UNUSABLE_INPUT
+from errors import NOT_SAVED, PART_DIED, UNUSABLE_INPUT, USERS_MODULE
 
 
 def code_of(error: Exception, *, in_a_run: bool) -> int:
@@ -31,3 +31,14 @@ def test_what_could_not_be_written_is_not_saved(capsys: pytest.CaptureFixture[st
         assert code_of(full, in_a_run=in_a_run) == NOT_SAVED
         assert code_of(gone, in_a_run=in_a_run) == (PART_DIED if in_a_run else UNUSABLE_INPUT)
     assert "test: a: No such file or directory.\n" in capsys.readouterr().err
+
+
+def test_memory_that_runs_out_is_not_a_mistake_in_the_users_code() -> None:
+    scope = {"__name__": f"{USERS_MODULE}world"}
+    exec("def act(error): raise error", scope)
+    for error, code in ((MemoryError(), PART_DIED), (ValueError("?"), UNUSABLE_INPUT)):
+        run: Any = SimpleNamespace(settle=lambda intact: [], memory=None)
+        with exit_code("test") as ending:
+            ending.run = run
+            scope["act"](error)  # type: ignore[operator]
+        assert ending.code == code

@@ -186,6 +186,9 @@ def test_no_display(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(UserError, match="No window can be opened here"):
         Window("none")
+    monkeypatch.setenv("DISPLAY", ":199")  # where no server is: SDL would draw for nobody
+    with pytest.raises(UserError, match="No window can be opened here"):
+        Window("none")
 
 
 @pytest.mark.parametrize(
