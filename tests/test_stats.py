@@ -220,6 +220,14 @@ def test_a_phase_is_logged_in_a_line_of_what_was_measured_in_it(
     ]
 
 
+def test_a_phase_that_learned_nothing_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    network = FakeNetwork([0, 0.25, 1.5], cost=0.0)
+    agent, statistics = make(network=network, memory=make_memory(batch_size=50))
+    run(agent, statistics, "train", 1, 4)
+    assert ", no weight updates, " in caplog.messages[-1]
+
+
 def earlier_run(path: Path) -> None:
     """Rows of the random phase and two epochs."""
     agent, statistics = make(path, memory=make_memory())
