@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 
 import numpy as np
 
@@ -83,7 +84,7 @@ def choose_storage(config: Config) -> str:
         "Replay memory: %d steps, %s, at most %.1f of %.1f GB free",
         size,
         words.get(storage, "screens compressed"),
-        needed[storage] / 1e9,
+        math.ceil(needed[storage] / 1e8) / 10,
         free[storage] / 1e9,
     )
     return storage

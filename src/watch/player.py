@@ -6,7 +6,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agent import Agent, Callback, GameStep
@@ -14,7 +14,7 @@ from errors import UserError
 from watch.agent_view import AgentView
 from watch.frames import Frame
 from watch.joystick import action_name, attached
-from watch.scene import Display, Scene
+from watch.scene import KEYS, Display, Scene
 from watch.speaker import Speaker
 
 logger = logging.getLogger(__name__)
@@ -117,14 +117,24 @@ class Player(Callback):
         note = self.note if self.drawn < self.note_until else ""
         if self.paused:
             note = "paused   p: resume   n: one step"
-        scene = Scene(self.frame.rgb, self.view, self.shows_view, self.shows_keys, note)
+        keys = self._keys() if self.shows_keys else ()
+        scene = Scene(self.frame.rgb, self.view, self.shows_view, keys, note)
         self.display.draw(scene)
 
     def _say(self, note: str, seconds: float = NOTE_SECONDS) -> None:
         self.note, self.note_until = note, time.perf_counter() + seconds
 
+    def _keys(self) -> Sequence[tuple[str, str]]:
+        """The keys that do something here, and what."""
+        useless: tuple[str, ...] = ()
+        if self.view.network is None:
+            useless = "m", "v", "g"
+        elif not self.games:
+            useless = "m", "arrows, space"
+        return [pair for pair in KEYS if pair[0] not in useless]
+
     def _press(self, key: str) -> None:
-        """What each key does; `display.KEYS` tells the user."""
+        """What each key does; KEYS tells the user."""
         key = key.lower()  # Caps Lock may be on
         match key:
             case "q" | "quit":

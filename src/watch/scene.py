@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,7 +31,7 @@ class Scene:
     picture: Picture
     view: AgentView
     shows_view: bool
-    shows_keys: bool
+    keys: Sequence[tuple[str, str]]  # those of KEYS to be listed over the picture
     note: str  # a few words over the picture, or none
 
 

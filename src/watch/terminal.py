@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from errors import UserError
 from watch.agent_view import AgentView
 from watch.picture import Picture, glowing, size_of
-from watch.scene import KEYS, Scene
+from watch.scene import Scene
 from watch.view_panel import AMBER, BACKGROUND, BLUE, MUTED, TEXT
 
 # A terminal reports when a key is pressed and repeats it, but not its release: a key counts as held
@@ -217,9 +217,9 @@ def draw_scene(canvas: Canvas, scene: Scene, picture: Picture) -> None:
     canvas.picture(picture, 0, 0, columns - panel, lines - 1, size_of(picture))
     if panel:
         draw_mind(canvas, scene.view, columns - PANEL + 2, lines - 1)
-    if scene.shows_keys:
+    if scene.keys:
         left = max((columns - panel - 56) // 2, 0)
-        for row, (keys, what) in enumerate(pair for pair in KEYS if pair[0] != "f"):
+        for row, (keys, what) in enumerate(pair for pair in scene.keys if pair[0] != "f"):
             canvas.text(left, 1 + row, f"  {keys:16}{what:38}", TEXT, BACKGROUND)
     score = f"{scene.view.score:g} "
     canvas.text(0, lines - 1, f" {scene.note or 'h keys  q quit'}".ljust(columns), MUTED)

@@ -15,7 +15,7 @@ import pygame
 
 from errors import UserError
 from watch.picture import Picture, glowing, size_of
-from watch.scene import KEYS, Scene
+from watch.scene import Scene
 from watch.view_panel import HEIGHT, WIDTH, Panel, key_card, note_card
 
 JOYSTICK = {
@@ -117,8 +117,8 @@ class Window:
         area = pygame.Rect((width - size[0]) // 2, (height - size[1]) // 2, *size)
         pygame.transform.scale(_surface(picture), size, self.screen.subsurface(area))
         text = max(size[1] / HEIGHT, 0.6)
-        if scene.shows_keys:
-            card = _cards(KEYS, text)
+        if scene.keys:
+            card = _cards(tuple(scene.keys), text)
             self.screen.blit(card, card.get_rect(center=area.center))
         if scene.note:
             card = _cards(scene.note, text)

@@ -251,7 +251,7 @@ def test_every_key_of_the_help_does_something(
             "",
         ]
         assert scenes[-1].shows_view
-        assert scenes[-1].shows_keys
+        assert list(scenes[-1].keys) == list(KEYS)
         assert view.saliency is not None
         assert view.qvalues is not None
         assert view.lives in (4, 5)
@@ -286,10 +286,11 @@ def test_nobody_takes_over_the_joystick_of_a_run(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agent = make_agent(frames=200)
-    with watched(agent, clock, monkeypatch, {50: "m"}, games=0) as (display, view):
+    with watched(agent, clock, monkeypatch, {50: "mh"}, games=0) as (display, view):
         display.holding = {"right"}
         agent.play(1)
     assert not view.person_plays
+    assert [keys for keys, _ in display.scenes[-1][1].keys][:2] == ["a  s", "p"]
     assert "you can play in ./play.sh only, not in a run" in {s.note for _, s in display.scenes}
 
 
@@ -321,10 +322,11 @@ def test_scores_are_told(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_person_alone_holds_the_joystick(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     agent = make_agent(network=False, frames=100)
-    with watched(agent, clock, monkeypatch, {20: "mv"}) as (display, view):
+    with watched(agent, clock, monkeypatch, {20: "mvh"}) as (display, view):
         agent.play(1)
         assert view.person_plays
         assert any("no agent" in scene.note for _, scene in display.scenes)
+        assert [keys for keys, _ in display.scenes[-1][1].keys][:2] == ["arrows, space", "a  s"]
 
 
 class TestWithoutDisplay:

@@ -28,7 +28,7 @@ from errors import UserError
 from tests.small_agent import make_agent
 from watch import terminal
 from watch.agent_view import AgentView
-from watch.scene import Scene
+from watch.scene import KEYS, Scene
 from watch.terminal import Canvas, Terminal, codes
 
 END = b"\x1b[0m\x1b[0m\x1b[0m"  # marks the end of what was written
@@ -88,7 +88,7 @@ def scene(shows_view: bool = False, shows_keys: bool = False, note: str = "") ->
     agent.callbacks.append(view)
     agent.play(1)
     game: Any = agent.games[0]
-    return Scene(game.environment.frame_rgb(), view, shows_view, shows_keys, note)
+    return Scene(game.environment.frame_rgb(), view, shows_view, KEYS if shows_keys else (), note)
 
 
 @cache
@@ -157,7 +157,7 @@ def test_draws_only_what_changes(pseudo: Pseudo) -> None:
     assert pseudo.read().count("▀") > 1000
     pseudo.display.draw(shown)
     assert pseudo.read() == ""
-    pseudo.display.draw(Scene(shown.picture, shown.view, True, False, "paused"))
+    pseudo.display.draw(Scene(shown.picture, shown.view, True, (), "paused"))
     assert len(pseudo.read()) < 200
     pseudo.display.close()
 

@@ -83,7 +83,7 @@ def wait_for(window: Window, true: Callable[[list[str]], bool]) -> None:
 
 def scene(picture: NDArray[np.uint8], shows_view: bool = False, note: str = "") -> Scene:
     view = AgentView(make_agent(frames=40), game="breakout", action_names=("NOOP", "LEFT"))
-    return Scene(picture, view, shows_view, shows_keys=False, note=note)
+    return Scene(picture, view, shows_view, keys=(), note=note)
 
 
 def shown() -> NDArray[np.uint8]:
