@@ -106,14 +106,14 @@ class Update:
             self.memory.add(0, 0, 0.0, np.empty(0, np.uint8), terminal=False)
         learned = self.network.train(self.memory.sample())
         if learned:
-            self.memory.update(*learned)
+            self.memory.sampler.update(*learned)
 
     def without_network(self) -> None:
         """The replay memory's part of an update."""
         for _ in range(self.config.train_frequency):
             self.memory.add(0, 0, 0.0, np.empty(0, np.uint8), terminal=False)
         index, _ = self.memory.sampler.draw(self.memory)
-        self.memory.update(index, np.random.default_rng(3).random(len(index), np.float32))
+        self.memory.sampler.update(index, np.random.default_rng(3).random(len(index), np.float32))
 
 
 def cost(work: Callable[[], None], times: int = UPDATES) -> tuple[float, float]:

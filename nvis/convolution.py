@@ -72,7 +72,7 @@ def convolutions(layers: Sequence[Layer]) -> list[Convolution]:
         params, config = layer.params, layer.config
         if not found and layer.kind != "Convolution":
             raise UserError(
-                f"The network begins with {layer.name}, not with a convolutional layer: take "
+                f"The network begins with {layer.name}, not with a convolutional layer: use "
                 "another snapshot."
             )
         if layer.kind == "Linear":
@@ -80,7 +80,7 @@ def convolutions(layers: Sequence[Layer]) -> list[Convolution]:
         if not all(np.isfinite(values).all() for values in params.values()):
             raise UserError(
                 f"The weights of {layer.name} are not all finite, because training has diverged: "
-                "take an earlier snapshot."
+                "use an earlier snapshot."
             )
         if layer.kind == "Convolution":
             size = int(config["size"])

@@ -212,7 +212,7 @@ class Agent:
             if epoch_step % s.train_frequency == 0 and self.memory.ready:
                 for _ in range(s.train_repeat):
                     if learned := self.network.train(self.memory.sample()):
-                        self.memory.update(*learned)
+                        self.memory.sampler.update(*learned)
 
     def test(self, steps: int, *, start: int = 0) -> None:
         """The testing phase: play with little exploration and learn nothing."""

@@ -384,7 +384,7 @@ class RunSettings:
     game: str = flag("", "ROM file or name of a game")
     random_steps: int = flag(50_000, "random steps that fill the replay memory first", low=0)
     train_steps: int = flag(250_000, "training steps in an epoch", low=0)
-    test_steps: int = flag(125_000, "testing steps, in training after each epoch", low=0)
+    test_steps: int = flag(125_000, "testing steps in an epoch, after its training steps", low=0)
     epochs: int = flag(200, "the last epoch of the run", low=0, high=1_000_000)
     start_epoch: int = flag(0, "epochs that are already done", low=0, high=1_000_000)
     play_games: int = flag(0, "play this many games and learn nothing", low=0, high=1_000_000)

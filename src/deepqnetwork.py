@@ -31,7 +31,7 @@ from engine.state import Learned, read_state, write_state
 from engine.workers import Task, Workers
 from network import Network
 from optimizers import Optimizer
-from replay_memory import Minibatch
+from replay_memory import Index, Minibatch
 from snapshot.compatibility import check_same_network
 from snapshot.format import Snapshot, read_snapshot, write_snapshot
 from snapshot.layers import Layer
@@ -151,13 +151,14 @@ class DeepQNetwork:
         That is this one or, in the overlapped loop, the previous one.
         """
         batches = divide(self, minibatch)
+        indices = minibatch.indices if minibatch.wants_errors else None
         self.target.renew_noise(self.random)
         if self.settings.overlap:
-            return self._start_update(batches, minibatch.indices)
+            return self._start_update(batches, indices)
         self.online.renew_noise(self.random)
-        return self._update(batches, [None] * len(batches), minibatch.indices)
+        return self._update(batches, [None] * len(batches), indices)
 
-    def _start_update(self, batches: list[Batch], indices: NDArray[np.int64]) -> Learned | None:
+    def _start_update(self, batches: list[Batch], indices: Index | None) -> Learned | None:
         """Start a weight update, which is finished while the agent plays; see `train`.
 
         (Daley and Amato 2021, arXiv:2111.01264.) Its targets are computed while the previous update
@@ -183,7 +184,7 @@ class DeepQNetwork:
             self.learned = self.workers.finish(task)
 
     def _update(
-        self, batches: list[Batch], targets: Sequence[Tensor | None], indices: NDArray[np.int64]
+        self, batches: list[Batch], targets: Sequence[Tensor | None], indices: Index | None
     ) -> Learned | None:
         """A weight update towards `targets`; None: they are computed first."""
         self.optimizer.begin()
@@ -194,7 +195,7 @@ class DeepQNetwork:
         self.cost_count += 1
         if self.inspector:
             self.inspector.see(parts)
-        if not self.settings.prioritized:
+        if indices is None:
             return None
         errors = torch.cat([part.errors for part in parts])  # NB! Reading them waits for a GPU.
         return Learned(indices, errors.to("cpu", torch.float32).numpy())
@@ -222,8 +223,7 @@ class DeepQNetwork:
     def _compute_gradients(self, batch: Batch, y: Tensor | None) -> Gradients:
         """The gradients that move the outputs of the actions taken towards the targets `y`."""
         y = self._compute_targets(batch) if y is None else y
-        outputs = self.online(batch.states, training=True, taus=batch.taus)
-        outputs = taken(outputs, batch.actions)
+        outputs = taken(self.online(batch.states, training=True, taus=batch.taus), batch.actions)
         with torch.no_grad():
             error = self.online.head.error(outputs, y, batch.taus)
             weights = (batch.weights * self.transition_factor).view(-1, *[1] * (outputs.dim() - 1))

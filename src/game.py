@@ -51,7 +51,10 @@ class Game:
         """Begin an episode and return its no-op steps (`zero_history`: only its first screen)."""
         self.environment.restart()
         if self.zero_history:
-            self._skip_frames()
+            if self.random_starts:
+                self.environment.skip_frames(int(self.rng.integers(1, self.random_starts + 1)) + 1)
+                if self.environment.is_terminal():
+                    self.environment.restart()
             opening = [Step(0.0, self.environment.screen(), terminal=False, ended=False)]
             self.buffer.reset()
         else:
@@ -67,28 +70,22 @@ class Game:
 
     def receive(self) -> Step:
         """Finish the step and return its result; if the episode is over, the next one has begun."""
-        reward = self.environment.act(self._action)
-        screen = self.environment.screen()
-        ended = self.environment.is_terminal()
-        terminal = ended and not self.environment.is_truncated()
-        self.buffer.add(screen)
-        opening = self.start() if ended else ()
-        return Step(reward, screen, terminal, ended, opening)
+        step = self.act(self._action)
+        self.buffer.add(step.screen)
+        return step._replace(opening=self.start()) if step.ended else step
 
-    def _noop(self) -> Step:
-        reward = self.environment.act(0)
-        ended = self.environment.is_terminal()
+    def act(self, action: int) -> Step:
+        """Do a step in the environment, without consequences for the state or the episode."""
+        reward, ended = self.environment.act(action), self.environment.is_terminal()
         terminal = ended and not self.environment.is_truncated()
-        if ended:
-            self.environment.restart()
         return Step(reward, self.environment.screen(), terminal, ended)
 
-    def _skip_frames(self) -> None:
-        if self.random_starts:
-            frames = int(self.rng.integers(1, self.random_starts + 1)) + 1
-            self.environment.skip_frames(frames)
-            if self.environment.is_terminal():
-                self.environment.restart()
+    def _noop(self) -> Step:
+        step = self.act(0)
+        if not step.ended:
+            return step
+        self.environment.restart()
+        return step._replace(screen=self.environment.screen())
 
     def get_state(self) -> dict[str, Any]:
         """The complete state; `environment` is None if the environment cannot save its own."""

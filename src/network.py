@@ -114,7 +114,8 @@ class Network(nn.Module):
         # Whether in training a state's outputs depend on the rest of the minibatch, or on something
         # that two threads would share: a random stream, or the buffers of somebody's own layers.
         self.needs_whole_minibatch = any(
-            isinstance(module, _BatchNorm | _DropoutNd)
+            isinstance(module, _BatchNorm | _DropoutNd | nn.RReLU)
+            or getattr(module, "whole_minibatch", False)
             or getattr(module, "batch_normalized", False)
             or (name.startswith("features") and type(module) is not Layer and module._buffers)
             for name, module in self.named_modules()

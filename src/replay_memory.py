@@ -31,6 +31,7 @@ class Minibatch(NamedTuple):
     indices: Index  # (batch,) slots t
     weights: NDArray[np.float32]  # (batch,) factors of each transition's gradient
     history: int  # screens in a state
+    wants_errors: bool = False  # whether the sampler learns from the TD errors
 
     @property
     def states(self) -> NDArray[np.uint8]:
@@ -63,6 +64,8 @@ class ScreenStore(Protocol):
 class Sampler(Protocol):
     """Decides which transitions are drawn for a minibatch."""
 
+    learns: bool  # whether `update` is to be called
+
     def draw(self, memory: ReplayMemory) -> tuple[Index, NDArray[np.float32]]:
         """The slots (batch,) of valid transitions and their importance weights (batch,)."""
 
@@ -70,7 +73,7 @@ class Sampler(Protocol):
         """Learn the absolute TD errors (n,) of transitions that were drawn."""
 
     def get_state(self) -> dict[str, Any]:
-        """Everything that later draws depend on, as plain values and arrays by name."""
+        """Everything that later draws depend on: numbers, texts, arrays, states of streams."""
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from a saved state."""
@@ -78,6 +81,8 @@ class Sampler(Protocol):
 
 class Uniform:
     """Draws every valid transition with equal probability, with replacement."""
+
+    learns = False
 
     def __init__(self, rng: np.random.Generator) -> None:
         """`rng` draws the slots."""
@@ -180,11 +185,8 @@ class ReplayMemory:
             self._blacken(screens, index)
         returns, discounts = self._returns(index)
         actions = self.actions.ravel()[index]
-        return Minibatch(screens, actions, returns, discounts, index, weights, self.history)
-
-    def update(self, index: Index, errors: NDArray[np.float32]) -> None:
-        """Pass the absolute TD errors of drawn transitions to the sampler."""
-        self.sampler.update(index, errors)
+        learns = self.sampler.learns
+        return Minibatch(screens, actions, returns, discounts, index, weights, self.history, learns)
 
     def _returns(self, index: Index) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """R_t and the discount of s_t+n."""
@@ -203,7 +205,7 @@ class ReplayMemory:
         if not counts.any():
             raise UserError(
                 f"The replay memory holds {self.count} steps of {len(self.added)} games, but a "
-                f"transition needs {self.history + self.n} of one game: take more --random_steps "
+                f"transition needs {self.history + self.n} of one game: use more --random_steps "
                 "or fewer --num_envs."
             )
         return np.arange(len(counts)) * self.slots + self.history, counts
@@ -218,7 +220,7 @@ class ReplayMemory:
                 return chosen[: self.batch_size]
         raise UserError(
             f"The replay memory has no {self.history + self.n} screens in a row from one episode: "
-            "take a smaller --history_length or --n_step, or more --max_episode_frames if set."
+            "use a smaller --history_length or --n_step, or more --max_episode_frames if set."
         )
 
     def valid(self, index: Index) -> NDArray[np.bool_]:

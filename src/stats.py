@@ -7,7 +7,7 @@ import io
 import logging
 import time
 from pathlib import Path
-from statistics import mean
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -125,13 +125,16 @@ class Statistics(Callback):
 
     def on_phase_end(self, phase: Phase) -> None:
         """Write the phase's row and log it."""
+        if self.agent.interrupted and self.resumable:
+            # NB! A checkpoint may still have to be written: nothing that it contains changes here.
+            logger.info("  %s", self.score())
+            return
         self._choose_validation_states()
         if not phase.counted:
             return
         row = self.row(phase.name, phase.epoch)
-        if not (self.agent.interrupted and self.resumable):
-            self.rows.append(row)
-            self.write()
+        self.rows.append(row)
+        self.write()
         told = ["%(score)s"]
         if self.validation_states is not None:
             told.append("mean Q %(meanq).3f")
@@ -145,15 +148,15 @@ class Statistics(Callback):
         """The scores of the phase so far, in words."""
         scores, word = self.scores, "game" if self.phase[0] in ("test", "play") else "episode"
         if not scores:
-            return f"no {word} ended, score so far {mean(self.running):g}"
+            return f"no {word} ended, score so far {fmean(self.running):g}"
         return (
-            f"{len(scores)} {word}{'s' * (len(scores) > 1)}, average score {mean(scores):.2f} "
+            f"{len(scores)} {word}{'s' * (len(scores) > 1)}, average score {fmean(scores):.2f} "
             f"({min(scores):g} to {max(scores):g})"
         )
 
     def row(self, phase: str, epoch: int) -> dict[str, Any]:
         """The phase so far, by column name; if no game has ended, scores of the unfinished ones."""
-        scores = self.scores or [mean(self.running)]
+        scores = self.scores or [fmean(self.running)]
         now = time.monotonic()
         phase_time = now - self.phase_start_time
         return dict(
@@ -161,7 +164,7 @@ class Statistics(Callback):
             phase=phase,
             steps=self.num_steps,
             nr_games=len(self.scores),
-            average_reward=mean(scores),
+            average_reward=fmean(scores),
             min_game_reward=min(scores),
             max_game_reward=max(scores),
             last_exploration_rate=self.last_exploration_rate,

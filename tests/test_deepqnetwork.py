@@ -141,9 +141,7 @@ class Twin:
     ids=str,
 )
 def test_weight_updates_are_the_twins(settings: dict[str, Any]) -> None:
-    network = make(
-        optimizer="centered_rmsprop", datatype="float64", prioritized=True, threads=2, **settings
-    )
+    network = make(optimizer="centered_rmsprop", datatype="float64", threads=2, **settings)
     twin = Twin(network)
     start = twin.q(twin.weights, draw_states()[0])
     for t in range(3):
@@ -151,7 +149,7 @@ def test_weight_updates_are_the_twins(settings: dict[str, Any]) -> None:
             network.update_target_network()
             if network.settings.target_steps:
                 twin.update_target_network()
-        learned = network.train(draw_batch(t))
+        learned = network.train(draw_batch(t, wants_errors=True))
         cost, sizes = twin.train(draw_batch(t))
         assert network.read_cost() == pytest.approx(cost, rel=1e-6)
         assert learned
@@ -376,6 +374,14 @@ def test_a_snapshot_that_does_not_fit_is_refused(
     assert all(np.array_equal(after[name], before[name]) for name in before)
 
 
+def test_padding_that_shapes_do_not_show_is_compared(tmp_path: Path) -> None:
+    path = tmp_path / "game_7.pkl"
+    shape = dict(dueling=True, screen_width=84, screen_height=84)
+    make(padding=1, **shape).save_weights(path, info={"flags": {"padding": 1}})
+    with pytest.raises(UserError, match="trained with --padding 1, not 0"):
+        make(**shape).load_weights(path)
+
+
 def test_a_snapshot_with_broken_weights_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "game_7.pkl"
     make().save_weights(path, info={})
@@ -415,7 +421,7 @@ def test_the_same_stream_gives_the_same_network() -> None:
 
 
 def test_a_gpu_that_is_not_there_is_refused() -> None:
-    with pytest.raises(UserError, match=r"There is no GPU 99 .* take --backend cpu"):
+    with pytest.raises(UserError, match=r"There is no GPU 99 .* use --backend cpu"):
         make(backend="gpu", device_id=99)
 
 
@@ -550,13 +556,13 @@ def test_in_the_overlapped_loop_the_agent_acts_by_the_target_network() -> None:
 
 
 def test_what_overlapped_updates_learned_is_reported_an_update_later_and_not_lost() -> None:
-    plain, overlapped = make(prioritized=True), make(prioritized=True, overlap=True)
-    expected = [plain.train(draw_batch(t)) for t in range(4)]
-    found = [overlapped.train(draw_batch(t)) for t in range(4)]
+    plain, overlapped = make(), make(overlap=True)
+    expected = [plain.train(draw_batch(t, wants_errors=True)) for t in range(4)]
+    found = [overlapped.train(draw_batch(t, wants_errors=True)) for t in range(4)]
     assert found[0] is None
-    resumed = make(seed=2, prioritized=True, overlap=True)
+    resumed = make(seed=2, overlap=True)
     resumed.set_state(overlapped.get_state())
-    found.append(resumed.train(draw_batch(4)))
+    found.append(resumed.train(draw_batch(4, wants_errors=True)))
     for mine, other in zip(found[1:], expected, strict=True):
         assert mine
         assert other
@@ -565,7 +571,7 @@ def test_what_overlapped_updates_learned_is_reported_an_update_later_and_not_los
 
 
 def test_an_overlapped_update_that_is_finished_at_once_is_reported_no_earlier() -> None:
-    network = make(prioritized=True, overlap=True)
+    network = make(overlap=True)
     start = network.workers.start
 
     def start_and_finish(function: Callable[..., Any], *arguments: Any) -> Task[Any]:
@@ -574,12 +580,23 @@ def test_an_overlapped_update_that_is_finished_at_once_is_reported_no_earlier() 
         return task
 
     network.workers.start = start_and_finish  # type: ignore[method-assign]
-    batches = [draw_batch(t) for t in range(3)]
+    batches = [draw_batch(t, wants_errors=True) for t in range(3)]
     found = [network.train(batch) for batch in batches]
     assert found[0] is None
     for learned, batch in zip(found[1:], batches[:-1], strict=True):
         assert learned
         assert learned.indices.tolist() == batch.indices.tolist()
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_errors_are_returned_to_samplers_that_want_them(overlap: bool) -> None:
+    network = make(overlap=overlap)
+    for wanted in (True, False):
+        batches = [draw_batch(t, wants_errors=wanted) for t in range(2)]
+        learned = [network.train(batch) for batch in batches]
+        network.wait()
+        network.learned = None
+        assert (learned[-1] is not None) == wanted
 
 
 @pytest.mark.parametrize("threads", [1, 2])

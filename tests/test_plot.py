@@ -149,6 +149,23 @@ def test_each_panel_shows_what_the_csv_says() -> None:
     ]
 
 
+@pytest.mark.parametrize(("trained", "scale"), [(4900, "symlog"), (400, "linear")])
+def test_counts_that_are_far_apart_have_a_logarithmic_axis(
+    tmp_path: Path, trained: int, scale: str
+) -> None:
+    path = tmp_path / "pong.csv"
+    rows = [row.split(",") for row in write_run(path).read_text().splitlines()]
+    games = rows[0].index("nr_games")
+    for row in rows[1:]:
+        row[games] = str({"train": trained, "test": 49}.get(row[1], 0))
+    rows[-1][games] = "0"
+    path.write_text("\n".join(",".join(row) for row in rows) + "\n")
+    (axes,) = drawn(path, fields=["nr_games"]).axes
+    assert axes.get_yscale() == scale
+    low, high = axes.get_ylim()
+    assert low <= 0 < trained < high
+
+
 def test_seeds_become_a_mean_with_a_band_dotted_where_some_have_ended(seeds: list[Path]) -> None:
     runs = [read_results(path) for path in seeds]
     figure = drawn(*seeds)

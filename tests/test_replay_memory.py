@@ -129,6 +129,8 @@ class Twin:
 class Chosen:
     """A sampler that draws given slots and records its calls."""
 
+    learns = True
+
     def __init__(self) -> None:
         self.index: Index = np.empty(0, np.int64)
         self.weights = np.empty(0, np.float32)
@@ -267,8 +269,10 @@ def test_a_minibatch_has_the_samplers_weights_and_the_sampler_hears_of_errors() 
         memory.add(n % 2, 0, 0.0, screen(n), False)
     sampler.index, sampler.weights = np.array([25, 3]), np.array([0.5, 2], np.float32)
     memory.block = memory.block[:2]
-    assert memory.sample().weights.tolist() == [0.5, 2]
-    memory.update(sampler.index, np.array([0.25, 4], np.float32))
+    minibatch = memory.sample()
+    assert minibatch.wants_errors
+    assert minibatch.weights.tolist() == [0.5, 2]
+    memory.sampler.update(sampler.index, np.array([0.25, 4], np.float32))
     assert sampler.updates == [([25, 3], [0.25, 4])]
 
 

@@ -24,7 +24,7 @@ def action_number(action: int, num_actions: int) -> int:
     except TypeError:  # 1.7
         number = -1
     if not 0 <= number < num_actions:
-        raise ValueError(f"There is no action {action}: take 0 to {num_actions - 1}.")
+        raise ValueError(f"There is no action {action}: use 0 to {num_actions - 1}.")
     return number
 
 
@@ -55,7 +55,7 @@ class LoadedAgent:
         """
         q = self.q_values(state)
         if not 0 <= exploration_rate <= 1:
-            raise ValueError(f"exploration_rate is {exploration_rate}: take 0 to 1.")
+            raise ValueError(f"exploration_rate is {exploration_rate}: use 0 to 1.")
         if exploration_rate and self.rng.random() < exploration_rate:
             return int(self.rng.integers(len(self.action_names)))
         return int(q.argmax())

@@ -78,11 +78,11 @@ class PlayedEnvironment(Base):  # type: ignore[misc]
         number = action_number(action, len(self.action_names))
         if self.over:
             raise RuntimeError("No game is being played: call reset().")
-        reward = float(self.world.act(number))
-        self.game.buffer.add(self.world.screen())
-        self.over, self.score = self.world.is_terminal(), self.score + reward
-        truncated = self.over and self.world.is_truncated()
-        return self._state(), reward, self.over and not truncated, truncated, self._info()
+        step = self.game.act(number)
+        self.game.buffer.add(step.screen)
+        self.over, self.score = step.ended, self.score + step.reward
+        truncated = step.ended and not step.terminal
+        return self._state(), float(step.reward), step.terminal, truncated, self._info()
 
     def render(self) -> NDArray[np.uint8]:
         """The current frame, (height, width, 3) uint8: (210, 160, 3) in most Atari games."""

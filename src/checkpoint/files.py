@@ -199,7 +199,7 @@ def write_checkpoint(
     """Write a checkpoint. `earlier` are the files of earlier screens that it needs as well.
 
     `arrays` may be completed while `screens` are iterated over. Raises OSError if it cannot be
-    written; then no file of it is left.
+    written; then no part of it is left.
     """
     files = dict(earlier)
     try:
@@ -220,8 +220,9 @@ def write_checkpoint(
         _refuse_large(len(data), MANIFEST_BYTES)
         write_atomically(folder / file_name(number, "json"), data)
     except BaseException:  # Ctrl-C too
-        for kind in ("npz", "screens"):
-            (folder / file_name(number, kind)).unlink(missing_ok=True)
+        if not (folder / file_name(number, "json")).exists():  # otherwise it is complete
+            for kind in ("npz", "screens"):
+                (folder / file_name(number, kind)).unlink(missing_ok=True)
         raise
     return Checkpoint(folder, number, state, files)
 

@@ -55,8 +55,10 @@ def check_state(state: Any) -> dict[str, Any]:
     for name, value in state["sampler"].items():
         if isinstance(value, dict):
             check_stream("its sampler", value)
-        else:
-            (COUNT if type(value) is int else FINITE).check(f"its sampler's {shown(name)}", value)
+        elif isinstance(value, float):
+            FINITE.check(f"its sampler's {shown(name)}", value)
+        elif not isinstance(value, bool | int | str):
+            raise UserError(f"its sampler's {shown(name)} is no number or text.")
     checked["added"] = sequence("its steps added", state.get("added"), COUNT)
     games = len(checked["added"])
     checked["beginning"] = sequence("its beginnings", state.get("beginning"), TRUTH, length=games)

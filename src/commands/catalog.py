@@ -41,7 +41,9 @@ VERBS = {
             "Files": "keep_snapshots checkpoint_minutes overwrite",
             "Watching from elsewhere": "tensorboard log",
         },
-        options={"list": "list the games, their human scores, and the agents that are there"},
+        options={
+            "list": "list the games, their random and human scores, and the agents that are shipped"
+        },
     ),
     "resume": Verb(
         "./resume.sh GAME [LABEL]|SNAPSHOT [flags]",
@@ -71,7 +73,7 @@ VERBS = {
             "The machine": f"num_envs {MACHINE}",
             "Files": "csv_file overwrite",
         },
-        options={"best": "name the snapshot with the highest mean of several"},
+        options={"best": "of several snapshots, name the one with the highest mean score"},
         kept=FROM_SNAPSHOT,
     ),
     "play": Verb(

@@ -71,7 +71,8 @@ def check_verb(verb: str, config: Config) -> None:
         return
     if config.test_games:
         raise UserError(
-            f"--test_games is for ./test.sh: leave it out, ./{verb}.sh tests for --test_steps."
+            "--test_games is for ./test.sh only: remove it; the length of tests in training "
+            "is --test_steps."
         )
     if config.play_games:
         raise UserError(f"--play_games is for ./play.sh and ./record.sh: ./{verb}.sh trains.")
@@ -96,7 +97,7 @@ def check_together(config: Config) -> None:
     if slots < needed:
         raise UserError(
             f"--replay_size {c.replay_size} is too small for transitions of "
-            f"{c.history_length + c.n_step} screens: take at least {needed * c.num_envs} steps, "
+            f"{c.history_length + c.n_step} screens: use at least {needed * c.num_envs} steps, "
             f"{needed} for each of --num_envs {c.num_envs} games."
         )
     if slots * c.num_envs <= c.batch_size and c.train_steps:
@@ -125,7 +126,7 @@ def check_together(config: Config) -> None:
         )
     if 0 < c.exploration_zeta < MIN_ZETA:
         raise UserError(
-            f"--exploration_zeta {c.exploration_zeta} would repeat actions for ever: take an "
+            f"--exploration_zeta {c.exploration_zeta} would repeat actions for ever: use an "
             f"exponent from {MIN_ZETA} on, such as 2."
         )
     if c.exploration_zeta and c.noisy:
@@ -138,7 +139,10 @@ def check_together(config: Config) -> None:
     if c.overlap and (c.engine != "torch" or not c.target_steps):
         raise UserError("--overlap needs --engine torch and a target network (--target_steps).")
     if c.learning_rate_decay_updates and c.optimizer == "adadelta":
-        raise UserError("--optimizer adadelta has no learning rate that could fall: remove one.")
+        raise UserError(
+            "--optimizer adadelta has no learning rate that can fall: give "
+            "--learning_rate_decay_updates 0."
+        )
     if c.learning_rate_end and not c.learning_rate_decay_updates:
         raise UserError(
             "--learning_rate_end has no effect without --learning_rate_decay_updates: give both, "
@@ -148,9 +152,7 @@ def check_together(config: Config) -> None:
     if c.num_envs > 1:
         _check_side_by_side(c)
     if c.stochastic_round and c.engine != "neon":
-        raise UserError(
-            "--stochastic_round works with Neon only: remove it, or take --engine neon."
-        )
+        raise UserError("--stochastic_round works with Neon only: remove it, or use --engine neon.")
 
 
 def _check_research(c: Config) -> None:
@@ -172,7 +174,7 @@ def _check_research(c: Config) -> None:
         )
     if c.munchausen and c.distribution == "c51":
         raise UserError(
-            "--munchausen true mixes the returns of all actions, which fixed atoms cannot: take "
+            "--munchausen true mixes the returns of all actions, which fixed atoms cannot: use "
             "--distribution quantile or iqn, or leave it out."
         )
     if (c.munchausen or c.double_q) and not c.target_steps:
@@ -190,7 +192,7 @@ def _check_research(c: Config) -> None:
             "leave one of them out."
         )
     if c.batch_norm and c.normalization == "layer":
-        raise UserError("--batch_norm true and --normalization layer do the same: take one.")
+        raise UserError("--batch_norm true and --normalization layer do the same: use one.")
     if c.batch_norm and c.noisy:
         raise UserError(
             "--batch_norm true would normalize the noise of --noisy true away: leave one of "
@@ -219,12 +221,11 @@ def _check_neon(c: Config) -> None:
     for name in names:
         if getattr(c, name) != getattr(plain, name):
             raise UserError(
-                f"--{name} {getattr(c, name)} does not work with --engine neon: take --engine "
-                "torch."
+                f"--{name} {getattr(c, name)} does not work with --engine neon: use --engine torch."
             )
     if c.optimizer not in ("rmsprop", "adam", "adadelta") or c.n_step > 1:
         raise UserError(
-            "--engine neon has the optimizers rmsprop, adam and adadelta, and --n_step 1: take "
+            "--engine neon has the optimizers rmsprop, adam and adadelta, and --n_step 1: use "
             "--engine torch."
         )
 
@@ -234,7 +235,7 @@ def _check_side_by_side(c: Config) -> None:
         if 0 < getattr(c, name) < c.num_envs:
             raise UserError(
                 f"--num_envs {c.num_envs} makes {c.num_envs} steps at a time, more than "
-                f"--{name} {getattr(c, name)}: take fewer games or more steps."
+                f"--{name} {getattr(c, name)}: use fewer games or more steps."
             )
     recorded = c.video_file or c.record_screen_path or c.record_sound_filename
     if c.play_games or c.display_screen or recorded or c.visualization_file:

@@ -118,7 +118,7 @@ def _of_the_world(error: BaseException) -> str:
         return ""
     if _is_of_memory(error):
         return (
-            "There is not enough memory: free some, or take smaller screens, a smaller "
+            "There is not enough memory: free some, or use smaller screens, a smaller "
             "--batch_size or --replay_size, or fewer --num_envs."
         )
     if isinstance(error, OSError) and error.strerror:

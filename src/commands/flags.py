@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from commands.catalog import Verb
-from config import FIELDS, GROUPS, check, group_of, kind_of, parse_value, unknown_flag
+from config import FIELDS, GROUPS, group_of, kind_of, parse_value, unknown_flag
 from errors import UserError
 
 
@@ -62,8 +62,7 @@ class Parser(argparse.ArgumentParser):
         values = vars(namespace)
         positional = values.pop("positional")
         options = {name: values.pop(name) for name in self.verb.options if name in values}
-        given = {name: parse_value(name, text) for name, text in values.items()}
-        return positional, options | {name: check(name, value) for name, value in given.items()}
+        return positional, options | {n: parse_value(n, text) for n, text in values.items()}
 
 
 def help_parser(verb: Verb, *, everything: bool) -> argparse.ArgumentParser:

@@ -47,7 +47,7 @@ def read_preset(name: str) -> dict[str, Any]:
     except FileNotFoundError:
         known = ", ".join(sorted(file.stem for file in PRESETS.glob("*.toml")))
         raise UserError(
-            f"There is no preset {shown(name)}: take one of {known}, or a .toml file."
+            f"There is no preset {shown(name)}: use one of {known}, or a .toml file."
         ) from None
     except OSError as error:
         raise UserError(f"The preset {path} cannot be read: {error.strerror}.") from None

@@ -236,8 +236,8 @@ def _refuse_namesake(snapshot: Path, name: str) -> None:
         return
     if paths["csv_file"].exists() or earlier_snapshots(mine) or numbers(paths["checkpoint_path"]):
         raise UserError(
-            f"There already is a run {name}, which {snapshot} is not part of: resume that with "
-            f"./resume.sh {name}, or start another with ./train.sh GAME LABEL --load_weights "
+            f"A run {name} already exists, and {snapshot} is not part of it: resume that run with "
+            f"./resume.sh {name}, or start a new one with ./train.sh GAME LABEL --load_weights "
             f"{snapshot}"
         )
 

@@ -1,8 +1,8 @@
 """Compiled loops that read memory once where PyTorch's operations read it several times.
 
 Numba compiles them for this processor on their first call, which takes half a second. They compute
-the same as optimizers.py and layer.py do in PyTorch, except for the last bit (tests/engine), on a
-CPU in float32. Without Numba the PyTorch code is used, and an update takes a tenth longer.
+the same as optimizers.py and layer.py do in PyTorch, except for the last bit, on a CPU in float32.
+Without Numba the PyTorch code is used, and an update takes a tenth longer.
 """
 
 from __future__ import annotations

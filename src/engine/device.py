@@ -38,7 +38,7 @@ def find_device(backend: str, device_id: int) -> torch.device:
     if device_id >= gpus:
         raise UserError(
             f"There is no GPU {device_id} that PyTorch can use (it sees {gpus}): "
-            "take --backend cpu or another --device_id."
+            "use --backend cpu or another --device_id."
         )
     return torch.device("cuda", device_id)
 

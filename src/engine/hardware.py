@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -37,7 +38,12 @@ def has_bfloat16() -> bool:
 
 
 def cores() -> int:
-    """The processor cores that this process may use."""
+    """The processor cores that this process may use, within the container's limit if any."""
+    count = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        count = len(os.sched_getaffinity(0))
+    try:
+        time, period = map(int, (CONTROL_GROUP / "cpu.max").read_text().split())
+    except (OSError, ValueError):  # no control group, or "max": no limit
+        return count
+    return max(1, min(count, math.ceil(time / period)))

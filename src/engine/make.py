@@ -75,7 +75,7 @@ def make_network(
         from engine.device import OutOfMemory, warn_of_slow_datatype, warn_once
     except ModuleNotFoundError as error:
         raise UserError(
-            f"{error.name} is not installed: run one of the scripts, which installs it, or take "
+            f"{error.name} is not installed: run one of the scripts, which installs it, or use "
             "--engine neon."
         ) from error
     unused = copy.deepcopy(rng)
@@ -85,7 +85,7 @@ def make_network(
         if settings.backend != "auto":
             raise UserError(
                 "The GPU has too little free memory for the network: end other programs on it, or "
-                "take --backend cpu."
+                "use --backend cpu."
             ) from error
         warn_once("The GPU has too little free memory: the network is computed on the CPU.")
         settings = replace(settings, backend="cpu")

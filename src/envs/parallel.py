@@ -96,7 +96,7 @@ def _check_memory(config: Config) -> None:
     if needed > free:
         raise UserError(
             f"--num_envs {count} needs {needed / 1e9:.1f} GB but {free / 1e9:.1f} GB are free: "
-            f"take at most --num_envs {max(count * free // needed, 1)}."
+            f"use at most --num_envs {max(count * free // needed, 1)}."
         )
 
 

@@ -75,7 +75,7 @@ def find_rom(game: str) -> Path:
         return found
     if name in MULTIPLAYER:
         raise UserError(
-            f"{name} needs several players, and ALE cannot load it for one: take another game."
+            f"{name} needs several players, and ALE cannot load it for one: use another game."
         )
     gym = re.fullmatch(r"[\w./:-]+-v[0-9]+", game)
     hint = ". If it is an id of Gymnasium, add --environment gym." if gym else _near(name)

@@ -33,7 +33,7 @@ def import_neon() -> Any:
             neon = importlib.import_module("neon")
             version = tuple(int(n) for n in neon.__version__.split("+")[0].split(".")[:2])
             if version < OLDEST:
-                raise UserError(f"Neon {neon.__version__} is too old, take 2.6.0: {HOW_TO}")
+                raise UserError(f"Neon {neon.__version__} is too old, use 2.6.0: {HOW_TO}")
             for name in MODULES:
                 importlib.import_module(f"neon.{name}")
     except ModuleNotFoundError as error:
@@ -68,12 +68,12 @@ def new_backend(settings: NetworkSettings, neon: Any, *, seed: int) -> Any:
     if kind == "gpu" and s.device_id >= gpus:
         raise UserError(
             f"There is no GPU {s.device_id} that Neon can use (it sees {gpus}, through PyCUDA): "
-            "take --backend cpu or another --device_id."
+            "use --backend cpu or another --device_id."
         )
     datatypes = ["float16", "float32"] + ["float64"] * (kind == "cpu")
     if s.datatype not in datatypes:
         raise UserError(
-            f"Neon's {kind} backend has no {s.datatype}: take one of --datatype "
+            f"Neon's {kind} backend has no {s.datatype}: use one of --datatype "
             f"{', '.join(datatypes)}."
         )
     if s.stochastic_round and kind == "cpu":
@@ -91,5 +91,5 @@ def new_backend(settings: NetworkSettings, neon: Any, *, seed: int) -> Any:
             )
     except Exception as error:  # PyCUDA's exceptions have no common class
         raise UserError(
-            f"Neon's {kind} backend does not start on this machine ({error}): take --backend cpu."
+            f"Neon's {kind} backend does not start on this machine ({error}): use --backend cpu."
         ) from error

@@ -41,13 +41,13 @@ class NeonNetwork:
         if changed or not drawn or s.optimizer not in OPTIMIZERS:
             raise UserError(
                 "Neon computes the original network only (no biases, no padding, pixels from 0 to "
-                f"1, a mean gradient, --optimizer {', '.join(OPTIMIZERS)}): take --preset "
+                f"1, a mean gradient, --optimizer {', '.join(OPTIMIZERS)}): use --preset "
                 "simple_dqn or --engine torch."
             )
         if (s.datatype, s.optimizer) == ("float16", "adam"):
             raise UserError(
                 "Adam's epsilon of 1e-8 is zero in Neon's float16 and would destroy the weights: "
-                "take --optimizer rmsprop or --datatype float32."
+                "use --optimizer rmsprop or --datatype float32."
             )
         self.num_actions = num_actions
         self.state_shape = (s.history_length, s.screen_height, s.screen_width)

@@ -50,6 +50,7 @@ MAX_PANELS = 16
 DASHES = (0, (5, 3))  # of the random baseline
 DOTS = (0, (1, 1.2))  # where some seeds have no value
 FEW = 30  # epochs: curves show their points where no more of them are drawn
+FAR_APART = 100  # counts that differ by a larger factor get a logarithmic axis
 TOO_LARGE = 1e100  # no axis can be computed for values beyond it
 
 
@@ -78,8 +79,7 @@ def draw(groups: Sequence[Group], fields: Sequence[str], *, width: float, height
             axes.set_xlim(*span(groups))
             here = [(g, color) for g, color in colored if game in ("", g.runs[0].game)]
             _panel(axes, here, field, by_phase=len(groups) == 1)
-            low, high = axes.get_ylim()
-            axes.set_ylim(low, high + (high - low) * (1.6 if field in SCORES else 0.6) * line)
+            _add_headroom(axes, (1.6 if field in SCORES else 0.6) * line)
             if place + columns >= len(panels):
                 axes.set_xlabel("Epoch")
         _legend(figure, groups, fields, size=14 * page)
@@ -147,9 +147,14 @@ def _panel(axes: Axes, groups: Sequence[tuple[Group, str]], field: str, *, by_ph
     Testing is bold, or training if there is no testing.
     """
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
-    axes.yaxis.set_major_locator(
-        MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10], integer=field in COUNTS)
-    )
+    shown = [curve for g, _ in groups for p in _phases(g, field) for curve in _curves(g, p, field)]
+    values = [value for curve in shown for value in curve.values() if value > 0]
+    if field in COUNTS and values and max(values) > FAR_APART * min(values):
+        axes.set_yscale("symlog", linthresh=1)  # "sym" because some count may be 0
+    else:
+        axes.yaxis.set_major_locator(
+            MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10], integer=field in COUNTS)
+        )
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     for group, color in groups:
         phases = _phases(group, field)
@@ -169,6 +174,14 @@ def _panel(axes: Axes, groups: Sequence[tuple[Group, str]], field: str, *, by_ph
     if not axes.lines:
         axes.text(0.5, 0.5, "no values", transform=axes.transAxes, ha="center", color=GRAY)
         axes.set_yticks([])
+
+
+def _add_headroom(axes: Axes, share: float) -> None:
+    """Room above the curves for writing, as a `share` of the panel's height."""
+    scale = axes.yaxis.get_transform()
+    low, high = scale.transform(axes.get_ylim())
+    bottom, top = scale.inverted().transform([low, high + (high - low) * share])
+    axes.set_ylim(bottom, top)
 
 
 def _band(axes: Axes, curves: list[dict[float, float]], *, color: str, bold: bool) -> None:

@@ -26,7 +26,7 @@ class GPUScreens:
             self.screens = torch.zeros(shape, dtype=torch.uint8, device=device)
         except OutOfMemory as error:
             raise UserError(
-                "The GPU has no room for the replay memory: take --replay_storage compressed."
+                "The GPU has no room for the replay memory: use --replay_storage compressed."
             ) from error
         self.new = np.empty((AT_ONCE, *shape[1:]), np.uint8)  # screens that are not on the GPU yet
         self.rows: dict[int, int] = {}  # their rows in `new`, by slot

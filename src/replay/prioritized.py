@@ -67,6 +67,8 @@ class Prioritized:
     that are not transitions have priority 0.
     """
 
+    learns = True
+
     def __init__(self, settings: ReplaySettings, rng: np.random.Generator) -> None:
         """`rng` draws the transitions."""
         self.settings = settings
@@ -101,6 +103,8 @@ class Prioritized:
     def update(self, index: Index, errors: NDArray[np.float32]) -> None:
         """Make the absolute TD errors of transitions their priorities."""
         # NB! Steps written since the draw may have cut a transition, which then keeps priority 0.
+        # With --overlap errors come a draw later: a slot that was overwritten meanwhile gets the
+        # error of its old transition. In a large memory this is rare.
         # Errors that are not finite are ignored here: a callback reports that training diverged.
         kept = (self.tree.priorities[index] > 0) & (errors >= 0) & (errors < np.inf)
         sizes = errors[kept].astype(np.float64) + EPSILON

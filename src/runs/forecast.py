@@ -161,7 +161,7 @@ def report(found: Forecast, config: Config, todo: Sequence[Planned]) -> None:
     folder: Path | None = prefix.parent if prefix else config.checkpoint_path
     if folder and needed > shutil.disk_usage(folder).free:
         logger.warning(
-            "The disk of %s has %s free, the run needs %s: make room, or take fewer "
+            "The disk of %s has %s free, the run needs %s: make room, or use fewer "
             "--keep_snapshots.",
             folder,
             gigabytes(shutil.disk_usage(folder).free),

@@ -39,7 +39,9 @@ def check_files(task: Task) -> None:
         )
     files = [path for path in (config.csv_file, config.visualization_file) if path]
     if config.csv_file and config.csv_file.suffix == ".json":
-        raise UserError(f"--csv_file {config.csv_file} is the name of its description: take .csv.")
+        raise UserError(
+            f"--csv_file {config.csv_file} must not end in .json: give a name that ends in .csv."
+        )
     if config.csv_file:
         files.append(config.csv_file.with_suffix(".json"))
     places = [*files, *(path for path in (config.save_weights_prefix, folder) if path)]
@@ -63,7 +65,7 @@ def check_memory(config: Config) -> None:
     if needed > free_memory():
         raise UserError(
             f"--batch_size {config.batch_size} takes {needed / 1e9:.1f} GB but "
-            f"{free_memory() / 1e9:.1f} GB are free: take a smaller one, or smaller screens."
+            f"{free_memory() / 1e9:.1f} GB are free: use a smaller one, or smaller screens."
         )
 
 
@@ -75,7 +77,7 @@ def check_snapshot(network: LearningNetwork) -> None:
     if size > MAX_BYTES:
         raise UserError(
             f"Snapshots of this network would have {size >> 20} MB, more than the limit of "
-            f"{MAX_BYTES >> 20} MB: take smaller screens, a smaller --network_width, or an "
+            f"{MAX_BYTES >> 20} MB: use smaller screens, a smaller --network_width, or an "
             "--optimizer with fewer states."
         )
 

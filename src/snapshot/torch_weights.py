@@ -91,7 +91,7 @@ def load_tensors(path: Path, snapshot: Snapshot, network: Network, optimizer: Op
                 f"{array.shape}: check the game, --network, --atoms and the screen's size."
             )
         if name in given and not np.isfinite(given[name]).all():
-            raise UserError(f"The weights in {path} are not all finite: take an earlier snapshot.")
+            raise UserError(f"The weights in {path} are not all finite: use an earlier snapshot.")
     fits = states <= given.keys() and states == {name for name in given if " " in name}
     layers = network.layers()
     for n, (name, master) in enumerate(network.masters.items()):

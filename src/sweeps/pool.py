@@ -206,8 +206,8 @@ def _check_nodes(ray: ModuleType, alive: Sequence[dict[str, Any]]) -> None:
                 seen.append(ray.get(reference))
         if late or not seen:
             raise UserError(
-                f"{len(late) or 'All'} of the cluster's {len(alive)} nodes do nothing: look at "
-                "them with ray status."
+                f"{len(late) or 'All'} of the cluster's {len(alive)} nodes do not answer: "
+                "check them with ray status."
             )
     except OSError as error:
         raise UserError(f"Cannot write {probe}: {error.strerror}.") from None

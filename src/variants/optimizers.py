@@ -113,5 +113,5 @@ def make_rule(settings: NetworkSettings) -> Rule:
     """The rule that --optimizer names."""
     if settings.optimizer not in RULES:
         known = ", ".join(RULES)
-        raise UserError(f"There is no optimizer {settings.optimizer}: take one of {known}.")
+        raise UserError(f"There is no optimizer {settings.optimizer}: use one of {known}.")
     return RULES[settings.optimizer](settings)

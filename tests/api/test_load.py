@@ -189,7 +189,7 @@ def test_the_end_by_the_rules_and_by_a_limit_are_told_apart(tmp_path: Path) -> N
     assert ends == {0: (80, True, False), 20: (20, False, True)}
     environment.reset()
     for action in (-1, 3):
-        with pytest.raises(ValueError, match=f"no action {action}: take 0 to 2"):
+        with pytest.raises(ValueError, match=f"no action {action}: use 0 to 2"):
             environment.step(action)
 
 
@@ -259,12 +259,12 @@ def test_what_is_wrong_is_a_sentence(tmp_path: Path) -> None:
     wrong: list[Any] = [-1, 4, 1.7, "FIRE"]
     for action in wrong:
         for use in (environment.step, lambda action: agent.saliency(state, action)):
-            with pytest.raises(ValueError, match=f"There is no action {action}: take 0 to 3"):
+            with pytest.raises(ValueError, match=f"There is no action {action}: use 0 to 3"):
                 use(action)
     last: Any = np.int64(3)
     assert agent.saliency(state, last).shape == environment.step(last)[0].shape[1:]
     for rate in (-1, 2.0, float("nan")):
-        with pytest.raises(ValueError, match=f"exploration_rate is {rate}: take 0 to 1"):
+        with pytest.raises(ValueError, match=f"exploration_rate is {rate}: use 0 to 1"):
             agent.act(state, rate)
 
 

@@ -472,16 +472,21 @@ def test_what_is_said_of_a_run_whose_checkpoints_are_gone_is_true(
     assert "There is nothing to resume from." in said()
 
 
+@pytest.mark.parametrize(
+    ("stop", "at"), [(40, "random, step 40"), (100, "epoch 1, train, step 40")]
+)
 def test_a_checkpoint_that_found_no_room_is_tried_again_at_the_end(
-    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+    stop: int, at: str, home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
 ) -> None:
     run = Run(home, monkeypatch)
-    run.stop_at = {100}
+    assert run.train() == 0
+    expected = run.results()
+    run.rounds, run.stop_at = 0, {stop}
     fsync, calls = os.fsync, 0
 
     def full_for_a_while(file: int) -> None:
         nonlocal calls
-        if run.rounds == 100 and not calls:
+        if run.rounds == stop and not calls:
             calls += 1
             raise OSError(errno.ENOSPC, "No space left on device")
         fsync(file)
@@ -490,7 +495,9 @@ def test_a_checkpoint_that_found_no_room_is_tried_again_at_the_end(
     assert run.train() == 130
     text = said()
     assert "Cannot write a checkpoint" in text
-    assert "resumes from epoch 1, train, step 40." in text
+    assert f"resumes from {at}." in text
+    assert run.resume() == 0
+    assert run.results() == expected
 
 
 def test_a_killed_worker_ends_the_run_with_its_own_code_and_how_to_resume(

@@ -22,7 +22,7 @@ from errors import UserError
         (dict(exploration_rate_start=0.05), "--exploration_rate_end is above"),
         (dict(exploration_spread=7.0), "needs several games"),
         (dict(exploration_spread=7.0, num_envs=4, noisy=True), "needs several games"),
-        (dict(exploration_zeta=1.0), "take an exponent from 1.01 on"),
+        (dict(exploration_zeta=1.0), "use an exponent from 1.01 on"),
         (dict(exploration_zeta=2.0, noisy=True), "of which --noisy true has none"),
         (dict(frame_maximum=True), "--frame_maximum true needs --color_averaging false"),
         (dict(stochastic_round=True), "--stochastic_round works with Neon only"),

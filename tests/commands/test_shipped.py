@@ -115,7 +115,7 @@ def test_a_resumed_agent_writes_where_runs_do(agents: Path, home: Path) -> None:
     assert config.csv_file == home / "results" / "pong_seed1.csv"
     (home / "results").mkdir()
     (home / "results" / "pong_seed1.csv").touch()
-    with pytest.raises(UserError, match="There already is a run pong_seed1"):
+    with pytest.raises(UserError, match="A run pong_seed1 already exists"):
         parse("resume", [str(agents / "pong_seed1_9.pkl")])
 
 

@@ -34,3 +34,15 @@ def test_cores_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     assert cores() == 8
+
+
+@pytest.mark.parametrize(
+    ("limit", "count"), [("max 100000", 8), ("250000 100000", 3), ("50000 100000", 1), ("?", 8)]
+)
+def test_cores_are_within_the_limit_of_a_container(
+    limit: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpu.max").write_text(f"{limit}\n")
+    monkeypatch.setattr(hardware, "CONTROL_GROUP", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert cores() == count

@@ -55,7 +55,7 @@ def test_without_room_on_the_gpu_the_cpu_serves(caplog: pytest.LogCaptureFixture
 
 @pytest.mark.usefixtures("full_gpu")
 def test_a_gpu_that_was_asked_for_and_has_no_room_is_an_error() -> None:
-    with pytest.raises(UserError, match=r"too little free memory .* take --backend cpu"):
+    with pytest.raises(UserError, match=r"too little free memory .* use --backend cpu"):
         make("gpu")
 
 

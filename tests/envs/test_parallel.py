@@ -338,7 +338,7 @@ def test_too_many_games_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         resolve({"game": "breakout", **flags}, {})
 
     monkeypatch.setattr(side_by_side, "free_memory", lambda: 10**9)
-    with pytest.raises(UserError, match=r"1.0 GB are free: take at most --num_envs \d"):
+    with pytest.raises(UserError, match=r"1.0 GB are free: use at most --num_envs \d"):
         make_games(replace(SMALL, num_envs=10_000), ROM)
     with pytest.raises(UserError, match="500 steps, 10 for each of --num_envs 50"):
         check(num_envs=50, replay_size=100)

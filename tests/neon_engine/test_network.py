@@ -94,7 +94,7 @@ def test_a_missing_neon_is_named_with_the_page_that_helps(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("__version__ = '1.8.2'", "Neon 1.8.2 is too old, take 2.6.0: docs/neon.md"),
+        ("__version__ = '1.8.2'", "Neon 1.8.2 is too old, use 2.6.0: docs/neon.md"),
         ("import a_package_it_wants", "Neon's Python package a_package_it_wants"),
         ("__version__ = '2.6.0'", "not a complete Neon 2.6|Neon's Python package"),
         ("'another package of that name'", "not a complete Neon 2.6"),
@@ -325,7 +325,7 @@ def test_other_datatypes_learn(datatype: str, tmp_path: Path) -> None:
 @needs_neon
 def test_what_neon_cannot_do_on_this_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
-        UserError, match="no bfloat16: take one of --datatype float16, float32, float64"
+        UserError, match="no bfloat16: use one of --datatype float16, float32, float64"
     ):
         make(datatype="bfloat16")
     with pytest.raises(ValueError, match=r"states are \(N, 4, 36, 36\) uint8"):
@@ -336,11 +336,11 @@ def test_what_neon_cannot_do_on_this_machine_is_refused(monkeypatch: pytest.Monk
     with pytest.raises(UserError, match="There is no GPU 0 that Neon can use"):
         make(backend="gpu")
     monkeypatch.setattr(check_gpu, "get_device_count", lambda: 1)
-    with pytest.raises(UserError, match="no float64: take one of --datatype float16, float32"):
+    with pytest.raises(UserError, match="no float64: use one of --datatype float16, float32"):
         make(datatype="float64")  # the GPU is what `auto` takes
     if find_spec("pycuda") is None:
         with pytest.raises(
-            UserError, match=r"does not start on this machine .*: take --backend cpu"
+            UserError, match=r"does not start on this machine .*: use --backend cpu"
         ):
             make()
 

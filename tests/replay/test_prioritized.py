@@ -93,7 +93,7 @@ def test_exactly_the_valid_transitions_have_a_priority(data: st.DataObject) -> N
                 memory.begin_episode(game, SCREEN)
         if rng.random() < 0.5:
             # Errors of an earlier minibatch come late, as in the overlapped loop.
-            memory.update(index, rng.random(len(index), np.float32))
+            memory.sampler.update(index, rng.random(len(index), np.float32))
             try:
                 index, weights = sampler.draw(memory)
             except UserError:

@@ -93,9 +93,7 @@ def test_a_snapshot_from_elsewhere_does_not_take_over_a_run(
     shutil.copy(home / "snapshots" / "pong_1.pkl", home / "downloads" / "pong_1.pkl")
     before = files(home)
     run("resume downloads/pong_1.pkl --epochs 3", expect=2)
-    assert (
-        "There already is a run pong, which downloads/pong_1.pkl is not" in capsys.readouterr().err
-    )
+    assert "A run pong already exists, and downloads/pong_1.pkl is not" in capsys.readouterr().err
     assert files(home) == before
 
 

@@ -128,7 +128,7 @@ def test_the_disk_that_is_too_small_is_warned_of(
         "(steps/s: random 10, train 10, test 10)."
     )
     assert "200 of 1000000.0 GB; --keep_snapshots 5 keeps 6000000.0 GB." in caplog.messages[1]
-    assert "make room, or take fewer --keep_snapshots" in caplog.messages[2]
+    assert "make room, or use fewer --keep_snapshots" in caplog.messages[2]
     caplog.clear()
     few = replace(config, keep_snapshots=5)
     report(Forecast({"random": 0.1, "train": 0.1, "test": 0.1}, 0, 10_000_000), few, plan(run))

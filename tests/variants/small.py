@@ -73,6 +73,7 @@ def draw_batch(seed: int = 0, **fixed: Any) -> Minibatch:
         indices=rng.integers(0, 1000, BATCH),
         weights=rng.uniform(0.25, 1, BATCH).astype(np.float32),
         history=history,
+        wants_errors=True,
     )
     return batch._replace(**fixed)
 

@@ -149,6 +149,21 @@ def test_batch_normalization_of_ones_own_is_given_whole_minibatches(
     assert np.array_equal(network.predict(draw_states()), other.predict(draw_states()))
 
 
+def test_a_network_that_says_so_is_given_whole_minibatches(write: Write) -> None:
+    name = write("""
+        class Mine(nn.Module):
+            whole_minibatch = True
+
+            def __init__(self, settings):
+                super().__init__()
+                self.layer = nn.Linear(2 * 36 * 36, 8)
+
+            def forward(self, x):
+                return nn.functional.dropout(self.layer(x.flatten(1)), training=self.training)
+    """)
+    assert make(network=name).parts == 1
+
+
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
@@ -232,7 +247,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (dict(distribution="c51", value_min=1.0, value_max=1.0), "not below"),
     (dict(distribution="iqn", atoms=1), "no distribution"),
     (dict(distribution="quantile", loss="mse"), "has a loss of its own"),
-    (dict(batch_norm=True, normalization="layer"), "take one"),
+    (dict(batch_norm=True, normalization="layer"), "use one"),
     (dict(batch_norm=True, noisy=True), "normalize the noise"),
     (
         dict(normalization="spectral", noisy=True),
