@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from errors import UserError
-from snapshot.layers import Layer
+from snapshot.layers import SavedLayer
 
 FloatArray = NDArray[np.float32]
 
@@ -60,7 +60,7 @@ class Convolution:
         return sums[:, :, pad : pad + height, pad : pad + width]
 
 
-def convolutions(layers: Sequence[Layer]) -> list[Convolution]:
+def convolutions(layers: Sequence[SavedLayer]) -> list[Convolution]:
     """The convolutional layers of a network, each with its bias and batch normalization.
 
     They have the same names as in Neon's page, 0000, 0002 and 0004: ReLUs are counted, but biases

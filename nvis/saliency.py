@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nvis.convolution import FloatArray, convolutions
 from nvis.guided_backpropagation import floats
-from snapshot.layers import Layer
+from snapshot.layers import SavedLayer
 
 
 @dataclass
@@ -25,7 +25,7 @@ class _Linear:
 class Saliency:
     """Computes saliency with NumPy from a network's layers, whichever engine trained it."""
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
+    def __init__(self, layers: Sequence[SavedLayer]) -> None:
         """Copy what is needed of `layers`. Raises UserError if they do not fit (`convolutions`)."""
         self.convolutions = convolutions(layers)
         self.linears = _linears(layers)
@@ -59,7 +59,7 @@ class Saliency:
         return total
 
 
-def _linears(layers: Sequence[Layer]) -> list[_Linear]:
+def _linears(layers: Sequence[SavedLayer]) -> list[_Linear]:
     found: list[_Linear] = []
     for layer in layers:
         params = layer.params

@@ -433,6 +433,11 @@ class Config(
     Each part of a run accepts the settings that it needs, so a Config can be passed to all of them.
     """
 
+    @property
+    def records(self) -> bool:
+        """Whether a film, frames or sound are written."""
+        return bool(self.video_file or self.record_screen_path or self.record_sound_filename)
+
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 TYPES = typing.get_type_hints(Config)

@@ -28,13 +28,13 @@ from engine.predictor import Predictor
 from engine.returns import returns_of
 from engine.saliency import guided_saliency
 from engine.state import Learned, read_state, write_state
-from engine.workers import Task, Workers
+from engine.workers import Call, Workers
 from network import Network
 from optimizers import Optimizer
 from replay_memory import Index, Minibatch
 from snapshot.compatibility import check_same_network
 from snapshot.format import Snapshot, read_snapshot, write_snapshot
-from snapshot.layers import Layer
+from snapshot.layers import SavedLayer
 from snapshot.torch_weights import from_snapshot, layers_from_0_to_1, to_snapshot
 from targets import Batch, taken
 from variants.average import average_rate, follow
@@ -100,7 +100,7 @@ class DeepQNetwork:
         # Costs are summed on the device and read once per phase, so that no update waits for them.
         self.cost_sum = torch.zeros((), dtype=torch.float64, device=self.device)
         self.cost_count = 0
-        self.in_flight: Task[Learned | None] | None = None  # the update of the overlapped loop
+        self.in_flight: Call[Learned | None] | None = None  # the update of the overlapped loop
         self.learned: Learned | None = None  # of the last one, until `train` returns it
         self.inspector: Inspector | None = None  # sees each update of a run that is watched
         self.predictors = {
@@ -277,7 +277,7 @@ class DeepQNetwork:
         self.average.copy_from(self.online)
         return snapshot
 
-    def layers(self) -> list[Layer]:
+    def layers(self) -> list[SavedLayer]:
         """The layers without optimizer states, for screens from 0 to 1 (see --pixel_max)."""
         self.wait()
         return layers_from_0_to_1(self.average)

@@ -22,14 +22,7 @@ from replay_memory import ReplayMemory
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = tuple(
-    (
-        "epoch,phase,steps,nr_games,average_reward,min_game_reward,max_game_reward,"
-        "last_exploration_rate,total_train_steps,replay_memory_count,meanq,meancost,weight_updates,"
-        "total_time,epoch_time,steps_per_second"
-    ).split(",")
-)
-
+COLUMNS = tuple(ROW)
 CSV_BYTES = 1 << 24
 COUNTED = ("rows", "phase", "num_steps", "scores", "running", "last_exploration_rate")
 

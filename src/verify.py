@@ -34,7 +34,7 @@ from engine.make import make_network
 from errors import UserError
 from replay_memory import Minibatch
 from snapshot.format import MAX_ACTIONS, read_snapshot
-from snapshot.layers import Layer
+from snapshot.layers import SavedLayer
 
 # What files that are damaged, or something else, make of reading them.
 NOT_A_CASE = (
@@ -115,7 +115,7 @@ def _settings(config: dict[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
         raise ValueError(str(error)) from None
 
 
-def _weights(layers: list[Layer]) -> dict[tuple[int, str], Any]:
+def _weights(layers: list[SavedLayer]) -> dict[tuple[int, str], Any]:
     kept = [layer for layer in layers if layer.kind != "Activation"]
     return {(n, key): array for n, layer in enumerate(kept) for key, array in layer.params.items()}
 

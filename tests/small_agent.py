@@ -12,8 +12,9 @@ from config import Config
 from environment import ALEEnvironment
 from envs.roms import find_rom
 from game import Game
+from nvis.saliency import Saliency
 from replay_memory import Minibatch
-from snapshot.layers import Layer, convolution, linear, relu
+from snapshot.layers import SavedLayer, convolution, linear, relu
 
 
 class SmallNetwork:
@@ -43,7 +44,14 @@ class SmallNetwork:
         q: NDArray[np.float32] = h @ self.w[2].T
         return q
 
-    def layers(self) -> list[Layer]:
+    def returns(self, state: NDArray[np.uint8]) -> None:
+        """It predicts no distributions."""
+
+    def saliency(self, state: NDArray[np.uint8], action: int) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = Saliency(self.found)(state, action)
+        return found
+
+    def layers(self) -> list[SavedLayer]:
         return self.found
 
     def train(self, minibatch: Minibatch) -> None:

@@ -19,12 +19,12 @@ from torch import Tensor
 from config import NetworkSettings
 from deepqnetwork import DeepQNetwork
 from engine.device import DATATYPES
-from engine.workers import Task
+from engine.workers import Call
 from errors import UserError
 from optimizers import learning_rate
 from replay_memory import Minibatch
 from snapshot.format import read_snapshot, write_snapshot
-from snapshot.layers import Layer
+from snapshot.layers import SavedLayer
 from targets import Target, double_q_learning
 from tests.naive_network import naive_forward, relative_error
 
@@ -67,7 +67,7 @@ def draw_batch(seed: int = 0, **fixed: Any) -> Minibatch:
     return batch._replace(**fixed)
 
 
-def weights_of(layers: list[Layer]) -> dict[tuple[int, str], Tensor]:
+def weights_of(layers: list[SavedLayer]) -> dict[tuple[int, str], Tensor]:
     """A snapshot's weights by the names that `naive_forward` knows."""
     found, i = {}, -1
     for layer in layers:
@@ -574,7 +574,7 @@ def test_an_overlapped_update_that_is_finished_at_once_is_reported_no_earlier() 
     network = make(overlap=True)
     start = network.workers.start
 
-    def start_and_finish(function: Callable[..., Any], *arguments: Any) -> Task[Any]:
+    def start_and_finish(function: Callable[..., Any], *arguments: Any) -> Call[Any]:
         task = start(function, *arguments)
         network.workers.finish(task)
         return task

@@ -5,13 +5,11 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.make import LearningNetwork
-from nvis.saliency import Saliency
 from snapshot.format import Snapshot
 
 State = NDArray[np.uint8]  # (history_length, screen_height, screen_width)
@@ -73,8 +71,4 @@ class LoadedAgent:
         """
         best = int(self.q_values(state).argmax())  # which also checks the state
         chosen = best if action is None else action_number(action, len(self.action_names))
-        network: Any = self.network
-        # Neon's networks have none of their own; their layers follow one another.
-        compute = getattr(network, "saliency", None) or Saliency(network.layers())
-        found: NDArray[np.float32] = compute(np.ascontiguousarray(state), chosen)
-        return found
+        return self.network.saliency(np.ascontiguousarray(state), chosen)

@@ -14,12 +14,24 @@ PHASES = ("random", "train", "test")
 EPOCH = Value(kind=int, low=0, high=1_000_000)
 POSITION = {"epoch": EPOCH, "phase": Value(kind=str, choices=PHASES), "step": COUNT}
 GAMES = 1024  # as many as --num_envs can have
-# A row of the CSV; its columns are those of stats.py.
-_COUNTS = "steps nr_games total_train_steps replay_memory_count weight_updates".split()
-_MEASURES = """average_reward min_game_reward max_game_reward last_exploration_rate meanq meancost
-    total_time epoch_time steps_per_second""".split()
-ROW = {"epoch": EPOCH, "phase": Value(kind=str, choices=PHASES)}
-ROW |= dict.fromkeys(_COUNTS, COUNT) | dict.fromkeys(_MEASURES, FINITE)
+ROW = {  # of the CSV, in the order of its columns
+    "epoch": EPOCH,
+    "phase": Value(kind=str, choices=PHASES),
+    "steps": COUNT,
+    "nr_games": COUNT,
+    "average_reward": FINITE,
+    "min_game_reward": FINITE,
+    "max_game_reward": FINITE,
+    "last_exploration_rate": FINITE,
+    "total_train_steps": COUNT,
+    "replay_memory_count": COUNT,
+    "meanq": FINITE,
+    "meancost": FINITE,
+    "weight_updates": COUNT,
+    "total_time": FINITE,
+    "epoch_time": FINITE,
+    "steps_per_second": FINITE,
+}
 SEEN = Value(kind=str, choices=(*PHASES, "play", ""))
 _STREAM = {
     "bit_generator": Value(kind=str, choices=("PCG64",)),

@@ -8,7 +8,6 @@ interrupted. From any other snapshot training continues with a new replay memory
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,13 @@ from typing import Any
 
 from checkpoint.files import Checkpoint, newest, numbers
 from commands.combinations import check_together
-from commands.paths import ask_for_place, earlier_snapshots, is_same_place, run_paths
+from commands.paths import (
+    ask_for_place,
+    earlier_snapshots,
+    is_same_place,
+    name_and_epoch,
+    run_paths,
+)
 from config import CODE, FIELDS, Config, check, kind_of, to_plain
 from envs.custom import code_name
 from envs.roms import ENDINGS, file_name, find_rom, game_name, rom_md5, rom_of_game
@@ -77,9 +82,7 @@ def find_run(words: Sequence[str], folder: Path | None) -> tuple[str, Checkpoint
 
 
 def _of_snapshot(path: Path, folder: Path | None) -> tuple[str, Checkpoint | Path]:
-    name, epoch = path.stem, -1
-    if found := re.fullmatch(r"(.+)_([0-9]{1,9})", path.stem):
-        name, epoch = found[1], int(found[2])
+    name, epoch = name_and_epoch(path)
     place = folder or run_paths(name)["checkpoint_path"]
     if not path.is_file() or not numbers(place):
         return name, path

@@ -237,6 +237,5 @@ def _check_side_by_side(c: Config) -> None:
                 f"--num_envs {c.num_envs} makes {c.num_envs} steps at a time, more than "
                 f"--{name} {getattr(c, name)}: use fewer games or more steps."
             )
-    recorded = c.video_file or c.record_screen_path or c.record_sound_filename
-    if c.play_games or c.display_screen or recorded or c.visualization_file:
+    if c.play_games or c.display_screen or c.records or c.visualization_file:
         raise UserError("Only one game can be watched or recorded: give --num_envs 1.")

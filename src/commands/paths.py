@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +81,17 @@ def snapshot_path(prefix: Path, epoch: int) -> Path:
     return prefix.with_name(f"{prefix.name}_{epoch}.pkl")
 
 
+def name_and_epoch(snapshot: Path) -> tuple[str, int]:
+    """The name of a snapshot's run and its epoch; -1 if the file's name has none."""
+    found = re.fullmatch(r"(.+)_([0-9]{1,9})", snapshot.stem)
+    return (found[1], int(found[2])) if found else (snapshot.stem, -1)
+
+
 def earlier_snapshots(prefix: Path) -> list[Path]:
     """All existing snapshots <prefix>_<epoch>.pkl, by epoch."""
     found = {}
     for path in prefix.parent.glob(f"{glob.escape(prefix.name)}_*.pkl"):
-        epoch = path.stem[len(prefix.name) + 1 :]
-        if epoch.isascii() and epoch.isdecimal() and len(epoch) < 10:
-            found[int(epoch)] = path
+        name, epoch = name_and_epoch(path)
+        if name == prefix.name and epoch >= 0:
+            found[epoch] = path
     return [found[epoch] for epoch in sorted(found)]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from commands.paths import earlier_snapshots
+from commands.paths import earlier_snapshots, name_and_epoch
 from envs.roms import game_name, known_games
 from errors import UserError
 from runs.human_scores import SCORES
@@ -31,12 +31,12 @@ def shipped_agents(folder: Path) -> list[Shipped]:
     """The agents in a folder: the last snapshot of each run, by game, the best score first."""
     games = sorted(known_games(), key=len, reverse=True)
     found = []
-    for name in sorted({path.stem.rpartition("_")[0] for path in folder.glob("*_*.pkl")}):
+    for name in sorted({name_and_epoch(path)[0] for path in folder.glob("*_*.pkl")}):
         prefix = folder / name
         snapshots = earlier_snapshots(prefix)
         game = next((game for game in games if f"{name}_".startswith(f"{game}_")), None)
         if snapshots and game:
-            epoch = int(snapshots[-1].stem.rpartition("_")[2])
+            epoch = name_and_epoch(snapshots[-1])[1]
             score = _score(folder / f"{name}.csv", epoch)
             found.append(Shipped(snapshots[-1], game, epoch, score))
     return sorted(found, key=lambda agent: (agent.game, -(agent.score or 0.0)))

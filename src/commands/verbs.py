@@ -17,7 +17,13 @@ from checkpoint.resume import find_run, resumed_config
 from commands.catalog import VERBS
 from commands.combinations import check_verb
 from commands.flags import Parser
-from commands.paths import ask_for_place, earlier_snapshots, is_same_place, run_paths
+from commands.paths import (
+    ask_for_place,
+    earlier_snapshots,
+    is_same_place,
+    name_and_epoch,
+    run_paths,
+)
 from commands.presets import resolve, trained_with
 from commands.schema import Value
 from commands.shipped import choose_agent, find_agent, print_games
@@ -163,7 +169,7 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
     if "load_weights" in given:
         raise UserError(f"--load_weights would replace {path}: name one snapshot.")
     snapshot = read_snapshot(path)
-    name = re.sub(r"_[0-9]+$", "", path.stem)
+    name = name_and_epoch(path)[0]
     flags = snapshot.info.get("flags")
     defaults["load_weights"] = path
     if verb == "resume":
@@ -212,7 +218,7 @@ def _resumed_defaults(path: Path, snapshot: Snapshot, given: dict[str, Any]) -> 
             defaults["target"] = trusted_code(path, "target", check("target", flags["target"]))
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    name = re.sub(r"_[0-9]+$", "", path.stem)
+    name = name_and_epoch(path)[0]
     defaults |= {"start_epoch": snapshot.epoch, **run_paths(name)}
     if path.absolute().parent != agents_folder():
         defaults["save_weights_prefix"] = path.with_name(name)

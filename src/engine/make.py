@@ -15,7 +15,7 @@ from config import NetworkSettings
 from errors import UserError
 from replay_memory import Minibatch
 from snapshot.format import Snapshot
-from snapshot.layers import Layer
+from snapshot.layers import SavedLayer
 
 if TYPE_CHECKING:
     from deepqnetwork import DeepQNetwork
@@ -33,6 +33,12 @@ class LearningNetwork(Protocol):
 
     def predict(self, states: NDArray[np.uint8], training: bool = False) -> NDArray[np.float32]:
         """Q-values (N, num_actions) of states (N, history, height, width)."""
+
+    def returns(self, state: NDArray[np.uint8]) -> tuple[Array, Array] | None:
+        """The distribution of each action's return in a state, if the network predicts one."""
+
+    def saliency(self, state: NDArray[np.uint8], action: int) -> Array:
+        """How much each pixel of a state increases an action's Q-value, (height, width)."""
 
     def train(self, minibatch: Minibatch) -> tuple[Array, Array] | None:
         """One weight update; returns transitions and their absolute TD errors, if known."""
@@ -52,7 +58,7 @@ class LearningNetwork(Protocol):
     def load_weights(self, path: Path, *, new_run: bool = False) -> Snapshot:
         """Load a snapshot; a `new_run` counts updates from 0, except Neon's. Raises UserError."""
 
-    def layers(self) -> list[Layer]:
+    def layers(self) -> list[SavedLayer]:
         """The layers as a snapshot has them."""
 
     def get_state(self) -> dict[str, Array]:

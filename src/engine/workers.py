@@ -15,10 +15,10 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
-LAST_SECONDS = 10.0  # how long the end of the process waits for tasks in progress
+LAST_SECONDS = 10.0  # how long the end of the process waits for calls in progress
 
 
-class Task(Generic[R]):
+class Call(Generic[R]):
     """A function call that any of the threads makes."""
 
     def __init__(self, function: Callable[..., R], *arguments: Any) -> None:
@@ -44,31 +44,31 @@ class Task(Generic[R]):
 
 
 class _Queue:
-    """Tasks that have not begun; threads wait here for one."""
+    """Calls that have not begun; threads wait here for one."""
 
     def __init__(self) -> None:
-        self.tasks: deque[Task[Any]] = deque()
+        self.calls: deque[Call[Any]] = deque()
         self.changed = threading.Condition()
         self.closed = False
 
     def work(self, until: Callable[[], bool]) -> None:
-        """Do tasks, and wait for more, until the condition holds."""
+        """Make calls, and wait for more, until the condition holds."""
         while True:
             with self.changed:
-                while not self.tasks and not until():
+                while not self.calls and not until():
                     self.changed.wait()
                 if until():
                     return
-                task = self.tasks.popleft()
-            task.run()
+                call = self.calls.popleft()
+            call.run()
             with self.changed:
-                task.done = True
+                call.done = True
                 self.changed.notify_all()
-            del task  # a waiting thread must not keep a network alive
+            del call  # a waiting thread must not keep a network alive
 
 
 class Workers:
-    """`count` threads that do tasks, one of which is the thread that waits for results."""
+    """`count` threads that make calls, one of which is the thread that waits for results."""
 
     def __init__(self, count: int, prepare: Callable[[], Any] = lambda: None) -> None:
         """The other threads call `prepare` first. They end when this object is deleted."""
@@ -84,26 +84,26 @@ class Workers:
             thread.start()
         weakref.finalize(self, _close, self.queue, threads)
 
-    def start(self, function: Callable[..., R], *arguments: Any) -> Task[R]:
+    def start(self, function: Callable[..., R], *arguments: Any) -> Call[R]:
         """Let the next free thread call `function`."""
-        task = Task(function, *arguments)
+        call = Call(function, *arguments)
         with self.queue.changed:
-            self.queue.tasks.append(task)
+            self.queue.calls.append(call)
             self.queue.changed.notify()
-        return task
+        return call
 
-    def finish(self, task: Task[R]) -> R:
-        """Wait for the result of a task, and do other tasks meanwhile."""
-        self.queue.work(until=lambda: task.done)
-        return task.result()
+    def finish(self, call: Call[R]) -> R:
+        """Wait for the result of a call, and make other calls meanwhile."""
+        self.queue.work(until=lambda: call.done)
+        return call.result()
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         """`function` of each item, in order, computed by all threads."""
         items = list(items)
         if self.count == 1 or len(items) == 1:
             return [function(item) for item in items]
-        tasks = [self.start(function, item) for item in items]
-        return [self.finish(task) for task in tasks]
+        calls = [self.start(function, item) for item in items]
+        return [self.finish(call) for call in calls]
 
 
 def _serve(queue: _Queue, prepare: Callable[[], Any]) -> None:

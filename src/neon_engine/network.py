@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from config import NetworkSettings
 from errors import UserError
 from neon_engine.backend import import_neon, new_backend
+from nvis.saliency import Saliency
 from replay_memory import Minibatch
 from snapshot.compatibility import check_fit
 from snapshot.format import Snapshot, read_snapshot, write_snapshot
-from snapshot.layers import Layer, from_neon
+from snapshot.layers import SavedLayer, from_neon
 
 PARAMETERS = ("W", "beta", "gamma", "gmean", "gvar")  # that layers of any kind may have
 OPTIMIZERS = {"rmsprop": "RMSProp", "adam": "Adam", "adadelta": "Adadelta"}
@@ -100,6 +101,14 @@ class NeonNetwork:
             q[first : first + size] = out.get().T[: len(some)]
         return q
 
+    def returns(self, state: NDArray[np.uint8]) -> None:
+        """Neon's networks predict no distributions."""
+
+    def saliency(self, state: NDArray[np.uint8], action: int) -> NDArray[np.float32]:
+        """How much each pixel of a state increases an action's Q-value, (height, width)."""
+        found: NDArray[np.float32] = Saliency(self.layers())(state, action)
+        return found
+
     def train(self, minibatch: Minibatch) -> None:
         """One weight update from a minibatch of transitions."""
         self._set_input(self.input, minibatch.next_states)
@@ -161,7 +170,7 @@ class NeonNetwork:
         self._set_updates(snapshot.info.get("updates_since_reset", updates) if kept else 0)
         return snapshot
 
-    def layers(self) -> list[Layer]:
+    def layers(self) -> list[SavedLayer]:
         """The layers as a snapshot has them: weights without optimizer states."""
         return self._layers(keep_states=False)
 
@@ -221,7 +230,7 @@ class NeonNetwork:
         if hasattr(self.optimizer, "t"):  # Adam counts updates for its bias correction
             self.optimizer.t = updates
 
-    def _layers(self, keep_states: bool) -> list[Layer]:
+    def _layers(self, keep_states: bool) -> list[SavedLayer]:
         description = self.model.layers.get_description(get_weights=True, keep_states=keep_states)
         return from_neon(_float32(description["config"]["layers"]))
 

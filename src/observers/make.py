@@ -47,8 +47,7 @@ def make_observers(
         if config.log == "json":
             found.append(JsonLog(stats=stats, meter=meter))
     # A window has a display of its own, and so have games that are played to be recorded.
-    recorded = config.video_file or config.record_screen_path or config.record_sound_filename
-    films = plays_for_somebody(task) and recorded
+    films = plays_for_somebody(task) and config.records
     if not (config.display_screen or films or config.log == "json"):
         found.append(Progress(stats, todo, pace))
     return found

@@ -21,7 +21,7 @@ from PIL import Image
 from agent import Callback, GameStep, Phase
 from errors import UserError
 from observers.meter import Meter
-from snapshot.layers import Layer
+from snapshot.layers import SavedLayer
 from stats import Statistics
 
 logger = logging.getLogger(__name__)
@@ -193,7 +193,7 @@ def scaled(picture: NDArray[np.uint8], scale: int) -> Image.Image:
     return Image.fromarray(picture.repeat(scale, axis=0).repeat(scale, axis=1))
 
 
-def filters_picture(layer: Layer) -> NDArray[np.uint8]:
+def filters_picture(layer: SavedLayer) -> NDArray[np.uint8]:
     """The filters of the first convolution, each as a row of screens with the oldest on the left.
 
     Gray is zero; black and white are minus and plus the filter's largest weight.

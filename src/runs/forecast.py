@@ -140,7 +140,7 @@ def report(found: Forecast, config: Config, todo: Sequence[Planned]) -> None:
     epochs = len({planned.phase.epoch for planned in todo if planned.phase.name == "train"})
     needed = 0
     if prefix := config.save_weights_prefix:
-        kept = min(config.keep_snapshots + 1, epochs) if config.keep_snapshots else epochs
+        kept = kept_snapshots(config, epochs)
         needed += kept * found.snapshot_bytes
         hint = ""
         if kept == epochs > 10:
@@ -167,6 +167,11 @@ def report(found: Forecast, config: Config, todo: Sequence[Planned]) -> None:
             gigabytes(shutil.disk_usage(folder).free),
             gigabytes(needed),
         )
+
+
+def kept_snapshots(config: Config, epochs: int) -> int:
+    """How many snapshots a run keeps: all, or the newest ones and the best one."""
+    return min(config.keep_snapshots + 1, epochs) if config.keep_snapshots else epochs
 
 
 def duration(seconds: float) -> str:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from commands.paths import earlier_snapshots
+from commands.paths import earlier_snapshots, name_and_epoch
 from config import Config
 
 logger = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ def remove_snapshots(config: Config, rows: Sequence[dict[str, Any]]) -> None:
     prefix = config.save_weights_prefix
     if not prefix or not config.keep_snapshots:
         return
-    snapshots = {int(p.stem.rpartition("_")[2]): p for p in earlier_snapshots(prefix)}
+    snapshots = {name_and_epoch(p)[1]: p for p in earlier_snapshots(prefix)}
     tested = {
         row["epoch"]: row["average_reward"]
         for row in rows

@@ -6,14 +6,14 @@ import logging
 from collections.abc import Sequence
 
 from config import StateSettings
-from snapshot.layers import MAX_SIZE, Layer
+from snapshot.layers import MAX_SIZE, SavedLayer
 
 logger = logging.getLogger(__name__)
 
 TOLERATED = 1  # pixels: DeepMind's network does not reach the last of 84
 
 
-def seen(size: int, convolutions: Sequence[Layer]) -> int:
+def seen(size: int, convolutions: Sequence[SavedLayer]) -> int:
     """How many of `size` pixels in a row, from the first one, reach the last convolution."""
     sizes = [size]
     for layer in convolutions:
@@ -26,7 +26,7 @@ def seen(size: int, convolutions: Sequence[Layer]) -> int:
     return reached
 
 
-def warn_of_unseen(settings: StateSettings, layers: Sequence[Layer]) -> None:
+def warn_of_unseen(settings: StateSettings, layers: Sequence[SavedLayer]) -> None:
     """Warn if the network does not see the right or the lower edge of the screen."""
     convolutions = [layer for layer in layers if layer.kind == "Convolution"]
     for flag, size in (

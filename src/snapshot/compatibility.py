@@ -10,7 +10,7 @@ import numpy as np
 from config import NetworkSettings
 from errors import UserError, shown
 from snapshot.format import Snapshot
-from snapshot.layers import Layer
+from snapshot.layers import SavedLayer
 
 # Flags that describe the network, and when they apply.
 DESCRIBING: dict[str, Callable[[NetworkSettings], bool]] = {
@@ -42,7 +42,7 @@ def check_same_network(path: Path, flags: object, settings: NetworkSettings) -> 
             )
 
 
-def check_fit(path: Path, given: Sequence[Layer], wanted: Sequence[Layer]) -> None:
+def check_fit(path: Path, given: Sequence[SavedLayer], wanted: Sequence[SavedLayer]) -> None:
     """Raise UserError unless the layers `given` in `path` fit those `wanted` by the network.
 
     Both are without ReLUs, because not all forms of snapshots list them.

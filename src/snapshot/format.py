@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atomic import read_whole, write_atomically
+from commands.paths import name_and_epoch
 from commands.schema import COUNT, FINITE, Value, record, sequence, texts
 from errors import UserError, shown
 from snapshot.layers import (
-    Layer,
+    SavedLayer,
     batch_norm,
     bias,
     convolution,
@@ -35,7 +36,7 @@ from snapshot.layers import (
 from snapshot.pickle_writer import dumps
 from snapshot.safe_pickle import MAX_BYTES, loads
 
-__all__ = ["Layer", "batch_norm", "bias", "convolution", "linear", "relu"]
+__all__ = ["SavedLayer", "batch_norm", "bias", "convolution", "linear", "relu"]
 __all__ += ["Snapshot", "game_of", "read_snapshot", "write_snapshot"]
 
 
@@ -60,7 +61,7 @@ class Snapshot:
     file does not say. `backend` and `cost` are Neon's descriptions of its backend and cost.
     """
 
-    layers: list[Layer]
+    layers: list[SavedLayer]
     epoch: int
     info: dict[str, Any] = field(default_factory=dict)
     tensors: dict[str, NDArray[Any]] = field(default_factory=dict)
@@ -162,15 +163,10 @@ def game_of(path: Path, snapshot: Snapshot) -> str:
     plays space_invaders). Raises UserError if the name could be a path."""
     game = snapshot.info.get("game")
     if game is None:
-        return _game_and_epoch(path)[0]
+        return name_and_epoch(path)[0]
     if not isinstance(game, str) or not re.fullmatch(r"[\w.-]*\w", game):
         raise UserError(f"{path} plays {shown(game)}, which is not the name of a game.")
     return game
-
-
-def _game_and_epoch(path: Path) -> tuple[str, int | None]:
-    found = re.fullmatch(r"(.+)_([0-9]{1,9})", path.stem)
-    return (found[1], int(found[2])) if found else (path.stem, None)
 
 
 def _snapshot(content: Any, path: Path) -> Snapshot:
@@ -178,7 +174,8 @@ def _snapshot(content: Any, path: Path) -> Snapshot:
     if not 0 <= epoch <= MAX_EPOCH:
         raise ValueError(f"its epoch_index is {shown(epoch)}")
     if "simple_dqn" not in content:  # Neon counted its own fits: the original's files all say 1
-        epoch = _game_and_epoch(path)[1] or epoch
+        named = name_and_epoch(path)[1]
+        epoch = named if named > 0 else epoch
     if "layer_params_states" in content:
         layers = from_neon_1_0(get(content, "layer_params_states", list))
     else:
@@ -208,7 +205,7 @@ def _snapshot(content: Any, path: Path) -> Snapshot:
     )
 
 
-def _check_chain(layers: list[Layer], complete: bool) -> None:
+def _check_chain(layers: list[SavedLayer], complete: bool) -> None:
     """Raise ValueError unless each layer fits the previous one and, if these are `complete`, the
     last one outputs Q-values."""
     outputs, is_flat = 0, False

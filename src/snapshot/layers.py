@@ -28,7 +28,7 @@ MAX_LAYERS = 1000
 
 
 @dataclass
-class Layer:
+class SavedLayer:
     """One layer; its arrays are float32 and arranged as in Neon.
 
     kind         params                                 config
@@ -52,7 +52,7 @@ class Layer:
 
 def convolution(
     name: str, W: Array, *, size: int, stride: int, padding: int = 0, states: Sequence[Array] = ()
-) -> Layer:
+) -> SavedLayer:
     """A convolution of square filters, W (channels * size * size, filters)."""
     _check(name, [W], states)
     fits = 1 <= size <= MAX_SIZE and 1 <= stride <= MAX_SIZE and 0 <= padding <= MAX_SIZE
@@ -62,20 +62,20 @@ def convolution(
         )
     config = {"size": size, "channels": W.shape[0] // size**2, "filters": W.shape[1]}
     config |= {"stride": stride, "padding": padding}
-    return Layer("Convolution", name, {"W": W}, list(states), config)
+    return SavedLayer("Convolution", name, {"W": W}, list(states), config)
 
 
-def linear(name: str, W: Array, *, states: Sequence[Array] = ()) -> Layer:
+def linear(name: str, W: Array, *, states: Sequence[Array] = ()) -> SavedLayer:
     """A fully connected layer, W (outputs, inputs)."""
     _check(name, [W], states)
     config = {"inputs": W.shape[1], "outputs": W.shape[0]}
-    return Layer("Linear", name, {"W": W}, list(states), config)
+    return SavedLayer("Linear", name, {"W": W}, list(states), config)
 
 
-def bias(name: str, W: Array, *, states: Sequence[Array] = ()) -> Layer:
+def bias(name: str, W: Array, *, states: Sequence[Array] = ()) -> SavedLayer:
     """Values that are added to the outputs of the previous layer, W (outputs, 1)."""
     _check(name, [W], states, columns=1)
-    return Layer("Bias", name, {"W": W}, list(states))
+    return SavedLayer("Bias", name, {"W": W}, list(states))
 
 
 def batch_norm(
@@ -88,21 +88,21 @@ def batch_norm(
     rho: float = BATCH_NORM["rho"],
     eps: float = BATCH_NORM["eps"],
     states: Sequence[Array] = (),
-) -> Layer:
+) -> SavedLayer:
     """(x - gmean) / sqrt(gvar + eps) * gamma + beta, each array (outputs, 1); at each weight update
     the running mean and variance keep a share of `rho`."""
     _check(name, [beta, gamma], states, columns=1)
     _check(name, [beta, gamma], [gmean, gvar])
     params = {"beta": beta, "gamma": gamma, "gmean": gmean, "gvar": gvar}
-    return Layer("BatchNorm", name, params, list(states), {"rho": rho, "eps": eps})
+    return SavedLayer("BatchNorm", name, params, list(states), {"rho": rho, "eps": eps})
 
 
-def relu(name: str) -> Layer:
+def relu(name: str) -> SavedLayer:
     """max(x, 0)."""
-    return Layer("Activation", name)
+    return SavedLayer("Activation", name)
 
 
-def to_neon(layers: Sequence[Layer]) -> list[dict[str, Any]]:
+def to_neon(layers: Sequence[SavedLayer]) -> list[dict[str, Any]]:
     """The layers as Neon 2.6 writes them, with a bias after a convolution as part of that layer.
 
     Neon needs an initializer for each layer, although it then loads the weights: it is the
@@ -147,10 +147,10 @@ def to_neon(layers: Sequence[Layer]) -> list[dict[str, Any]]:
     return found
 
 
-def from_neon(entries: Sequence[Any]) -> list[Layer]:
+def from_neon(entries: Sequence[Any]) -> list[SavedLayer]:
     """The layers that Neon 1.2 to 2.6 wrote. Raises ValueError if one is unknown."""
     _check_count(entries)
-    found: list[Layer] = []
+    found: list[SavedLayer] = []
     for entry in entries:
         kind = get(entry, "type", str).rpartition(".")[2]
         config = get(entry, "config", dict)
@@ -183,11 +183,11 @@ def from_neon(entries: Sequence[Any]) -> list[Layer]:
     return found
 
 
-def from_neon_1_0(entries: Sequence[Any]) -> list[Layer]:
+def from_neon_1_0(entries: Sequence[Any]) -> list[SavedLayer]:
     """The layers of the original's network as Neon 1.0 and 1.1 wrote them, plus the ReLUs, which
     those files omit. Raises ValueError if it is another network."""
     _check_count(entries)
-    found: list[Layer] = []
+    found: list[SavedLayer] = []
     names: list[str] = []
     for entry in entries:
         params = get(entry, "params", (np.ndarray, dict, list))
@@ -230,7 +230,9 @@ def get(holder: Any, key: str, kind: type[Any] | tuple[type[Any], ...]) -> Any:
     return value
 
 
-def _batch_norm(name: str, arrays: list[Any], states: list[Any], config: dict[str, Any]) -> Layer:
+def _batch_norm(
+    name: str, arrays: list[Any], states: list[Any], config: dict[str, Any]
+) -> SavedLayer:
     if len(arrays) != 4 or not all(isinstance(part, list) for part in states):
         raise ValueError(f"its layer {name} has no beta, gamma, gmean and gvar with their states")
     beta, gamma, gmean, gvar = arrays

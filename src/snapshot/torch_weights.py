@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from config import NetworkSettings
-from engine.layer import Layer as Weights
+from engine.layer import Layer
 from errors import UserError, shown
 from network import Network
 from optimizers import Optimizer
 from snapshot.compatibility import check_fit
 from snapshot.format import Snapshot
-from snapshot.layers import Layer, batch_norm, bias, convolution, linear, relu
+from snapshot.layers import SavedLayer, batch_norm, bias, convolution, linear, relu
 
 Array = NDArray[np.float32]
 
@@ -49,7 +49,7 @@ def is_chain(network: Network) -> bool:
 
 
 def tensors_of(network: Network, optimizer: Optimizer | None = None) -> dict[str, Array]:
-    """Weights, running statistics and the states of `optimizer` by name: `head.hidden.weight`, and
+    """Layer, running statistics and the states of `optimizer` by name: `head.hidden.weight`, and
     `head.hidden.weight 0` for its first state. Layers' tensors are arranged as in a snapshot."""
     layers, found = network.layers(), {}
     for n, (name, master) in enumerate(network.masters.items()):
@@ -107,7 +107,7 @@ def load_tensors(path: Path, snapshot: Snapshot, network: Network, optimizer: Op
     return fits
 
 
-def layers_of(network: Network, optimizer: Optimizer | None = None) -> list[Layer]:
+def layers_of(network: Network, optimizer: Optimizer | None = None) -> list[SavedLayer]:
     """The layers in Neon's form, with the states of `optimizer`. Of a network that this form cannot
     hold, only the convolutions, if they are a plain sequence."""
     chain = is_chain(network)
@@ -126,10 +126,10 @@ def layers_of(network: Network, optimizer: Optimizer | None = None) -> list[Laye
         name = f"{kind}_{numbers[kind]}"
         numbers[kind] += 1
 
-        def values(part: str, prefix: str = prefix, layer: Weights = layer) -> Array:
+        def values(part: str, prefix: str = prefix, layer: Layer = layer) -> Array:
             return layer.unpack(part, network.masters[f"{prefix}.{part}"])
 
-        def kept(*parts: str, prefix: str = prefix, layer: Weights = layer) -> list[Array]:
+        def kept(*parts: str, prefix: str = prefix, layer: Layer = layer) -> list[Array]:
             return [
                 layer.unpack(part, state)
                 for part in parts
@@ -160,7 +160,7 @@ def layers_of(network: Network, optimizer: Optimizer | None = None) -> list[Laye
     return found
 
 
-def layers_from_0_to_1(network: Network) -> list[Layer]:
+def layers_from_0_to_1(network: Network) -> list[SavedLayer]:
     """The layers as they are for screens from 0 to 1, whatever --pixel_max is."""
     layers = layers_of(network)
     if layers and network.pixel_max != 1:

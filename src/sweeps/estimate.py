@@ -13,14 +13,12 @@ from config import ROOT
 from engine.hardware import cores
 from errors import UserError
 from plots.csv_files import read_results
-from runs.forecast import duration, gigabytes
+from runs.forecast import CHECKPOINTS, REPLAY_SIZE, duration, gigabytes, kept_snapshots
 from sweeps.command import Command
-from sweeps.plan import Run, is_finished
+from sweeps.plan import PlannedRun, is_finished
 
 # The measurement is as short as possible; the second epoch counts, and the first one warms up.
 SHORT_STEPS = 500  # of a phase
-MEASURED_REPLAY = 5_000  # steps; more of them cost memory, not time
-LAST_CHECKPOINTS = 2  # those that a run keeps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +60,7 @@ def print_estimate(command: Command) -> None:
     )
 
 
-def _measure(run: Run, begin: tuple[str, ...]) -> Measured:
+def _measure(run: PlannedRun, begin: tuple[str, ...]) -> Measured:
     f = run.flags
     games, screens = f["num_envs"], f["history_length"] + f["n_step"]
     steps = max(SHORT_STEPS, 2 * screens * games)
@@ -70,7 +68,7 @@ def _measure(run: Run, begin: tuple[str, ...]) -> Measured:
         "random_steps": max(steps, 2 * f["batch_size"]),  # so that there are weight updates
         "epochs": 2,
         "replay_size": min(
-            f["replay_size"], max(MEASURED_REPLAY, 10 * screens * games, 2 * f["batch_size"])
+            f["replay_size"], max(REPLAY_SIZE, 10 * screens * games, 2 * f["batch_size"])
         ),
         # Predictions take time, so explore as much as the run mostly will.
         "exploration_rate_start": f["exploration_rate_end"],
@@ -97,10 +95,9 @@ def _measure(run: Run, begin: tuple[str, ...]) -> Measured:
         arrays = [path.stat().st_size for path in files["checkpoint_path"].glob("*.npz")]
     remembered = results.rows[-1][1]["replay_memory_count"]
     to_remember = min(f["replay_size"], f["random_steps"] + f["epochs"] * f["train_steps"])
-    keep = parse(begin[0], begin[1:]).config.keep_snapshots
-    kept = min(keep + 1, f["epochs"]) if keep else f["epochs"]  # the best one too
+    kept = kept_snapshots(parse(begin[0], begin[1:]).config, f["epochs"])
     return Measured(
         seconds=seconds,
         snapshots=kept * snapshot,
-        checkpoints=LAST_CHECKPOINTS * max(arrays) + int(screens / remembered * to_remember),
+        checkpoints=CHECKPOINTS * max(arrays) + int(screens / remembered * to_remember),
     )

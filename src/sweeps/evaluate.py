@@ -6,7 +6,6 @@ import contextlib
 import csv
 import importlib.util
 import io
-import re
 import secrets
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from typing import Any
 from atomic import check_replaceable, write_atomically
 from commands.catalog import VERBS
 from commands.flags import Parser
+from commands.paths import name_and_epoch
 from commands.verbs import snapshot_of
 from config import ROOT
 from errors import DONE, STOPPED, UNUSABLE_INPUT, UserError
@@ -90,8 +90,8 @@ def _games_of(snapshots: Sequence[Path]) -> list[str]:
 
 def _place(path: Path) -> tuple[str, int]:
     """Sorts snapshots by run and epoch: 2 before 10."""
-    found = re.fullmatch(r"(.*)_([0-9]{1,9})", path.stem)
-    return (str(path.with_name(found[1])), int(found[2])) if found else (str(path), 0)
+    name, epoch = name_and_epoch(path)
+    return str(path.with_name(name)), epoch
 
 
 def _jobs(snapshots: Sequence[Path], given: dict[str, Any], folder: Path) -> list[Job]:

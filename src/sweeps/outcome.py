@@ -11,7 +11,7 @@ from atomic import write_atomically
 from errors import UserError
 from plots.comparison import scores_of
 from plots.csv_files import Results, read_results
-from sweeps.plan import Run, Sweep, is_finished, results_path
+from sweeps.plan import PlannedRun, Sweep, is_finished, results_path
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def write_results(sweep: Sweep, last_tests: int) -> list[Results]:
     return found
 
 
-def _row(run: Run, results: Results, last_tests: int) -> dict[str, object]:
+def _row(run: PlannedRun, results: Results, last_tests: int) -> dict[str, object]:
     scores = scores_of(results)
     _, newest = results.rows[-1]
     last = scores[-last_tests:]

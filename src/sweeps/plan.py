@@ -11,7 +11,7 @@ from typing import Any
 
 from atomic import read_whole, write_atomically
 from checkpoint.files import numbers
-from commands.paths import earlier_snapshots, run_paths
+from commands.paths import earlier_snapshots, name_and_epoch, run_paths
 from commands.schema import COUNT, TEXT, Value, record, sequence
 from errors import UserError, shown
 from runs.provenance import commit, versions
@@ -21,7 +21,7 @@ LARGEST = 16 << 20  # bytes of a description
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class PlannedRun:
     """One training: a game, a setting, a seed."""
 
     game: str  # its name
@@ -75,10 +75,10 @@ class Sweep:
     settings: dict[str, dict[str, Any]]  # flags by the setting's name
 
     @property
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[PlannedRun]:
         """All combinations, ordered by seed, so that all settings soon have a run."""
         return [
-            Run(game=game, sweep=self.name, setting=setting, seed=seed, flags=flags)
+            PlannedRun(game=game, sweep=self.name, setting=setting, seed=seed, flags=flags)
             for seed in self.seeds
             for setting, flags in self.settings.items()
             for game in self.games
@@ -196,7 +196,7 @@ def _missing(before: Sequence[object], now: Sequence[object]) -> str:
     return ", ".join(str(each) for each in before if each not in now)
 
 
-def _in_the_way(run: Run) -> Path | None:
+def _in_the_way(run: PlannedRun) -> Path | None:
     snapshots = earlier_snapshots(run_paths(run.name)["save_weights_prefix"])
     files = [run.csv_file, *snapshots]
     if numbers(run.checkpoints):
@@ -204,7 +204,7 @@ def _in_the_way(run: Run) -> Path | None:
     return next((path for path in files if path.exists()), None)
 
 
-def is_finished(run: Run) -> bool:
+def is_finished(run: PlannedRun) -> bool:
     """Whether the last row of a run exists and, if no test follows it, its last snapshot.
 
     A test's row is written after the snapshot, which may have been removed since to save space.
@@ -220,4 +220,4 @@ def is_finished(run: Run) -> bool:
     if whole and name == "test":
         return True
     snapshots = earlier_snapshots(prefix)
-    return whole and bool(snapshots) and int(snapshots[-1].stem.rpartition("_")[2]) >= epoch
+    return whole and bool(snapshots) and name_and_epoch(snapshots[-1])[1] >= epoch

@@ -16,7 +16,7 @@ from errors import UserError, clean
 from plots.csv_files import Results, read_results
 from runs.forecast import duration
 from sweeps.drive import OWN_FAULT, said, tail
-from sweeps.plan import Run, Sweep, is_finished
+from sweeps.plan import PlannedRun, Sweep, is_finished
 
 # As observers/progress.py writes it.
 PROGRESS = re.compile(r"  (random|train|test)(?: (\d+))?: step (\d+)(?: of \d+)?, (\d+) steps/s")
@@ -29,7 +29,7 @@ REPORT_SECONDS = 600.0  # between complete tables if there is no terminal
 class State:
     """How far a run is."""
 
-    run: Run
+    run: PlannedRun
     status: str  # one of STATUSES
     node: str = ""
     phase: str = ""
@@ -75,7 +75,7 @@ class Watch:
         return found
 
 
-def _state(run: Run, failed: bool, at_work: bool) -> State:
+def _state(run: PlannedRun, failed: bool, at_work: bool) -> State:
     done: dict[tuple[str, int], float] = {}  # steps per second, by phase and epoch
     results: Results | None = None
     with contextlib.suppress(UserError):  # nothing yet

@@ -23,20 +23,30 @@ def midpoints(count: int) -> Tensor:
     return (torch.arange(count, dtype=torch.float64) + 0.5) / count
 
 
-def equally_likely(values: Tensor) -> Returns:
-    """Returns that all have the same probability."""
-    return Returns(values, torch.full_like(values, 1 / values.shape[-1]))
+class Quantiles(nn.Module):
+    """What quantiles (N, num_actions, K) mean, whatever their fractions are."""
+
+    def q_values(self, outputs: Tensor) -> Tensor:
+        """The mean of the quantiles."""
+        return outputs.mean(dim=-1)
+
+    def returns(self, outputs: Tensor) -> Returns:
+        """Each quantile stands for an equal part."""
+        return Returns(outputs, torch.full_like(outputs, 1 / outputs.shape[-1]))
+
+    def mixture(self, outputs: Tensor, policy: Tensor) -> Tensor:
+        """The mean over actions, weighted by `policy`, of each quantile: (batch, K).
+
+        As in M-IQN. The expected return is exact; the spread is less than that of the mixture.
+        """
+        return (policy[:, :, None] * outputs).sum(dim=1)
+
+    def backup(self, returns: Tensor, discounts: Tensor, outputs: Tensor) -> Tensor:
+        """The quantiles of R + gamma^n Z, (batch, K)."""
+        return returns[:, None] + discounts[:, None] * outputs
 
 
-def mean_quantiles(outputs: Tensor, policy: Tensor) -> Tensor:
-    """The mean over actions, weighted by `policy`, of quantiles (batch, num_actions, K).
-
-    As in M-IQN. The expected return is exact; the spread is less than that of the mixture.
-    """
-    return (policy[:, :, None] * outputs).sum(dim=1)
-
-
-class QuantileHead(nn.Module):
+class QuantileHead(Quantiles):
     """QR-DQN: outputs are the quantiles at the midpoints."""
 
     draws = 0
@@ -54,22 +64,6 @@ class QuantileHead(nn.Module):
         """Quantiles (N, num_actions, atoms)."""
         quantiles: Tensor = self.stream(features)
         return quantiles
-
-    def q_values(self, outputs: Tensor) -> Tensor:
-        """The mean of the quantiles."""
-        return outputs.mean(dim=-1)
-
-    def returns(self, outputs: Tensor) -> Returns:
-        """Each quantile stands for an equal part."""
-        return equally_likely(outputs)
-
-    def mixture(self, outputs: Tensor, policy: Tensor) -> Tensor:
-        """See `mean_quantiles`."""
-        return mean_quantiles(outputs, policy)
-
-    def backup(self, returns: Tensor, discounts: Tensor, outputs: Tensor) -> Tensor:
-        """The quantiles of R + gamma^n Z, (batch, atoms)."""
-        return returns[:, None] + discounts[:, None] * outputs
 
     def error(self, outputs: Tensor, y: Tensor, taus: Tensor | None = None) -> Error:
         """See `quantile_error`."""
@@ -95,7 +89,7 @@ def quantile_error(outputs: Tensor, y: Tensor, fractions: Tensor, kappa: float) 
     return Error(-(slope * gradient).mean(dim=2), cost, cost)
 
 
-class IQNHead(nn.Module):
+class IQNHead(Quantiles):
     """Outputs are the quantiles at the fractions `taus`, which differ between states.
 
     For acting, the midpoints of 32 parts, or of `atoms` if that is less, replace 32 random
@@ -127,22 +121,6 @@ class IQNHead(nn.Module):
         weights = self.embedding(cosines.flatten(0, 1)).view(*taus.shape, -1)  # (1 or N, K, F)
         quantiles: Tensor = self.stream((x[:, None] * weights).flatten(0, 1))  # (N * K, A, 1)
         return quantiles.view(-1, taus.shape[1], quantiles.shape[1]).transpose(1, 2)
-
-    def q_values(self, outputs: Tensor) -> Tensor:
-        """The mean of the quantiles."""
-        return outputs.mean(dim=-1)
-
-    def returns(self, outputs: Tensor) -> Returns:
-        """Each quantile stands for an equal part."""
-        return equally_likely(outputs)
-
-    def mixture(self, outputs: Tensor, policy: Tensor) -> Tensor:
-        """See `mean_quantiles`."""
-        return mean_quantiles(outputs, policy)
-
-    def backup(self, returns: Tensor, discounts: Tensor, outputs: Tensor) -> Tensor:
-        """The quantiles of R + gamma^n Z, (batch, K)."""
-        return returns[:, None] + discounts[:, None] * outputs
 
     def error(self, outputs: Tensor, y: Tensor, taus: Tensor | None = None) -> Error:
         """See `quantile_error`."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent import Agent, Callback, GameStep
-from nvis.saliency import Saliency
+from engine.make import LearningNetwork
 
 HISTORY = 150  # steps remembered: 10 seconds of an Atari game
 SELDOM = 0.01  # share of the lowest and of the highest returns that need not be shown
@@ -67,9 +67,7 @@ class AgentView(Callback):
         self.heat = self.saliency(self.state, action) if self.saliency else None
         self.changes += 1
 
-    def _look_at_returns(self, network: Any, state: NDArray[np.uint8]) -> None:
-        if not hasattr(network, "returns"):  # Neon's engine has no distributions
-            return
+    def _look_at_returns(self, network: LearningNetwork, state: NDArray[np.uint8]) -> None:
         self.returns = network.returns(state)
         if self.returns:
             values, probabilities = (numbers.ravel() for numbers in self.returns)
@@ -79,14 +77,8 @@ class AgentView(Callback):
             self.spans.append((float(ends[0]), float(ends[1])))
 
     def show_heat(self) -> None:
-        """Compute `heat` from now on. Raises UserError if the network's weights are no numbers."""
-        if not self.network:
-            return
-        layers, network = self.network.layers(), self.network
-        if any(layer.kind == "Linear" for layer in layers):  # all of them, one after the other
-            self.saliency = Saliency(layers)
-        else:
-            self.saliency = cast(Any, network).saliency
+        """Compute `heat` from now on."""
+        self.saliency = self.network.saliency if self.network else None
 
     def summary(self, games: int) -> str:
         """The score of each of `games` games, a line each, and where they were stopped."""

@@ -172,11 +172,8 @@ class Player(Callback):
     def _toggle_heat(self) -> None:
         if self.view.saliency:
             self.view.saliency = self.view.heat = None
-            return
-        try:
+        else:
             self.view.show_heat()
-        except UserError as error:
-            self._say(str(error))
 
 
 @contextlib.contextmanager

@@ -62,8 +62,7 @@ def play(task: Task, agent: Agent) -> None:
 def recorded(task: Task, agent: Agent, games: int) -> Iterator[Any]:
     """Record `games` games (0: all) as film, frames and sound, as far as the flags name them."""
     config = task.config
-    files = [config.video_file, config.record_screen_path, config.record_sound_filename]
-    if not any(files):
+    if not config.records:
         yield None
         return
     from watch.recorder import recording
@@ -78,7 +77,7 @@ def recorded(task: Task, agent: Agent, games: int) -> Iterator[Any]:
         sound_file=config.record_sound_filename,
     ) as view:
         yield view
-    for path in files:
+    for path in (config.video_file, config.record_screen_path, config.record_sound_filename):
         if path:
             logger.info("Wrote %s", path)
 

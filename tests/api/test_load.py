@@ -14,16 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from api.agent import LoadedAgent
 from api.load import load
 from commands.shipped import shipped_agents
 from config import Config, to_plain
 from deepqnetwork import DeepQNetwork
 from errors import UserError
 from main import main
-from nvis.saliency import Saliency
-from snapshot.format import Snapshot
-from tests.small_agent import SmallNetwork
 
 ROOT = Path(__file__).parent.parent.parent
 SMALL = dict(screen_width=36, screen_height=36, backend="cpu", threads=1)
@@ -92,17 +88,6 @@ def test_an_agent_of_every_kind_acts_as_its_network_does(
     assert heat.shape == (36, 36)
     assert (heat >= 0).all()
     assert agent.snapshot.epoch == 1
-
-
-def test_an_engine_without_saliency_gets_it_from_its_layers(tmp_path: Path) -> None:
-    network: Any = SmallNetwork(num_actions=4)
-    snapshot = Snapshot(network.layers(), epoch=1)
-    rng = np.random.default_rng(1)
-    agent = LoadedAgent(network, path=tmp_path, snapshot=snapshot, action_names="ABCD", rng=rng)
-    state = rng.integers(0, 256, (4, 84, 84), dtype=np.uint8)
-    expected = Saliency(network.layers())(state, agent.act(state))
-    np.testing.assert_array_equal(agent.saliency(state), expected)
-    assert agent.saliency(state).any()
 
 
 def test_an_agent_with_a_network_of_ones_own(tmp_path: Path) -> None:

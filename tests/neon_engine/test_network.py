@@ -213,6 +213,13 @@ def test_targets_come_from_the_copy_unless_there_is_none() -> None:
 
 
 @needs_neon
+def test_saliency_is_computed_from_the_layers() -> None:
+    network, (state,) = make(), states(1)
+    assert network.saliency(state, 1).shape == state.shape[1:]
+    assert network.saliency(state, 1).max() > 0
+
+
+@needs_neon
 def test_the_seed_decides_the_weights() -> None:
     one, same, other = (make(seed).predict(states(1)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, same)

@@ -217,7 +217,7 @@ def test_equals_automatic_differentiation(
     has_batch_norm: bool,
 ) -> None:
     rng = np.random.default_rng(seed)
-    layers: list[neon_layers.Layer] = []
+    layers: list[neon_layers.SavedLayer] = []
     channels = 4
     for n, size in enumerate(sizes):
         filters = int(rng.integers(1, 4))
@@ -337,7 +337,7 @@ def test_a_picture_without_contrast_is_black() -> None:
         ),
     ],
 )
-def test_networks_without_a_picture(layer: neon_layers.Layer, says: str) -> None:
+def test_networks_without_a_picture(layer: neon_layers.SavedLayer, says: str) -> None:
     with pytest.raises(UserError, match=says):
         convolutions([layer])
 

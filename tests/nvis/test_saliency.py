@@ -11,7 +11,7 @@ from torch import Tensor
 from config import ROOT
 from nvis.saliency import Saliency
 from snapshot.format import read_snapshot
-from snapshot.layers import Layer
+from snapshot.layers import SavedLayer
 
 GOLDEN = ROOT / "tests" / "golden"
 
@@ -31,7 +31,7 @@ class GuidedReLU(torch.autograd.Function):
         return passed
 
 
-def by_torch(layers: list[Layer], state: Tensor, action: int) -> Tensor:
+def by_torch(layers: list[SavedLayer], state: Tensor, action: int) -> Tensor:
     """The same by automatic differentiation."""
     x = (state[None] / 255).requires_grad_()
     y = x

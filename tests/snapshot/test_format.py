@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from atomic import write_atomically
 from errors import UserError
 from snapshot.format import (
-    Layer,
+    SavedLayer,
     Snapshot,
     batch_norm,
     bias,
@@ -457,7 +457,7 @@ def test_a_network_too_large_to_read_again_is_not_written(
 
 def test_layers_must_fit_themselves() -> None:
     W = array(256, 32)
-    wrongs: list[Callable[[], Layer]] = [
+    wrongs: list[Callable[[], SavedLayer]] = [
         lambda: convolution("c", W, size=0, stride=4),
         lambda: convolution("c", W, size=8, stride=0),
         lambda: convolution("c", W[:255], size=8, stride=4),
@@ -476,4 +476,4 @@ def test_layers_must_fit_themselves() -> None:
         batch_norm("n", beta=column, gamma=column, gmean=column, gvar=column[:2])
     with pytest.raises(ValueError, match="do not fit"):
         batch_norm("n", beta=column, gamma=column, gmean=column, gvar=column, states=[column])
-    assert relu("r") == Layer("Activation", "r")
+    assert relu("r") == SavedLayer("Activation", "r")

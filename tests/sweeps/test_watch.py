@@ -16,7 +16,7 @@ from errors import DIVERGED
 from observers import progress
 from sweeps.command import read_command
 from sweeps.node import MARK
-from sweeps.plan import Run, Sweep, describe
+from sweeps.plan import PlannedRun, Sweep, describe
 from sweeps.watch import PROGRESS, Display, Watch, summary, table
 
 FLAGS = "--epochs 3 --random_steps 100 --train_steps 200 --test_steps 50 --name x"
@@ -30,14 +30,14 @@ def two(home: Path) -> Sweep:
     return found
 
 
-def row(run: Run, epoch: int, phase: str, score: float = 0.0, pace: float = 10.0) -> None:
+def row(run: PlannedRun, epoch: int, phase: str, score: float = 0.0, pace: float = 10.0) -> None:
     if not run.csv_file.exists():
         run.csv_file.write_text("epoch,phase,average_reward,steps_per_second\n")
     with run.csv_file.open("a") as file:
         file.write(f"{epoch},{phase},{score},{pace}\n")
 
 
-def say(run: Run, *lines: str | dict[str, Any]) -> None:
+def say(run: PlannedRun, *lines: str | dict[str, Any]) -> None:
     with run.log.open("a") as file:
         for line in lines:
             file.write(f"{line if isinstance(line, str) else MARK + json.dumps(line)}\n")
