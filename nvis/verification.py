@@ -6,7 +6,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from nvis.convolution import convolutions
 from nvis.guided_backpropagation import guided_backpropagation, strongest_activations, to_bytes
 from snapshot.format import read_snapshot
 
-MAX_BYTES = 1 << 30
+MAX_BYTES = 1 << 30  # of a file, and of what it unpacks to
 ACTIVATION_TOLERANCE = 1e-5
 PICTURE_TOLERANCE = 1  # of 255: Neon truncates to bytes, so a different last bit can cost one
 
@@ -111,8 +111,16 @@ def check_nvis(npz: Path, snapshot: Path) -> bool:
 
 def _read(npz: Path) -> dict[str, NDArray[Any]]:
     try:
-        whole = io.BytesIO(read_whole(npz, MAX_BYTES))
-        with np.load(whole, allow_pickle=False) as arrays:
-            return dict(arrays)
+        return read_arrays(npz)
     except (OSError, ValueError, TypeError, EOFError, BadZipFile) as error:
         raise UserError(f"Cannot read {npz} as a .npz file: {error}.") from None
+
+
+def read_arrays(npz: Path) -> dict[str, NDArray[Any]]:
+    """The arrays in a .npz file. Raises OSError, ValueError, TypeError, EOFError or BadZipFile."""
+    whole = io.BytesIO(read_whole(npz, MAX_BYTES))
+    with ZipFile(whole) as members:
+        if sum(member.file_size for member in members.infolist()) > MAX_BYTES:
+            raise ValueError("it unpacks to more than a gigabyte")
+    with np.load(whole, allow_pickle=False) as arrays:
+        return dict(arrays)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from agent import Agent, Phase
 from checkpoint.checkpointer import Checkpointer
-from checkpoint.lock import locked
+from checkpoint.lock import run_locked
 from commands.catalog import VERBS
 from commands.exit_codes import Ending, exit_code
 from commands.verbs import Task, parse
@@ -25,7 +25,7 @@ from observers.make import make_checks, make_observers
 from observers.profiling import profile
 from replay.make import choose_storage, make_sampler, make_screens
 from replay_memory import ReplayMemory
-from runs.earlier import check_earlier, make_room
+from runs.earlier import check_earlier, check_removable, make_room
 from runs.files import load, save_snapshot, write_description
 from runs.forecast import forecast
 from runs.keep import remove_snapshots
@@ -63,11 +63,11 @@ def run(task: Task, ending: Ending) -> None:
     begin_log(config)
     remembers = any(each.phase.name in ("random", "train") for each in todo) or task.checkpoint
     storage = choose_storage(config) if remembers else None
-    with locked(config.checkpoint_path if storage else None):
+    with run_locked(task if storage else None):
         if storage:
             check_memory(config)
         check_files(task)
-        replaced = [*check_earlier(task), *check_outputs(config)]
+        replaced = check_removable([*check_earlier(task), *check_outputs(config)])
         pace = forecast(task, todo, storage, construct)
         parts = ending.run = construct(task, storage)
         if parts.network:

@@ -29,7 +29,7 @@ from typing import NoReturn
 import matplotlib
 
 from commands.exit_codes import flush, say, silence
-from errors import DONE, NOT_SAVED, STOPPED, UNUSABLE_INPUT, UserError, clean
+from errors import DONE, NOT_SAVED, STOPPED, UNUSABLE_INPUT, NotSaved, UserError, clean
 from plots.comparison import check_tested, compares_settings, draw_comparison
 from plots.csv_files import (
     Group,
@@ -169,7 +169,7 @@ def plot(options: argparse.Namespace) -> Path:
     for note in [*left_out, *(note for run in runs for note in run.notes)]:
         print(clean(f"plot: {note}"), file=sys.stderr)
     epochs = max(run.last_epoch for run in runs)
-    print(f"{time.strftime('%H:%M:%S')} drew {path} up to epoch {epochs}", flush=True)
+    print(clean(f"{time.strftime('%H:%M:%S')} drew {path} up to epoch {epochs}"), flush=True)
     return path
 
 
@@ -199,9 +199,9 @@ def main(arguments: Sequence[str]) -> int:
         plot(options) if options.follow is None else follow(options)
         if not flush(sys.stdout):
             raise UserError("what was drawn could not be printed: the disk is full.")
-    except UserError as error:
+    except (UserError, NotSaved) as error:
         say(f"plot: {error}")
-        return UNUSABLE_INPUT
+        return NOT_SAVED if isinstance(error, NotSaved) else UNUSABLE_INPUT
     except BrokenPipeError:  # whoever read what was printed has left
         silence(1)
         return DONE

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from agent import Agent, Callback, GameStep, Phase
 from atomic import free_name, read_whole, write_atomically
-from checkpoint.manifest import ROW, parse_row
+from checkpoint.manifest import CSV_BYTES, CSV_LINES, ROW, parse_row
 from engine.make import LearningNetwork
 from errors import UserError
 from replay_memory import ReplayMemory
@@ -23,7 +23,6 @@ from replay_memory import ReplayMemory
 logger = logging.getLogger(__name__)
 
 COLUMNS = tuple(ROW)
-CSV_BYTES = 1 << 24
 COUNTED = ("rows", "phase", "num_steps", "scores", "running", "last_exploration_rate")
 
 
@@ -64,6 +63,8 @@ class Statistics(Callback):
             return
         try:
             text = read_whole(self.csv_file, CSV_BYTES).decode()
+            if text.count("\n") > CSV_LINES:
+                raise ValueError
             reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
             names = reader.fieldnames or COLUMNS
             rows: list[dict[str, Any]] = list(reader)

@@ -15,7 +15,6 @@ if __name__ == "__main__":
     prepare()
 
 import ast
-import io
 import sys
 import zipfile
 from collections.abc import Sequence
@@ -25,13 +24,13 @@ from typing import Any
 
 import numpy as np
 
-from atomic import read_whole
 from commands.exit_codes import exit_code
 from commands.plain_parser import PlainParser
 from commands.schema import Value
 from config import FIELDS, NetworkSettings, check, parse_value
 from engine.make import make_network
 from errors import UserError
+from nvis.verification import read_arrays
 from replay_memory import Minibatch
 from snapshot.format import MAX_ACTIONS, read_snapshot
 from snapshot.layers import SavedLayer
@@ -41,7 +40,6 @@ NOT_A_CASE = (
     *(OSError, EOFError, zipfile.BadZipFile, SyntaxError),
     *(ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError),
 )
-CASE_BYTES = 1 << 30
 ACTIONS = Value(kind=int, low=1, high=MAX_ACTIONS)
 OVER_TOLERANCE = 1
 
@@ -54,8 +52,7 @@ def replay_golden(case: Path, **settings: Any) -> dict[str, float]:
     """
     start, end = (case.with_name(f"{case.stem}_{when}.pkl") for when in ("start", "end"))
     try:
-        with np.load(io.BytesIO(read_whole(case, CASE_BYTES)), allow_pickle=False) as file:
-            data = {name: file[name] for name in file.files}
+        data = read_arrays(case)
         config = ast.literal_eval(str(data["config"].item()))
         updates, batch, history = data["prestates"].shape[:3]
         settings |= _settings(config, data["prestates"].shape)

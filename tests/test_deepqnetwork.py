@@ -382,6 +382,25 @@ def test_padding_that_shapes_do_not_show_is_compared(tmp_path: Path) -> None:
         make(**shape).load_weights(path)
 
 
+def test_averages_that_are_not_finite_begin_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "game_7.pkl"
+    for settings in ({}, {"dueling": True}):
+        trained(**settings).save_weights(path, info={})
+        snapshot = read_snapshot(path)
+        states = [array for layer in snapshot.layers for array in layer.states]
+        states += [array for name, array in snapshot.tensors.items() if " " in name]
+        for array in states:
+            array[...] = np.nan
+        write_snapshot(path, snapshot)
+        caplog.clear()
+        network = make(seed=2, **settings)
+        network.load_weights(path)
+        assert "are not all finite: they begin anew" in caplog.text
+        assert all(np.isfinite(array).all() for array in network.get_state().values())
+
+
 def test_a_snapshot_with_broken_weights_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "game_7.pkl"
     make().save_weights(path, info={})

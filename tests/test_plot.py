@@ -25,7 +25,7 @@ from matplotlib.text import Text
 import plot
 from errors import UserError
 from plots.captions import number, rounded
-from plots.csv_files import group_runs, read_results
+from plots.csv_files import group_runs, read_results, read_runs
 from plots.curves import MAX_GROUPS, MAX_PANELS, draw
 from stats import COLUMNS
 
@@ -149,7 +149,7 @@ def test_each_panel_shows_what_the_csv_says() -> None:
     ]
 
 
-@pytest.mark.parametrize(("trained", "scale"), [(4900, "symlog"), (400, "linear")])
+@pytest.mark.parametrize(("trained", "scale"), [(5000, "symlog"), (400, "linear")])
 def test_counts_that_are_far_apart_have_a_logarithmic_axis(
     tmp_path: Path, trained: int, scale: str
 ) -> None:
@@ -310,6 +310,7 @@ def test_other_kinds_and_sizes_of_pictures(tmp_path: Path, kind: str) -> None:
         ("pong.csv --figure_width nan", "from 3 to 100"),
         ("pong.csv --figure_heigth 3", "--figure_heigth"),
         ("pong.csv --png_file pong.csv", "no picture file"),
+        ("pong.csv --png_file pong.pgf", "no picture file"),
         ("pong.csv --png_file pong.csv/pong.png", "cannot be written: "),
         ("pong.csv --follow=-1", "from 0.1 to 86400"),
         ("pong.csv --follow --fields foo", "no numeric column foo"),
@@ -332,6 +333,25 @@ def test_what_a_user_can_get_wrong_gets_one_sentence(
     assert out == ""
     assert [path.name for path in tmp_path.iterdir()] == ["pong.csv"]
     assert (tmp_path / "pong.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("game", ["x\\u0000", "\\ud800", "\\u001b[31m", "", "../..", "a\\nb"])
+def test_a_description_names_no_strange_game(game: str, tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / f"{name}.csv") for name in ("one", "two")]
+    paths[0].with_suffix(".json").write_text(f'{{"flags": {{"game": "{game}"}}}}')
+    groups, _ = plot.read_groups(paths, DEFAULT)
+    assert plot.png_path(groups) == tmp_path / "one_two.png"
+
+
+def test_a_csv_with_too_many_lines_or_runs_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "many.csv"
+    path.write_text("epoch,phase\n" + "1\n" * 100_001)
+    with pytest.raises(UserError, match="more than 100,000 lines"):
+        read_results(path)
+    rows = "".join(f"1,test,s/run{n}_1.pkl\n" for n in range(1001))
+    path.write_text(f"epoch,phase,snapshot\n{rows}")
+    with pytest.raises(UserError, match="more than 1,000 runs"):
+        read_runs(path)
 
 
 def test_too_many_runs_get_a_sentence(tmp_path: Path) -> None:
@@ -406,7 +426,7 @@ def test_a_full_disk_leaves_the_old_picture(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    assert plot.main([str(source)]) == 2
+    assert plot.main([str(source)]) == 3
     assert "No space left on device" in capsys.readouterr().err
     assert (tmp_path / "pong.png").read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 2

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ def test_an_incomplete_case_is_refused(changes: dict[str, Any], tmp_path: Path) 
         replay_golden(npz)
 
 
-@pytest.mark.parametrize("damage", ["cut", "text", "start", "end"])
+@pytest.mark.parametrize("damage", ["cut", "text", "start", "end", "bomb"])
 def test_broken_files_give_exit_code_2_and_a_sentence(
     damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -130,6 +131,13 @@ def test_broken_files_give_exit_code_2_and_a_sentence(
         npz.write_bytes(npz.read_bytes()[:5000])
     elif damage == "text":
         npz.write_text("golden")
+    elif damage == "bomb":
+        with zipfile.ZipFile(npz, "w", zipfile.ZIP_DEFLATED) as packed:
+            packed.writestr("prestates.npy", bytes(1 << 20))
+        data = bytearray(npz.read_bytes())
+        where = data.rindex((1 << 20).to_bytes(4, "little"))
+        data[where : where + 4] = ((1 << 30) + 1).to_bytes(4, "little")
+        npz.write_bytes(data)
     elif damage == "start":
         (tmp_path / "rmsprop_start.pkl").write_bytes(b"golden")
     else:

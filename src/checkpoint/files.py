@@ -46,6 +46,7 @@ LARGEST = 999_999  # number of a checkpoint, of six digits
 MANIFEST_BYTES = 1 << 24  # a run of 200 epochs has 200 kB
 ARRAY_BYTES = 1 << 30
 MAX_ARRAYS = 20_000  # a run of 1,024 games has about 10,000
+ENTRY_BYTES = 200  # of an array in the file's directory, at most
 MAX_FILES = 10_000
 _UNREADABLE = (zipfile.BadZipFile, EOFError, KeyError, MemoryError, RuntimeError, struct.error)
 FILE = {"bytes": COUNT, "sha256": Value(kind=str, longest=64)}
@@ -65,8 +66,11 @@ class Checkpoint:
         """Its arrays by name. Raises ValueError or OSError if they cannot be read."""
         path = self.folder / file_name(self.number, "npz")
         try:
-            with open_regular(path) as file, zipfile.ZipFile(file) as parts:
-                _check_arrays(parts, os.fstat(file.fileno()).st_size)
+            with open_regular(path) as file:
+                size = os.fstat(file.fileno()).st_size
+                _check_directory(file, size)
+                with zipfile.ZipFile(file) as parts:
+                    _check_arrays(parts, size)
             with np.load(path, allow_pickle=False) as arrays:
                 return dict(arrays)
         except _UNREADABLE as error:
@@ -167,10 +171,21 @@ def _check_files(files: Any) -> dict[str, dict[str, Any]]:
     return {name: record("its file", file, FILE) for name, file in files.items()}
 
 
+def _check_directory(file: io.BufferedReader, size: int) -> None:
+    """Raise ValueError if the directory of a .npz file would take much memory to read."""
+    file.seek(max(size - 42, 0))
+    end = file.read(42)  # the end record, and before it that of a large file, if it were one
+    length = int.from_bytes(end[-10:-6], "little")
+    if size > ARRAY_BYTES or length > MAX_ARRAYS * ENTRY_BYTES:
+        raise ValueError("its arrays are too large")
+    if end[-22:-18] != b"PK\5\6" or end[:4] == b"PK\6\7":
+        raise ValueError("its arrays cannot be read")
+
+
 def _check_arrays(parts: zipfile.ZipFile, size: int) -> None:
     """Raise ValueError unless the arrays are plain numbers and no larger than the file."""
     members = parts.infolist()
-    if size > ARRAY_BYTES or len(members) > MAX_ARRAYS:
+    if len(members) > MAX_ARRAYS:
         raise ValueError("its arrays are too large")
     if any(part.compress_type != zipfile.ZIP_STORED for part in members):
         raise ValueError("its arrays are packed in an unknown way")

@@ -1,4 +1,4 @@
-"""The lock that prevents two processes from training the same run."""
+"""The locks that prevent two processes from training the same run, or writing the same files."""
 
 from __future__ import annotations
 
@@ -11,19 +11,50 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from atomic import NO_FILE
+from commands.paths import refuse_links, run_paths
+from commands.verbs import Task
 from errors import UserError
 
 
 @contextlib.contextmanager
-def locked(folder: Path | None) -> Iterator[None]:
+def run_locked(task: Task | None) -> Iterator[None]:
+    """Prevent other processes from writing the files of the run `task`.
+
+    Raises UserError if another process writes them.
+    """
+    with contextlib.ExitStack() as stack:
+        for flag in ("checkpoint_path", "csv_file", "save_weights_prefix"):
+            path: Path | None = getattr(task.config, flag) if task else None
+            if path and flag == "checkpoint_path":
+                stack.enter_context(locked(path))
+            elif task and path and path != run_paths(task.name)[flag]:
+                stack.enter_context(_file_locked(path))  # other runs may be told to write there
+        yield
+
+
+@contextlib.contextmanager
+def _file_locked(file: Path) -> Iterator[None]:
+    path = file.with_name(f".{file.name}.lock")
+    try:
+        refuse_links(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = _take(path, file)
+    except OSError as error:
+        raise UserError(f"Cannot lock {path}: {error.strerror}.") from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
     """Prevent other processes from training a run that has its checkpoints in `folder`.
 
-    The system releases the lock whenever and however the process ends. A run without checkpoints
-    leaves neither folder nor lock. Raises UserError if another process holds the lock.
+    The system releases the lock whenever and however the process ends. A run that ends without
+    checkpoints leaves neither folder nor lock. Raises UserError if another process holds the lock.
     """
-    if folder is None:
-        yield
-        return
     path = folder.with_name(f"{folder.name}.lock")
     is_first = not path.parent.exists()
     try:
@@ -44,8 +75,8 @@ def locked(folder: Path | None) -> Iterator[None]:
         os.close(lock)
 
 
-def _take(path: Path, folder: Path) -> int:
-    """The lock file, open and locked."""
+def _take(path: Path, of: Path) -> int:
+    """The lock file `path` of the file or folder `of`, open and locked."""
     while True:
         # NB! Never through a link: the process number would overwrite what it points to.
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
@@ -60,9 +91,9 @@ def _take(path: Path, folder: Path) -> int:
             owner = os.read(lock, 20).decode("ascii", errors="replace")
             os.close(lock)
             raise UserError(
-                f"{folder.name} is being trained already, by process "
+                f"{of.name} is in use already, by process "
                 f"{owner if owner.isdecimal() else 'unknown'}: wait until it ends, or give this "
-                "run a label of its own."
+                "run a label and files of its own."
             ) from None
         except BaseException:
             os.close(lock)

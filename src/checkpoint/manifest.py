@@ -14,6 +14,8 @@ PHASES = ("random", "train", "test")
 EPOCH = Value(kind=int, low=0, high=1_000_000)
 POSITION = {"epoch": EPOCH, "phase": Value(kind=str, choices=PHASES), "step": COUNT}
 GAMES = 1024  # as many as --num_envs can have
+CSV_BYTES = 1 << 24  # of the CSV of a run, at most
+CSV_LINES = 100_000
 ROW = {  # of the CSV, in the order of its columns
     "epoch": EPOCH,
     "phase": Value(kind=str, choices=PHASES),

@@ -19,7 +19,7 @@ from envs.trust import trusted_code
 from errors import UserError, clean, shown
 
 PRESETS = ROOT / "presets"
-PRESET_BYTES = 1 << 20
+PRESET_BYTES = 20_000  # Python needs a gigabyte of memory for hostile ones a little larger
 
 # A preset says how an agent learns, not which files are read, replaced or written.
 NOT_IN_A_PRESET = ("game", "preset", "overwrite", "start_epoch")

@@ -122,11 +122,11 @@ class Worker:
 
 
 def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:
-    """A worker ends when its connection is closed; one that hangs is killed."""
+    """A worker ends when its connection is closed; it is killed if it hangs, or at Ctrl-C."""
     connection.close()
     try:
         process.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
         process.kill()
         process.wait()
 

@@ -31,11 +31,13 @@ def known_games() -> list[str]:
 def game_name(game: str) -> str:
     """A game's name as used in file names: breakout, for roms/Breakout.bin and for Breakout.
 
-    A ROM file of another name has that of the game that ALE recognizes in it.
+    A ROM file of another name has that of the game that ALE recognizes in it. Raises UserError if
+    it cannot be read.
     """
     stem = re.sub(r"\.(bin|rom|a26)$", "", Path(game).name, flags=re.IGNORECASE)
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", stem).lower()
     if stem != Path(game).name and name not in known_games() and Path(game).is_file():
+        rom_md5(Path(game))  # raises UserError if it is too large to be read
         return ale_py.ALEInterface.isSupportedROM(game) or name
     return name
 

@@ -13,17 +13,17 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 
 from atomic import read_whole
+from checkpoint.manifest import CSV_BYTES, CSV_LINES, PHASES
 from commands.paths import run_paths
 from commands.schema import FINITE
 from errors import UserError
 from runs.human_scores import SCORES
 
-PHASES = ("random", "train", "test")
-CSV_BYTES = 1 << 24
+MOST_RUNS = 1000  # whose tests are in one file
 NOT_FINITE = ("nan", "inf", "-inf", "infinity", "-infinity")  # as others write them
 SNAPSHOT = re.compile(r"(.+?)(_[0-9]+)?\.pkl")  # snapshots/<run>_<epoch>.pkl
 LAST_EPOCH = 1e9  # a number above it in the epoch column is damage, not an epoch
@@ -68,7 +68,7 @@ class Results:
             game = json.loads(read_whole(file.with_suffix(".json"), 1 << 20))["flags"]["game"]
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
             game = None
-        if isinstance(game, str) and game:
+        if isinstance(game, str) and re.fullmatch(r"[\w./: -]*\w", game):
             return Path(game).stem
         name = f"{self.series.stem}_"
         return max((each for each in SCORES if name.startswith(f"{each}_")), key=len, default="")
@@ -121,6 +121,8 @@ def read_runs(path: str | Path) -> list[Results]:
     for row, snapshot in zip(whole.rows, snapshots, strict=True):
         of_run = SNAPSHOT.fullmatch(snapshot)
         rows.setdefault(of_run[1] if of_run else "", []).append(row)
+    if len(rows) > MOST_RUNS:
+        raise UserError(f"{path} has the tests of more than {MOST_RUNS:,} runs: divide it.")
     return [
         replace(whole, run=run, rows=tuple(rows[run]), notes=() if n else whole.notes)
         for n, run in enumerate(rows)
@@ -191,7 +193,10 @@ def printable(text: str, limit: int = 60) -> str:
 def _split(text: str) -> tuple[list[str], list[tuple[int, bool, list[str]]]]:
     """The header, and of each line that is not blank its number, whether it is whole, its cells."""
     reader = csv.reader(io.StringIO(text, newline=""))
-    lines = [(reader.line_num, True, [c.strip() for c in cells]) for cells in reader if cells]
+    read = islice(reader, CSV_LINES + 1)
+    lines = [(reader.line_num, True, [c.strip() for c in cells]) for cells in read if cells]
+    if next(reader, None) is not None:
+        raise csv.Error(f"it has more than {CSV_LINES:,} lines")
     if len(lines) > 1 and not text.endswith(("\n", "\r")):
         lines[-1] = (lines[-1][0], False, lines[-1][2])
     return (lines[0][2], lines[1:]) if lines else ([], [])

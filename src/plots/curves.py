@@ -20,6 +20,7 @@ from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
+from checkpoint.manifest import PHASES
 from errors import UserError
 from plots.captions import (
     FEWER,
@@ -32,7 +33,7 @@ from plots.captions import (
     rounded,
     title,
 )
-from plots.csv_files import PHASES, Group
+from plots.csv_files import Group
 
 Values = NDArray[np.float64]
 SCORES = ("average_reward", "min_game_reward", "max_game_reward")  # the best one is marked

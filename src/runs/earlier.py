@@ -6,7 +6,7 @@ import json
 import logging
 from pathlib import Path
 
-from atomic import free_name, read_whole
+from atomic import check_replaceable, free_name, read_whole
 from checkpoint.files import checkpoint_files, file_name, numbers
 from checkpoint.manifest import parse_row
 from commands.paths import earlier_snapshots, snapshot_path
@@ -51,6 +51,16 @@ def check_earlier(task: Task) -> list[Path]:
         f"An earlier run has written {', '.join(str(p) for p in earlier[:2])}"
         f"{' ...' if len(earlier) > 2 else ''}: {', or '.join(ways)}."
     )
+
+
+def check_removable(paths: list[Path]) -> list[Path]:
+    """The files to be replaced. Raises UserError if one of them is no file."""
+    for path in paths:
+        try:
+            check_replaceable(path)
+        except OSError as error:
+            raise UserError(f"Cannot replace {path}: {error.strerror}.") from None
+    return paths
 
 
 def make_room(run: Run, replaced: list[Path]) -> None:

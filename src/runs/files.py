@@ -10,6 +10,8 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from atomic import NotWritten, read_whole
 from checkpoint.resume import CHANGE_LEARNING
 from commands.paths import earlier_snapshots, portable_flags, run_paths, snapshot_path
@@ -101,6 +103,9 @@ def load(parts: Run) -> None:
     begins = parts.memory is not None and not config.start_epoch
     snapshot = network.load_weights(path, new_run=begins)
     check_actions(path, snapshot, parts.environment.action_names)
+    white = np.full((1, config.history_length, config.screen_height, config.screen_width), 255)
+    if not np.isfinite(network.predict(white.astype(np.uint8))).all():
+        raise UserError(f"The Q-values of {path} are not finite: use an earlier snapshot.")
     logger.info("Loaded %s, epoch %d", path, snapshot.epoch)
     if config.start_epoch or parts.task.verb == "test":
         steps = snapshot.info.get("total_train_steps")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from optimizers import Optimizer
 from snapshot.compatibility import check_fit
 from snapshot.format import Snapshot
 from snapshot.layers import SavedLayer, batch_norm, bias, convolution, linear, relu
+
+logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float32]
 
@@ -90,9 +93,10 @@ def load_tensors(path: Path, snapshot: Snapshot, network: Network, optimizer: Op
                 f"{name} in {path} has the shape {given[name].shape}, this network's "
                 f"{array.shape}: check the game, --network, --atoms and the screen's size."
             )
-        if name in given and not np.isfinite(given[name]).all():
+        if name in given and name not in states and not np.isfinite(given[name]).all():
             raise UserError(f"The weights in {path} are not all finite: use an earlier snapshot.")
     fits = states <= given.keys() and states == {name for name in given if " " in name}
+    fits = fits and _are_finite(path, (given[name] for name in states))
     layers = network.layers()
     for n, (name, master) in enumerate(network.masters.items()):
         prefix, _, part = name.rpartition(".")
@@ -200,6 +204,14 @@ def from_snapshot(
     optimizer.reset_at = optimizer.updates - since_reset
 
 
+def _are_finite(path: Path, states: Iterable[Array]) -> bool:
+    """Whether the optimizer's states are numbers; if not, they begin anew."""
+    if all(np.isfinite(state).all() for state in states):
+        return True
+    logger.warning("The optimizer's averages in %s are not all finite: they begin anew.", path)
+    return False
+
+
 def _count(info: dict[str, Any], name: str, default: int) -> int:
     value = info.get(name, default)
     return max(value, 0) if type(value) is int else default
@@ -223,6 +235,7 @@ def _load_layers(path: Path, snapshot: Snapshot, network: Network, optimizer: Op
             arrays.append(layer.params[name])
             states.append(layer.states[n * each : (n + 1) * each])
     fits = all(len(a) == len(b) for a, b in zip(states, optimizer.states, strict=True))
+    fits = fits and _are_finite(path, itertools.chain.from_iterable(states))
     for n, (key, master) in enumerate(network.masters.items()):
         prefix, _, name = key.rpartition(".")
         module = network.layers()[prefix]

@@ -19,7 +19,7 @@ from commands.schema import Value
 from commands.verbs import Task, parse
 from config import CODE, FIELDS, kind_of, parse_value, unknown_flag
 from errors import UserError, shown
-from sweeps.plan import Sweep
+from sweeps.plan import MOST_RUNS, Sweep
 
 USAGE = "./sweep.sh GAME... [flags], or ./sweep.sh status NAME"
 DESCRIPTION = """\
@@ -27,7 +27,6 @@ Trains every combination of games, settings and seeds, as many runs at once as t
 Each is an ordinary run, results/<game>_<name>_<setting>_seed<k>.csv, which works with resume, test,
 play, plot and nvis. Give the same command again to finish an interrupted sweep. The results of all
 runs are in results/<name>.csv and results/<name>.png. status NAME shows the progress of a sweep."""
-MOST_RUNS = 10_000
 # Flags that a sweep sets itself, or that make no sense for many runs.
 REFUSED = {
     "log",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from atomic import open_regular
 from errors import DIVERGED, DONE, UNUSABLE_INPUT
 from sweeps.node import MARK, Job, progress
 from sweeps.pool import End, Pool
@@ -67,9 +68,9 @@ def _gave_up(end: End) -> str:
 def tail(log: Path) -> list[str]:
     """The last lines of a log; [] if it does not exist."""
     try:
-        with log.open("rb") as file:
+        with open_regular(log) as file:
             file.seek(max(0, log.stat().st_size - TAIL))
-            return file.read().decode(errors="replace").splitlines()
+            return file.read(TAIL).decode(errors="replace").splitlines()
     except OSError:
         return []
 

@@ -11,12 +11,15 @@ from typing import Any
 
 from atomic import read_whole, write_atomically
 from checkpoint.files import numbers
+from checkpoint.manifest import CSV_BYTES
 from commands.paths import earlier_snapshots, name_and_epoch, run_paths
 from commands.schema import COUNT, TEXT, Value, record, sequence
 from errors import UserError, shown
 from runs.provenance import commit, versions
 
 FORMAT = 1
+MOST_RUNS = 10_000
+EPOCHS = Value(kind=int, low=0, high=1_000_000)
 LARGEST = 16 << 20  # bytes of a description
 
 
@@ -152,6 +155,8 @@ def read(name: str) -> Sweep:
             TEXT.check("a setting", key): record(key, flags, NEEDED) | flags
             for key, flags in found["settings"].items()
         }
+        if len(games) * len(seeds) * len(settings) > MOST_RUNS:
+            raise UserError(f"it has more than {MOST_RUNS:,} runs")
     except FileNotFoundError:
         raise UserError(
             f"There is no sweep {name}: {path} would describe it. Begin it with ./sweep.sh GAME... "
@@ -165,7 +170,7 @@ def read(name: str) -> Sweep:
     return Sweep(name=name, games=tuple(games), seeds=tuple(seeds), settings=settings)
 
 
-NEEDED = dict.fromkeys(("random_steps", "train_steps", "test_steps", "epochs"), COUNT)
+NEEDED = dict.fromkeys(("random_steps", "train_steps", "test_steps"), COUNT) | {"epochs": EPOCHS}
 
 
 def _check_same(old: Sweep, new: Sweep) -> None:
@@ -212,7 +217,7 @@ def is_finished(run: PlannedRun) -> bool:
     name, epoch, _ = run.phases[-1]
     prefix = run_paths(run.name)["save_weights_prefix"]
     try:
-        lines = run.csv_file.read_text().splitlines()
+        lines = read_whole(run.csv_file, CSV_BYTES).decode().splitlines()
     except (OSError, ValueError):
         return False
     # Not only the last line: ./resume.sh may have made the run longer.

@@ -117,12 +117,13 @@ def open_pool(*, cpus: float, gpus: float, address: str | None = None) -> Iterat
         noise = stack.enter_context(open(os.devnull, "w"))  # noqa: PTH123
         stack.enter_context(contextlib.redirect_stdout(noise))
         common = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-        stack.callback(ray.shutdown)
         if address:
+            stack.callback(ray.shutdown)
             _connect(ray, address, common)
         else:
             folder = tempfile.mkdtemp(prefix="ray_", dir="/tmp")  # short, for the sake of sockets
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            stack.callback(ray.shutdown)
             common |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
             _start(ray, {"num_cpus": cores(), "_temp_dir": folder, **common})
         treat_signals_as_interrupts()  # Ray has handlers of its own
@@ -154,7 +155,9 @@ def _word() -> str:
 def _start(ray: ModuleType, settings: dict[str, Any]) -> None:
     try:
         ray.init(address="local", **settings)
-    except (RuntimeError, ValueError, AssertionError) as error:
+    except SystemExit as error:  # Ray's own answer to SIGTERM
+        raise KeyboardInterrupt from error
+    except Exception as error:  # Ray's errors have no class of their own
         raise UserError(
             f"Ray cannot start on this machine ({_in_one_line(error)}): is there free memory, and "
             "room in /tmp and /dev/shm?"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import av
 import numpy as np
@@ -14,6 +15,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 from PIL import Image
 
+from atomic import check_replaceable
 from errors import UserError
 from watch.picture import Picture
 from watch.speaker import SAMPLE_RATE
@@ -47,7 +49,8 @@ class Film(Protocol):
 def make_film(path: Path, *, size: tuple[int, int], frames_per_second: float, sound: bool) -> Film:
     """A film of the kind that the file's name says; `size` is its width and height.
 
-    Raises UserError for an unknown kind or a file that cannot be written.
+    Raises UserError for an unknown kind, and for a file that cannot be written, is not empty, or is
+    being written by another process.
     """
     kinds = {".mov": Movie, ".mp4": Movie, ".gif": Gif}
     kind: Any = kinds.get(path.suffix.lower())
@@ -55,11 +58,29 @@ def make_film(path: Path, *, size: tuple[int, int], frames_per_second: float, so
         raise UserError(f"A film's name must end with one of {', '.join(kinds)}: {path} does not.")
     try:
         make_folder(path.parent)
-        path.open("ab").close()
-        film: Film = kind(path, size, Fraction(frames_per_second).limit_denominator(1000), sound)
+        file = open_new(path)
+        film: Film = kind(file, size, Fraction(frames_per_second).limit_denominator(1000), sound)
         return film
     except OSError as error:
         raise UserError(f"Cannot write {path}: {error.strerror}.") from None
+
+
+def open_new(path: Path) -> BinaryIO:
+    """A new or empty file to write, which no other process can open like this. Raises OSError."""
+    check_replaceable(path)
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    file = os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(file.fileno()).st_size:
+            raise OSError(errno.EEXIST, "another process has just written it")
+    except BlockingIOError:
+        file.close()
+        raise OSError(errno.EEXIST, "another process is writing it") from None
+    except OSError:
+        file.close()
+        raise
+    return file
 
 
 def make_folder(folder: Path) -> None:
@@ -74,11 +95,13 @@ class Movie:
     """H.264 and AAC. Width and height must be even."""
 
     def __init__(
-        self, path: Path, size: tuple[int, int], frames_per_second: Fraction, sound: bool
+        self, file: BinaryIO, size: tuple[int, int], frames_per_second: Fraction, sound: bool
     ) -> None:
-        """Begin to write `path`."""
-        self.file = av.open(str(path), "w", options=MP4_FLAGS)
+        """Begin to write `file`."""
+        self.target = file
+        self.file = av.open(file, "w", format="mov", options=MP4_FLAGS)
         self.frames = 0
+        self.whole = False  # whether the last frame was written; if not, FFmpeg may crash
         self.time_base = 1 / frames_per_second
         self.video: Any = self.file.add_stream("libx264", rate=frames_per_second)
         self.video.width, self.video.height = size
@@ -97,6 +120,7 @@ class Movie:
 
     def add(self, picture: Picture, audio: NDArray[np.uint8] | None) -> None:
         """Add a frame and its sound, or silence."""
+        self.whole = False
         frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(
             format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
         )
@@ -108,6 +132,7 @@ class Movie:
             sound.pts, sound.time_base = self.frames * len(audio), Fraction(1, SAMPLE_RATE)
             self._hear(sound)
         self.frames += 1
+        self.whole = True
 
     def _hear(self, sound: av.AudioFrame | None) -> None:
         for frame in self.resampler.resample(sound):
@@ -116,23 +141,26 @@ class Movie:
     def close(self) -> None:
         """Write the remaining frames and the table of contents."""
         try:
-            if self.frames:
+            if self.whole:
                 if self.audio:
                     self._hear(None)
                     self.file.mux(self.audio.encode(None))
                 self.file.mux(self.video.encode(None))
         finally:
-            self.file.close()
+            with self.target:
+                self.file.close()
 
 
 class Gif:
     """20 pictures per second; exact colors up to 256 of them, then the nearest of 256."""
 
     def __init__(
-        self, path: Path, size: tuple[int, int], frames_per_second: Fraction, sound: bool
+        self, file: BinaryIO, size: tuple[int, int], frames_per_second: Fraction, sound: bool
     ) -> None:
-        """Begin to write `path`; there is no sound in a .gif."""
-        self.file = av.open(str(path), "w")
+        """Begin to write `file`; there is no sound in a .gif."""
+        self.target = file
+        self.file = av.open(file, "w", format="gif")
+        self.whole = False  # as in Movie
         self.every = max(round(frames_per_second / GIF_RATE), 1)
         self.video: Any = self.file.add_stream("gif", rate=frames_per_second / self.every)
         self.video.width, self.video.height = size
@@ -148,6 +176,7 @@ class Gif:
 
     def add(self, picture: Picture, audio: NDArray[np.uint8] | None) -> None:
         """Add a frame. Sprites that are drawn in skipped frames only are kept."""
+        self.whole = False
         if self.frames % self.every == 0:
             both = picture if self.previous is None else np.maximum(self.previous, picture)
             frame = av.VideoFrame.from_ndarray(self._numbered(both), "pal8")
@@ -155,6 +184,7 @@ class Gif:
             self.file.mux(self.video.encode(frame))
         self.previous = picture.copy()
         self.frames += 1
+        self.whole = True
 
     def _numbered(self, picture: Picture) -> Any:
         """The number of each pixel's color, and the palette, (256, 4) as ARGB."""
@@ -184,10 +214,11 @@ class Gif:
     def close(self) -> None:
         """Write the remaining frames."""
         try:
-            if self.frames:
+            if self.whole:
                 self.file.mux(self.video.encode(None))
         finally:
-            self.file.close()
+            with self.target:
+                self.file.close()
 
 
 def argb_of(image: Image.Image) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from agent import Agent
 from errors import NotSaved, UserError
 from watch.agent_view import AgentView
-from watch.film import Film, make_film, make_folder
+from watch.film import Film, make_film, make_folder, open_new
 from watch.frames import Frame
 from watch.joystick import attached
 from watch.picture import Picture, glowing, scaled, size_of
@@ -64,7 +64,8 @@ class SoundFile:
         """Begin to write `path`. Raises UserError if it cannot be written."""
         try:
             make_folder(path.parent)
-            self.file = wave.open(str(path), "wb")  # noqa: SIM115 - close() closes it
+            self.target = open_new(path)
+            self.file = wave.open(self.target, "wb")  # noqa: SIM115 - close() closes it
         except OSError as error:
             raise UserError(f"Cannot write {path}: {error.strerror}.") from None
         self.file.setnchannels(1)
@@ -77,8 +78,11 @@ class SoundFile:
             self.file.writeframes(audio.tobytes())
 
     def close(self) -> None:
-        """Close the file."""
-        self.file.close()
+        """Write the length into the file, and close it."""
+        try:
+            self.file.close()
+        finally:
+            self.target.close()
 
 
 class Recorder:
@@ -120,7 +124,10 @@ class Recorder:
     def problem(self) -> str:
         """Why the recording ended early: a sentence."""
         reason = getattr(self.error, "strerror", None) or self.error
-        return f"The recording ended early ({reason}); its {self.frames} frames are kept."
+        return (
+            f"The recording ended early after {self.frames} frames ({reason}); what was written of "
+            "them is kept."
+        )
 
     def close(self) -> None:
         """Close all files, even if some cannot be completed."""

@@ -29,7 +29,8 @@ from checkpoint.files import (
     read_checkpoint,
     write_checkpoint,
 )
-from checkpoint.lock import locked
+from checkpoint.lock import locked, run_locked
+from commands.verbs import parse
 from environment import ALEEnvironment
 from errors import UserError
 from main import main
@@ -278,8 +279,22 @@ def test_a_second_training_is_refused_while_the_first_goes_on(
     run.stop_at = {5}
     with locked(run.checkpoints):
         assert run.train() == 2
-    assert f"is being trained already, by process {os.getpid()}" in said()
+    assert f"is in use already, by process {os.getpid()}" in said()
     assert run.train() == 130
+
+
+@pytest.mark.parametrize("flag", ["csv_file", "save_weights_prefix"])
+def test_two_runs_do_not_write_the_same_files(
+    flag: str, home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(home, monkeypatch)
+    run.stop_at = {5}
+    words = [f"--{flag}", str(home / "mine.csv")]
+    with run_locked(parse("train", ["breakout", "other", *run.flags, *words])):
+        assert run.train(*words) == 2
+    assert f"mine.csv is in use already, by process {os.getpid()}" in said()
+    assert run.train(*words) == 130
+    assert not list(home.glob(".*.lock"))
 
 
 def test_an_earlier_run_is_not_overwritten_unasked(
@@ -712,6 +727,10 @@ def test_arrays_that_need_pickle_or_unpacking_are_refused(tmp_path: Path) -> Non
     with path.open("wb") as file:
         np.savez_compressed(file, a=np.zeros(10**6))
     with pytest.raises(ValueError, match="packed"):
+        found.arrays()
+    end = b"PK\5\6" + bytes(8) + (1 << 30).to_bytes(4, "little") + bytes(6)
+    path.write_bytes(bytes(100) + end)  # its directory would have a gigabyte
+    with pytest.raises(ValueError, match="too large"):
         found.arrays()
     path.write_bytes(b"PK")
     with pytest.raises(ValueError, match="cannot be read"):

@@ -107,6 +107,7 @@ def test_of_a_snapshots_flags_those_its_network_needs_are_taken() -> None:
         (b'csv_file = "notes.txt"', "csv_file is for the command line only"),
         (b"overwrite = true", "overwrite is for the command line only"),
         (b"[agent]\nepochs = 3", "no flag --agent"),
+        (b"a" + b".a" * 40_000 + b" = 1", "cannot be read: it is too large"),
     ],
 )
 def test_a_broken_preset_gets_a_sentence(content: bytes, sentence: str, tmp_path: Path) -> None:

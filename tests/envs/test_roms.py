@@ -88,6 +88,14 @@ def test_a_rom_that_ale_does_not_know_is_refused(tmp_path: Path) -> None:
         find_rom(str(rom))
 
 
+def test_a_file_too_large_for_a_rom_is_not_read(tmp_path: Path) -> None:
+    rom = tmp_path / "large.bin"
+    with rom.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(UserError, match="it is too large, above 1 MB"):
+        find_rom(str(rom))
+
+
 def test_all_games_that_come_with_ale_are_known() -> None:
     assert len(known_games()) == 104
     assert not MULTIPLAYER & set(known_games())

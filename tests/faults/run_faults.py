@@ -171,7 +171,7 @@ class Faults:
             code, said = sandbox.run(*words)
             outcome.tried += 1
             outcome.wrong += sandbox.clean_end(code, said, (REFUSED,))
-            if "being trained already" not in said:
+            if "is in use already" not in said:
                 outcome.wrong.append(f"it does not say why it is refused: {said[-300:]}")
         if first.poll() is not None:
             outcome.wrong.append("the first training did not continue")

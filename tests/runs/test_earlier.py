@@ -54,6 +54,18 @@ def test_a_command_that_fails_leaves_the_earlier_run(home: Path, more: str) -> N
     assert files(home) == before
 
 
+@pytest.mark.parametrize("name", ["checkpoints/pong/000009.npz", "snapshots/pong_7.pkl"])
+def test_a_folder_in_place_of_a_file_is_refused_before_anything_is_removed(
+    home: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train("pong")
+    (home / name).mkdir()
+    before = files(home)
+    train("pong", "--epochs 2 --overwrite", expect=2)
+    assert files(home) == before
+    assert f"Cannot replace {home / name}: it is no regular file." in capsys.readouterr().err
+
+
 def test_a_film_is_not_removed_by_a_command_that_fails(home: Path) -> None:
     train("pong", "--epochs 1")
     for name, more in (("notes.txt", ""), ("film.mov", "--network_width 0.5")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -166,7 +167,24 @@ def test_a_setting_that_differs_is_refused(home: Path, line: str, says: str) -> 
     assert description_path("x").read_bytes() == before
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", '{"sweep": 1}', "x", '{"sweep": 9, "settings": {}}'])
+def large(**changed: Any) -> str:
+    steps = dict(random_steps=1, train_steps=1, test_steps=1, epochs=1)
+    about = {"sweep": 1, "games": ["g"], "seeds": [0], "settings": {"": steps | changed}}
+    return json.dumps(about if changed else about | {"seeds": list(range(10_001))})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "[]",
+        '{"sweep": 1}',
+        "x",
+        '{"sweep": 9, "settings": {}}',
+        large(epochs=10**15),
+        large(),
+    ],
+)
 def test_a_name_taken_by_something_else_is_refused(home: Path, text: str) -> None:
     description_path("x").parent.mkdir()
     description_path("x").write_text(text)

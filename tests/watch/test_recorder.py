@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import resource
 import wave
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from errors import NotSaved, UserError
 from tests.small_agent import make_agent
 from watch import recorder
 from watch.agent_view import AgentView
+from watch.film import open_new
 from watch.frames import Frame
 from watch.joystick import attached
 from watch.recorder import FrameFolder, Recorder, progress, recording
@@ -92,7 +95,7 @@ def test_recording_changes_nothing(tmp_path: Path) -> None:
         if overlay is None:
             agent.play(1)
         else:
-            file = tmp_path / "film.mp4"
+            file = tmp_path / f"{overlay}.mp4"
             record(agent, game="breakout", games=1, video_file=file, overlay=overlay)
             environment: Any = agent.games[0]
             assert type(environment.environment).__name__ == "ALEEnvironment"
@@ -164,7 +167,7 @@ def test_full_disk_keeps_what_there_is(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(recorder, "FrameFolder", Full)
     path = tmp_path / "film.mov"
-    with pytest.raises(NotSaved, match=r"No space left on device.* 70 frames are kept"):
+    with pytest.raises(NotSaved, match=r"after 70 frames \(No space left on device"):
         record(
             make_agent(frames=200),
             game="breakout",
@@ -174,6 +177,44 @@ def test_full_disk_keeps_what_there_is(tmp_path: Path, monkeypatch: pytest.Monke
         )
     with av.open(str(path)) as file:
         assert len(list(file.decode(video=0))) in (70, 71)
+
+
+@pytest.mark.parametrize("name", ["film.mov", "film.gif", "sound.wav"])
+def test_a_disk_that_is_full_from_the_beginning_gives_a_sentence(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    place = (
+        {"sound_file": path, "video_file": None} if name == "sound.wav" else {"video_file": path}
+    )
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, hard))
+    try:
+        with pytest.raises(NotSaved, match=r"ended early after .* \(File too large"):
+            record(make_agent(frames=100), game="breakout", games=1, **place)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_only_one_process_writes_a_film_and_into_a_file_only(tmp_path: Path) -> None:
+    film = tmp_path / "film.mov"
+    with open_new(film) as file:
+        with pytest.raises(UserError, match="another process is writing it"):
+            record(make_agent(frames=40), game="breakout", games=1, video_file=film)
+        file.write(b"film")
+    with pytest.raises(UserError, match="another process has just written it"):
+        record(make_agent(frames=40), game="breakout", games=1, video_file=film)
+    link, pipe = tmp_path / "link.mov", tmp_path / "pipe.gif"
+    link.symlink_to(tmp_path / "victim")
+    os.mkfifo(pipe)
+    for path, sentence in ((link, "symbolic link"), (pipe, "no regular file")):
+        with pytest.raises(UserError, match=sentence):
+            record(make_agent(frames=40), game="breakout", games=1, video_file=path)
+    assert not (tmp_path / "victim").exists()
+
+
+def test_a_films_name_is_no_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    record(make_agent(frames=40), game="breakout", games=1, video_file=Path("seed:1.mov"))
+    assert (tmp_path / "seed:1.mov").stat().st_size
 
 
 def test_stopped_recording_is_whole(tmp_path: Path) -> None:
@@ -229,7 +270,7 @@ def test_a_full_disk_ends_the_recording_of_a_run_but_not_the_run(
         sound.write_bytes(bytes(200))
 
     monkeypatch.setattr("watch.recorder.SoundFile.add", add)
-    sentence = r"The recording ended early \(No space left on device\); its 1 frames are kept\."
+    sentence = r"The recording ended early after 1 frames \(No space left on device\)"
     with (
         pytest.raises(NotSaved, match=sentence),
         recording(agent, game="breakout", games=0, video_file=None, sound_file=sound) as view,
