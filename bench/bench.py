@@ -15,7 +15,6 @@ threads that wait for each other suffer most from a third. Other benchmarks, eac
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -34,6 +33,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
+from commands.exit_codes import exit_code
+from commands.plain_parser import PlainParser, at_least
 from config import Config
 from deepqnetwork import DeepQNetwork
 from replay.array import ScreenArray
@@ -165,15 +166,10 @@ def start_of_a_test() -> float:
 
 def main() -> None:
     """Measure, print the table, keep it if asked."""
-    parser = argparse.ArgumentParser(
-        prog="./bench.sh",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = PlainParser(prog="./bench.sh", description=__doc__)
     parser.add_argument(
         "--rounds",
-        type=int,
+        type=at_least(1, int),
         default=3,
         help="measurements of each figure, about 3 minutes a round [3]",
     )
@@ -222,4 +218,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_code("bench") as ending:
+        main()
+    sys.exit(ending.code)

@@ -9,7 +9,6 @@ of the time after that, and how much the last tenth takes more than the second.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import subprocess
 import sys
@@ -22,6 +21,8 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
+from commands.exit_codes import exit_code
+from commands.plain_parser import PlainParser, at_least
 from config import ROOT
 from runs.provenance import describe
 
@@ -41,15 +42,12 @@ def look(process: psutil.Process) -> tuple[float, int, int]:
 
 def main() -> int:
     """Run, look, and sum up; exit code 1 if memory grew by more than 2 %, or files or threads."""
-    parser = argparse.ArgumentParser(
-        prog="./bench.sh health",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = PlainParser(prog="./bench.sh health", description=__doc__)
     parser.add_argument("--game", default="breakout", help="[breakout]")
-    parser.add_argument("--steps", type=int, default=200_000, help="of training [200000]")
-    parser.add_argument("--seconds", type=float, default=5.0, help="between looks [5]")
+    parser.add_argument(
+        "--steps", type=at_least(1, int), default=200_000, help="of training [200000]"
+    )
+    parser.add_argument("--seconds", type=at_least(0.1), default=5.0, help="between looks [5]")
     options, flags = parser.parse_known_args()
     seen = []
     with tempfile.TemporaryDirectory() as folder:
@@ -88,4 +86,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with exit_code("bench") as ending:
+        ending.code = main()
+    sys.exit(ending.code)

@@ -10,7 +10,6 @@ measured in turn. Steps per second are those of one core by itself.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import sys
@@ -26,6 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from bench.loop import make_task
+from commands.exit_codes import exit_code
+from commands.plain_parser import PlainParser, at_least
 from config import Config
 from deepqnetwork import DeepQNetwork
 from main import construct
@@ -157,15 +158,14 @@ def steps_per_second(flags: dict[str, Any], steps: int) -> float:
 
 def main() -> None:
     """Measure, print a table, keep it if asked."""
-    options = argparse.ArgumentParser(
-        prog="./bench.sh ingredients",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    options = PlainParser(prog="./bench.sh ingredients", description=__doc__)
+    options.add_argument(
+        "--rounds", type=at_least(1, int), default=5, help="measurements of each [5]"
     )
-    options.add_argument("--rounds", type=int, default=5, help="measurements of each [5]")
     options.add_argument("--datatypes", default="float32,bfloat16", help="[float32,bfloat16]")
-    options.add_argument("--steps", type=int, default=400, help="played of each case; 0: none")
+    options.add_argument(
+        "--steps", type=at_least(0, int), default=400, help="played of each case; 0: none"
+    )
     options.add_argument("--save", action="store_true", help="keep the table in bench/results")
     given = options.parse_args()
     screens = Screens()
@@ -201,4 +201,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_code("bench") as ending:
+        main()
+    sys.exit(ending.code)

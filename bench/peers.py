@@ -11,7 +11,6 @@ peer's beside two spinning processes of the same priority.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import statistics
@@ -24,6 +23,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
+from commands.exit_codes import exit_code
+from commands.plain_parser import PlainParser, at_least
 from runs.provenance import describe, versions
 
 HERE = Path(__file__).resolve().parent
@@ -79,14 +80,13 @@ def spinning(count: int) -> Iterator[None]:
 
 def main() -> None:
     """Run the rounds and print steps per second and ratios."""
-    parser = argparse.ArgumentParser(
-        prog="./bench.sh peers",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = PlainParser(prog="./bench.sh peers", description=__doc__)
+    parser.add_argument(
+        "--rounds", type=at_least(1, int), default=3, help="how often each is measured [3]"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured [3]")
-    parser.add_argument("--steps", type=int, default=1500, help="steps of a measurement [1500]")
+    parser.add_argument(
+        "--steps", type=at_least(1, int), default=1500, help="steps of a measurement [1500]"
+    )
     parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu", help="[cpu]")
     parser.add_argument("--busy", action="store_true", help="also beside two spinning processes")
     parser.add_argument("--save", action="store_true", help="keep the result in bench/results")
@@ -125,4 +125,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_code("bench") as ending:
+        main()
+    sys.exit(ending.code)

@@ -10,7 +10,6 @@ disturbs less), and what a checkpoint of all those screens takes in seconds and 
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -26,6 +25,8 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from checkpoint.checkpointer import Checkpointer
+from commands.exit_codes import exit_code
+from commands.plain_parser import PlainParser, at_least
 from commands.verbs import parse
 from config import Config
 from environment import ALEEnvironment
@@ -86,15 +87,14 @@ def training(parts: dict[str, Run], steps: int) -> dict[str, tuple[float, float]
 
 def main() -> None:
     """A line a game."""
-    parser = argparse.ArgumentParser(
-        prog="./bench.sh replay",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = PlainParser(prog="./bench.sh replay", description=__doc__)
     parser.add_argument("--games", default=GAMES, help=f"[{GAMES}]")
-    parser.add_argument("--size", type=int, default=1_000_000, help="steps remembered [1000000]")
-    parser.add_argument("--steps", type=int, default=1000, help="steps of training; 0: none [1000]")
+    parser.add_argument(
+        "--size", type=at_least(1, int), default=1_000_000, help="steps remembered [1000000]"
+    )
+    parser.add_argument(
+        "--steps", type=at_least(0, int), default=1000, help="steps of training; 0: none [1000]"
+    )
     options, flags = parser.parse_known_args()
     print(describe())
     for game in options.games.split(","):
@@ -140,4 +140,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_code("bench") as ending:
+        main()
+    sys.exit(ending.code)

@@ -9,7 +9,6 @@ processor time says more.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import subprocess
 import sys
@@ -24,6 +23,8 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
+from commands.exit_codes import exit_code  # noqa: E402
+from commands.plain_parser import PlainParser, at_least  # noqa: E402
 from tests.sweeps.cluster import ALONE, SweepSandbox  # noqa: E402
 
 JOB = """--random_steps 500 --test_steps 200 --epochs 2 --replay_size 20000 --exploration_rate_start
@@ -88,15 +89,16 @@ def measure(sandbox: SweepSandbox, way: str, runs: int, steps: int) -> tuple[flo
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="./bench.sh sweeps",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = PlainParser(prog="./bench.sh sweeps", description=__doc__)
+    parser.add_argument(
+        "--runs", type=at_least(1, int), default=2, help="runs of a sweep, one per core [2]"
     )
-    parser.add_argument("--runs", type=int, default=2, help="runs of a sweep, one per core [2]")
-    parser.add_argument("--rounds", type=int, default=2, help="how often each is measured [2]")
-    parser.add_argument("--steps", type=int, default=1500, help="training steps of a run [1500]")
+    parser.add_argument(
+        "--rounds", type=at_least(1, int), default=2, help="how often each is measured [2]"
+    )
+    parser.add_argument(
+        "--steps", type=at_least(1, int), default=1500, help="training steps of a run [1500]"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sweeps_") as folder:
         sandbox = SweepSandbox(Path(folder))
@@ -112,4 +114,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_code("bench") as ending:
+        main()
+    sys.exit(ending.code)
