@@ -39,6 +39,8 @@ def _file_locked(file: Path) -> Iterator[None]:
         refuse_links(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = _take(path, file)
+    except FileExistsError:  # in place of the folder
+        raise UserError(f"Cannot write {file}: {path.parent} is no folder.") from None
     except OSError as error:
         raise UserError(f"Cannot lock {path}: {error.strerror}.") from error
     try:

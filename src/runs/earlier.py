@@ -6,7 +6,7 @@ import json
 import logging
 from pathlib import Path
 
-from atomic import check_replaceable, free_name, read_whole
+from atomic import free_name, read_whole
 from checkpoint.files import checkpoint_files, file_name, numbers
 from checkpoint.manifest import parse_row
 from commands.paths import earlier_snapshots, snapshot_path
@@ -54,12 +54,10 @@ def check_earlier(task: Task) -> list[Path]:
 
 
 def check_removable(paths: list[Path]) -> list[Path]:
-    """The files to be replaced. Raises UserError if one of them is no file."""
+    """The files to be replaced. Raises UserError if one of them is a folder."""
     for path in paths:
-        try:
-            check_replaceable(path)
-        except OSError as error:
-            raise UserError(f"Cannot replace {path}: {error.strerror}.") from None
+        if path.is_dir() and not path.is_symlink():
+            raise UserError(f"{path} is a folder in place of a run's file: move it away.")
     return paths
 
 

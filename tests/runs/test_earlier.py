@@ -63,7 +63,7 @@ def test_a_folder_in_place_of_a_file_is_refused_before_anything_is_removed(
     before = files(home)
     train("pong", "--epochs 2 --overwrite", expect=2)
     assert files(home) == before
-    assert f"Cannot replace {home / name}: it is no regular file." in capsys.readouterr().err
+    assert f"{home / name} is a folder in place of a run's file" in capsys.readouterr().err
 
 
 def test_a_film_is_not_removed_by_a_command_that_fails(home: Path) -> None:

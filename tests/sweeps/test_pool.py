@@ -114,7 +114,7 @@ def test_a_node_that_will_not_do_is_named(
 
 
 def test_a_cluster_of_dead_nodes_will_not_do(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="All of the cluster's 1 nodes do nothing"):
+    with pytest.raises(UserError, match="All of the cluster's 1 nodes do not answer"):
         check(home, monkeypatch, dies)
 
 
