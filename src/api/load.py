@@ -10,7 +10,7 @@ from api.environment import PlayedEnvironment
 from commands.verbs import parse
 from engine.make import make_network
 from seeds import random_stream
-from snapshot.compatibility import check_actions
+from snapshot.compatibility import check_actions, check_q_values
 
 
 def load(snapshot: str | Path, **flags: Any) -> tuple[LoadedAgent, PlayedEnvironment]:
@@ -31,6 +31,7 @@ def load(snapshot: str | Path, **flags: Any) -> tuple[LoadedAgent, PlayedEnviron
     network = make_network(config, len(names), random_stream(config.random_seed, "weights"))
     loaded = network.load_weights(path)
     check_actions(path, loaded, names)
+    check_q_values(path, network.predict, config)
     rng = random_stream(config.random_seed, "exploration")
     agent = LoadedAgent(network, path=path, snapshot=loaded, action_names=names, rng=rng)
     return agent, environment

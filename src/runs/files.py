@@ -10,8 +10,6 @@ import time
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from atomic import NotWritten, read_whole
 from checkpoint.resume import CHANGE_LEARNING
 from commands.paths import earlier_snapshots, portable_flags, run_paths, snapshot_path
@@ -23,7 +21,7 @@ from replay.prioritized import Prioritized
 from runs.position import position
 from runs.provenance import commit, describe, versions
 from runs.run import Run
-from snapshot.compatibility import check_actions
+from snapshot.compatibility import check_actions, check_q_values
 
 logger = logging.getLogger(__name__)
 
@@ -103,9 +101,7 @@ def load(parts: Run) -> None:
     begins = parts.memory is not None and not config.start_epoch
     snapshot = network.load_weights(path, new_run=begins)
     check_actions(path, snapshot, parts.environment.action_names)
-    white = np.full((1, config.history_length, config.screen_height, config.screen_width), 255)
-    if not np.isfinite(network.predict(white.astype(np.uint8))).all():
-        raise UserError(f"The Q-values of {path} are not finite: use an earlier snapshot.")
+    check_q_values(path, network.predict, config)
     logger.info("Loaded %s, epoch %d", path, snapshot.epoch)
     if config.start_epoch or parts.task.verb == "test":
         steps = snapshot.info.get("total_train_steps")

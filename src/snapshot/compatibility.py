@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from config import NetworkSettings
 from errors import UserError, shown
@@ -84,3 +85,12 @@ def check_actions(path: Path, snapshot: Snapshot, names: Sequence[str]) -> None:
             f"{path} was trained with the actions {', '.join(actions)} but the game has "
             f"{', '.join(names)}: check the game and --minimal_action_set."
         )
+
+
+def check_q_values(
+    path: Path, predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]], s: NetworkSettings
+) -> None:
+    """Raise UserError if weights are so large that Q-values of white screens are not finite."""
+    white = np.full((1, s.history_length, s.screen_height, s.screen_width), 255, np.uint8)
+    if not np.isfinite(predict(white)).all():
+        raise UserError(f"The Q-values of {path} are not finite: use an earlier snapshot.")

@@ -20,6 +20,7 @@ from config import Config, to_plain
 from deepqnetwork import DeepQNetwork
 from errors import UserError
 from main import main
+from snapshot.format import read_snapshot, write_snapshot
 
 ROOT = Path(__file__).parent.parent.parent
 SMALL = dict(screen_width=36, screen_height=36, backend="cpu", threads=1)
@@ -268,3 +269,16 @@ def test_an_agent_that_comes_with_the_project_is_loaded_by_its_games_name() -> N
     assert agent.snapshot.epoch == best.epoch
     state, _ = environment.reset(seed=1)
     assert 0 <= agent.act(state) < len(environment.action_names)
+
+
+def test_weights_too_large_to_compute_with_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, _ = saved(tmp_path)
+    snapshot = read_snapshot(path)
+    snapshot.layers[0].params["W"][...] = 3e38
+    write_snapshot(path, snapshot)
+    with pytest.raises(UserError, match="are not finite: use an earlier snapshot"):
+        load(path, backend="cpu")
+    assert main(["test", str(path), "--test_steps", "10", "--backend", "cpu"]) == 2
+    assert f"The Q-values of {path} are not finite" in capsys.readouterr().err
