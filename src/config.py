@@ -76,9 +76,6 @@ class LearningSettings(StateSettings):
     target_steps: int = flag(
         10_000, "steps between copies to the target network; 0: no target network", low=0
     )
-    prioritized: bool = flag(
-        False, "draw transitions in proportion to their last TD error (Schaul et al. 2016)"
-    )
     noisy: bool = flag(
         False,
         "explore with factorized noise in the last layers instead of random actions (Fortunato et "
@@ -158,6 +155,9 @@ class ReplaySettings(LearningSettings):
         "n-step returns: number of rewards summed before the next state's value is added",
         low=1,
         high=100,
+    )
+    prioritized: bool = flag(
+        False, "draw transitions in proportion to their last TD error (Schaul et al. 2016)"
     )
     priority_exponent: float = flag(
         0.6, "exponent alpha of priorities (--prioritized); 0: uniform sampling", low=0, high=1

@@ -180,8 +180,8 @@ class DeepQNetwork:
     def wait(self) -> None:
         """Wait for the weight update in flight, and raise the error if it had one."""
         if self.in_flight:
-            task, self.in_flight = self.in_flight, None
-            self.learned = self.workers.finish(task)
+            update, self.in_flight = self.in_flight, None
+            self.learned = self.workers.finish(update)
 
     def _update(
         self, batches: list[Batch], targets: Sequence[Tensor | None], indices: Index | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 
-from config import Config, NetworkSettings
+from config import Config
 from errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -212,7 +212,7 @@ def _check_research(c: Config) -> None:
 
 
 def _check_neon(c: Config) -> None:
-    plain = NetworkSettings()
+    plain = Config()
     names = (
         "target double_q munchausen target_exploration dueling distribution noisy prioritized "
         "network network_width normalization loss reset_steps average_decay "

@@ -52,7 +52,7 @@ def is_chain(network: Network) -> bool:
 
 
 def tensors_of(network: Network, optimizer: Optimizer | None = None) -> dict[str, Array]:
-    """Layer, running statistics and the states of `optimizer` by name: `head.hidden.weight`, and
+    """Weights, running statistics and the states of `optimizer` by name: `head.hidden.weight`, and
     `head.hidden.weight 0` for its first state. Layers' tensors are arranged as in a snapshot."""
     layers, found = network.layers(), {}
     for n, (name, master) in enumerate(network.masters.items()):

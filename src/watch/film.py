@@ -59,7 +59,12 @@ def make_film(path: Path, *, size: tuple[int, int], frames_per_second: float, so
     try:
         make_folder(path.parent)
         file = open_new(path)
-        film: Film = kind(file, size, Fraction(frames_per_second).limit_denominator(1000), sound)
+        rate = Fraction(frames_per_second).limit_denominator(1000)
+        try:
+            film: Film = kind(file, path.suffix.lower()[1:], size, rate, sound)
+        except BaseException:
+            file.close()
+            raise
         return film
     except OSError as error:
         raise UserError(f"Cannot write {path}: {error.strerror}.") from None
@@ -95,11 +100,16 @@ class Movie:
     """H.264 and AAC. Width and height must be even."""
 
     def __init__(
-        self, file: BinaryIO, size: tuple[int, int], frames_per_second: Fraction, sound: bool
+        self,
+        file: BinaryIO,
+        format: str,
+        size: tuple[int, int],
+        frames_per_second: Fraction,
+        sound: bool,
     ) -> None:
-        """Begin to write `file`."""
+        """Begin to write `file` in FFmpeg's `format`."""
         self.target = file
-        self.file = av.open(file, "w", format="mov", options=MP4_FLAGS)
+        self.file = av.open(file, "w", format=format, options=MP4_FLAGS)
         self.frames = 0
         self.whole = False  # whether the last frame was written; if not, FFmpeg may crash
         self.time_base = 1 / frames_per_second
@@ -155,11 +165,16 @@ class Gif:
     """20 pictures per second; exact colors up to 256 of them, then the nearest of 256."""
 
     def __init__(
-        self, file: BinaryIO, size: tuple[int, int], frames_per_second: Fraction, sound: bool
+        self,
+        file: BinaryIO,
+        format: str,
+        size: tuple[int, int],
+        frames_per_second: Fraction,
+        sound: bool,
     ) -> None:
         """Begin to write `file`; there is no sound in a .gif."""
         self.target = file
-        self.file = av.open(file, "w", format="gif")
+        self.file = av.open(file, "w", format=format)
         self.whole = False  # as in Movie
         self.every = max(round(frames_per_second / GIF_RATE), 1)
         self.video: Any = self.file.add_stream("gif", rate=frames_per_second / self.every)

@@ -128,7 +128,7 @@ class Player(Callback):
         """The keys that do something here, and what."""
         useless: tuple[str, ...] = ()
         if self.view.network is None:
-            useless = "m", "v", "g"
+            useless = "m", "g"
         elif not self.games:
             useless = "m", "arrows, space"
         return [pair for pair in KEYS if pair[0] not in useless]

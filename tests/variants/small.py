@@ -30,9 +30,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "spectral": dict(normalization="spectral"),
     "batch_norm": dict(batch_norm=True, dueling=True),
     "bytes": dict(pixel_max=255.0, network="nips", init="torch", bias=True),
-    "rainbow": dict(
-        dueling=True, noisy=True, distribution="c51", double_q=True, prioritized=True, bias=True
-    ),
+    "rainbow": dict(dueling=True, noisy=True, distribution="c51", double_q=True, bias=True),
     "munchausen iqn": dict(distribution="iqn", atoms=5, munchausen=True, dueling=True, bias=True),
     "impala iqn": dict(
         network="impala", network_width=0.25, distribution="iqn", atoms=4, noisy=True, double_q=True

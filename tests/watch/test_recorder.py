@@ -211,6 +211,15 @@ def test_only_one_process_writes_a_film_and_into_a_file_only(tmp_path: Path) -> 
     assert not (tmp_path / "victim").exists()
 
 
+@pytest.mark.parametrize(("ending", "brand"), [("mov", b"qt  "), ("mp4", b"iso")])
+def test_a_film_is_of_the_kind_that_its_name_says(
+    ending: str, brand: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / f"film.{ending}"
+    record(make_agent(frames=40), game="breakout", games=1, video_file=path)
+    assert path.read_bytes()[8:12].startswith(brand)
+
+
 def test_a_films_name_is_no_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     record(make_agent(frames=40), game="breakout", games=1, video_file=Path("seed:1.mov"))
