@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Protocol
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -122,6 +122,7 @@ class Movie:
         context = self.video.codec_context
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = ColorRange.MPEG
+        self.converter = VideoReformatter()  # one for all frames keeps FFmpeg's tables
         self.audio: Any = None
         if sound:
             self.audio = self.file.add_stream("aac", rate=SOUND_RATE, layout="mono")
@@ -131,8 +132,11 @@ class Movie:
     def add(self, picture: Picture, audio: NDArray[np.uint8] | None) -> None:
         """Add a frame and its sound, or silence."""
         self.whole = False
-        frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(
-            format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        frame = self.converter.reformat(
+            av.VideoFrame.from_ndarray(picture, "rgb24"),
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
         )
         frame.pts, frame.time_base = self.frames, self.time_base
         self.file.mux(self.video.encode(frame))
