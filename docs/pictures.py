@@ -67,6 +67,8 @@ def short_film(snapshot: Path, second: float, file: Path) -> None:
                 for number, picture in enumerate(video.decode(video=0))
                 if first <= number < last and number % 4 == 0
             ]
+    if not pictures:
+        sys.exit(f"The game ended before second {second:g}: choose an earlier one.")
     few = [picture.quantize(32) for picture in pictures]
     few[0].save(file, save_all=True, append_images=few[1:], duration=66, loop=0, optimize=True)
 

@@ -130,7 +130,11 @@ def test_a_preset_of_ones_own(tmp_path: Path) -> None:
     ("name", "agent", "stopped"),
     [
         ("fast_seaquest", "seaquest_bytes_seed1", {"epochs"}),  # after 12 of 20
-        ("fast_space_invaders", "space_invaders_bright_seed1", set()),
+        (  # extended to 40 epochs
+            "fast_space_invaders",
+            "space_invaders_bright_seed1",
+            {"epochs", "learning_rate_end", "learning_rate_decay_updates"},
+        ),
     ],
 )
 def test_the_preset_of_a_game_is_what_its_agent_was_trained_with(
