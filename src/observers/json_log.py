@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import json
 import logging
 import math
@@ -29,11 +29,23 @@ class JsonLines(logging.Handler):
         self.event("message", level=record.levelname, text=record.getMessage().strip())
 
     def event(self, event: str, **fields: Any) -> None:
-        """Write an event with its fields. If nobody reads them any more, the run continues."""
+        """Write an event with its fields.
+
+        If nobody reads them any more, or the disk is full, the run continues.
+        """
         plain = {name: _plain(value) for name, value in fields.items()}
         line = json.dumps({"event": event, "time": round(time.time(), 3), **plain})
-        with contextlib.suppress(OSError, ValueError):  # a broken pipe; a closed file
+        try:
             print(line, file=self.stream, flush=True)
+        except (BrokenPipeError, ValueError):  # ValueError: a closed file
+            pass
+        except OSError as error:
+            _say_lost(self.stream, error.strerror)
+
+
+@functools.cache  # once for a stream
+def _say_lost(stream: TextIO, reason: str) -> None:
+    print(f"Events are lost: cannot write them ({reason}).", file=sys.stderr)
 
 
 def _plain(value: Any) -> Any:

@@ -215,6 +215,20 @@ def test_json_has_no_nan_and_a_reader_that_leaves_does_not_stop_the_run() -> Non
     assert (line["meanq"], line["meancost"], line["epoch"]) == (None, None, 1)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is /dev/full here")
+def test_events_that_a_full_disk_loses_are_mentioned_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    full = Path("/dev/full").open("w")  # noqa: SIM115 - its close fails, too
+    lines = JsonLines(full)
+    for step in range(3):
+        lines.event("progress", step=step)
+    with pytest.raises(OSError, match="space"):
+        full.close()
+    said = "Events are lost: cannot write them (No space left on device).\n"
+    assert capsys.readouterr() == ("", said)
+
+
 def test_the_callback_in_the_docs_says_when_a_record_is_broken(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
