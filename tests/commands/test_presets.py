@@ -130,10 +130,10 @@ def test_a_preset_of_ones_own(tmp_path: Path) -> None:
     ("name", "agent", "stopped"),
     [
         ("fast_seaquest", "seaquest_bytes_seed1", {"epochs"}),  # after 12 of 20
-        (  # extended to 40 epochs
+        (  # extended several times
             "fast_space_invaders",
             "space_invaders_bright_seed1",
-            {"epochs", "learning_rate_end", "learning_rate_decay_updates"},
+            {"epochs", "learning_rate_end", "learning_rate_decay_updates", "average_decay"},
         ),
     ],
 )
