@@ -68,16 +68,10 @@ def play(snapshot: Path, games: int, seed: int) -> None:
 
 
 def ship(snapshot: Path) -> None:
-    """Put a snapshot, and the results of its run beside it, into agents/.
-
-    Its weights are rounded to bfloat16, as they are when a preset trains in 16 bits: a file of
-    such weights compresses to half the size. The scores are those of the rounded weights.
-    """
+    """Put a snapshot, without its optimizer's states, and its run's results into agents/."""
     agent, _ = load(snapshot)
     network = cast(DeepQNetwork, agent.network)
     network.optimizer.updates = network.optimizer.reset_at = 0  # then no states are saved
-    for weights in network.online.masters.values():
-        weights.copy_(weights.bfloat16())
     name = snapshot.stem.rpartition("_")[0]
     results = [snapshot.parent.parent / "results" / f"{name}{end}" for end in (".csv", ".json")]
     if missing := [str(path) for path in results if not path.exists()]:

@@ -189,8 +189,8 @@ class DeepQNetwork:
         """A weight update towards `targets`; None: they are computed first."""
         self.optimizer.begin()
         if self.average is not self.online:
-            since_reset = self.optimizer.updates - self.optimizer.reset_at
-            self.average_rate.set(average_rate(self.settings.average_decay, since_reset))
+            since_drawn = self.optimizer.updates - self.optimizer.drawn_at
+            self.average_rate.set(average_rate(self.settings.average_decay, since_drawn))
         parts = self.change_weights(batches, targets)
         self.cost_count += 1
         if self.inspector:

@@ -133,7 +133,6 @@ def run_phases(parts: Run, todo: Sequence[Planned]) -> None:
 
 def play_and_learn(parts: Run, todo: Sequence[Planned]) -> None:
     """Run the phases; save a snapshot after each training phase, a checkpoint after each phase."""
-    checkpointer = parts.checkpointer
     write_description(parts)
     for n, (phase, start) in enumerate(todo):
         if parts.agent.stopped:
@@ -144,8 +143,8 @@ def play_and_learn(parts: Run, todo: Sequence[Planned]) -> None:
             save_snapshot(parts, phase.epoch)
         if interrupted:
             return
-        if checkpointer:
-            checkpointer.save(position_after(todo, n))
+        if parts.checkpointer:
+            parts.checkpointer.save(position_after(todo, n))
         remove_snapshots(parts.task.config, parts.stats.rows)
     parts.finished = True
 

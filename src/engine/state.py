@@ -27,7 +27,7 @@ def read_state(network: DeepQNetwork) -> State:
     state = {name: tensor.cpu().numpy().copy() for name, tensor in _tensors(network).items()}
     state["random"] = network.random.get_state().numpy().copy()
     optimizer = network.optimizer
-    counts = [optimizer.updates, network.cost_count, optimizer.reset_at]
+    counts = [optimizer.updates, network.cost_count, optimizer.reset_at, optimizer.drawn_at]
     state["counts"] = np.array(counts, np.int64)
     if network.learned:
         state["learned.indices"], state["learned.errors"] = network.learned
@@ -52,9 +52,10 @@ def write_state(network: DeepQNetwork, state: State) -> None:
         for name, tensor in tensors.items():
             tensor.copy_(torch.from_numpy(np.array(state[name])))
     network.random.set_state(torch.from_numpy(state["random"].copy()))
-    updates, network.cost_count, *reset_at = (int(count) for count in state["counts"])
-    network.optimizer.updates = updates
-    network.optimizer.reset_at = reset_at[0] if reset_at else 0  # missing in older checkpoints
+    optimizer = network.optimizer
+    updates, cost_count, *since = (int(count) for count in state["counts"])
+    optimizer.updates, network.cost_count = updates, cost_count
+    optimizer.reset_at, optimizer.drawn_at = (since or [0])[0], (since or [0])[-1]
     if "learned.indices" in state:
         network.learned = Learned(state["learned.indices"], state["learned.errors"])
     for model in (network.online, network.target):

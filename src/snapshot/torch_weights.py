@@ -37,8 +37,11 @@ def to_snapshot(
     done = optimizer if optimizer.updates or optimizer.reset_at else None
     tensors = {} if is_chain(network) else tensors_of(network, done)
     layers = layers_of(network, done)
-    if optimizer.reset_at:
-        info = info | {"updates_since_reset": optimizer.updates - optimizer.reset_at}
+    if optimizer.reset_at or optimizer.drawn_at:
+        info = info | {
+            "updates_since_reset": optimizer.updates - optimizer.reset_at,
+            "updates_since_drawn": optimizer.updates - optimizer.drawn_at,
+        }
     return Snapshot(layers, epoch, info, tensors, tuple(state_shape))
 
 
@@ -196,12 +199,14 @@ def from_snapshot(
     theirs = flags.get("optimizer", rule) if isinstance(flags, dict) else rule
     updates = _count(snapshot.info, "weight_updates", 0)
     since_reset = _count(snapshot.info, "updates_since_reset", updates)
+    since_drawn = _count(snapshot.info, "updates_since_drawn", since_reset)
     if not fits or not _same_states(theirs, rule):
         since_reset = 0
         for state in itertools.chain.from_iterable(optimizer.states):
             state.zero_()
     optimizer.updates = 0 if new_run else updates
     optimizer.reset_at = optimizer.updates - since_reset
+    optimizer.drawn_at = optimizer.updates - since_drawn
 
 
 def _are_finite(path: Path, states: Iterable[Array]) -> bool:

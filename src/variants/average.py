@@ -14,7 +14,7 @@ from network import Network
 
 
 def average_rate(decay: float, updates: int) -> float:
-    """1 - d for update number `updates` since a reset (from 1), with d = `decay`.
+    """1 - d for update number `updates` since weights were drawn (from 1), with d = `decay`.
 
     At first d is smaller, so that the average is of about the last tenth of the updates: it soon
     forgets the weights of the beginning.

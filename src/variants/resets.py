@@ -21,4 +21,4 @@ def reset_last_layers(
     for name, states in zip(network.masters, optimizer.states, strict=True):
         for state in states if name.startswith("head") else ():
             state.zero_()
-    optimizer.reset_at = optimizer.updates
+    optimizer.reset_at = optimizer.drawn_at = optimizer.updates

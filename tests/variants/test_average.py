@@ -151,6 +151,44 @@ def test_it_begins_anew_with_a_loaded_snapshot_and_after_a_reset(tmp_path: Path)
     assert same(weights(network.average), weights(network.online))
 
 
+def test_it_is_of_as_many_updates_after_a_snapshot_without_the_optimizers_states(
+    tmp_path: Path,
+) -> None:
+    flags: Any = dict(average_decay=0.9999, optimizer="adam")
+    path, again = tmp_path / "pong_1.pkl", tmp_path / "pong_2.pkl"
+    make(seed=5).save_weights(path, epoch=1, info={"weight_updates": 500_000})
+    network, continued = make(**flags), make(seed=2, **flags)
+    network.load_weights(path)
+    loaded = network.average.weights.whole.clone()
+    learn(network, 1)  # Adam begins anew, the average does not
+    assert network.optimizer.numbers.values == network.optimizer.rule.numbers(500_001, 1)
+    expected = loaded.lerp(network.online.weights.whole, 1 - 0.9999)
+    assert torch.equal(network.average.weights.whole, expected)
+    network.save_weights(again, epoch=2, info={"weight_updates": 500_001})
+    continued.load_weights(again)
+    copied = make(seed=3, **flags)
+    copied.set_state(network.get_state())
+    for other in (continued, copied):
+        learn(other, 1)
+        assert other.average_rate.values == (pytest.approx(0.0001),)
+        assert other.optimizer.numbers.values == other.optimizer.rule.numbers(500_002, 2)
+    network.reset_last_layers()
+    learn(network, 1)
+    assert network.average_rate.values == (pytest.approx(10 / 11),)
+
+
+def test_a_checkpoint_of_an_earlier_version_continues_as_it_would_have_there() -> None:
+    network, again = make(average_decay=0.9999), make(seed=2, average_decay=0.9999)
+    learn(network, 3)
+    network.reset_last_layers()
+    learn(network, 1)
+    state = network.get_state()
+    state["counts"] = state["counts"][:3]
+    again.set_state(state)
+    learn(again, 1)
+    assert again.average_rate.values == (pytest.approx(10 / 12),)
+
+
 def test_it_soon_forgets_the_weights_that_a_reset_drew() -> None:
     network = make(average_decay=0.9999)
     learn(network, 50)
