@@ -165,11 +165,12 @@ class Agent:
         self.memory.begin_episode(game, opening[-1].screen if opening else None)
         if self.settings.remember_all:
             for step in opening:
-                self.memory.add(game, 0, step.reward, step.screen, step.terminal)
+                if step.terminal or not step.ended:  # NB! One that was cut has the next screen.
+                    self.memory.add(game, 0, step.reward, step.screen, step.terminal)
                 if step.ended:
                     self.memory.begin_episode(game)
 
-    def play_random(self, steps: int, *, start: int = 0, exploration_rate: float = 1.0) -> None:
+    def play_random(self, steps: int, *, start: int = 0, exploration: float | Rates = 1.0) -> None:
         """The random phase: fill the replay memory with `steps` steps and learn nothing.
 
         `start`, in every phase, is the number of steps done before the run was interrupted.
@@ -179,7 +180,7 @@ class Agent:
         for step in self._rounds(start, steps):
             if step == 0:
                 self.restart(games, remember=True)
-            self.step(games, exploration_rate, remember=True, explore=True)
+            self.step(games, exploration, remember=True, explore=True)
             self._round_done(step + len(games))
 
     def train(self, steps: int, *, start: int = 0) -> None:

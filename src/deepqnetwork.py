@@ -112,7 +112,7 @@ class DeepQNetwork:
         self.change_weights = capture(self._change_weights)
 
     def _new_network(self, dtype: torch.dtype | None = None) -> Network:
-        features = make_features(self.settings, self.random.initial_seed())
+        features = make_features(self.settings, self.random.initial_seed() + 1)
         head = make_head(self.settings, features, self.num_actions)
         dtype = dtype or DATATYPES[self.settings.datatype]
         return Network(features, head, self.settings, self.device, dtype)

@@ -128,9 +128,7 @@ class ALEEnvironment:
                     listener(Frame(self.frame_rgb(), audio))
             if stops and self.ale.lives() < lives:
                 break
-        # NB! In the original any change counts, an extra life too; in the Lua code only a loss.
-        fewer = self.ale.lives() < lives
-        self.life_lost = fewer if self.settings.life_loss_ends_step else self.ale.lives() != lives
+        self.life_lost = self.ale.lives() < lives
         return reward
 
     def screen(self) -> Screen:

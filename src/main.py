@@ -163,8 +163,8 @@ def run_phase(parts: Run, phase: Phase, start: int = 0) -> None:
     elif phase.name == "test":
         agent.test(phase.steps, start=start)
     else:
-        rate = 1.0 if phase.counted else agent.exploration_rate()
-        agent.play_random(phase.steps, start=start, exploration_rate=rate)
+        rate = 1.0 if phase.counted else agent.exploration_rates()
+        agent.play_random(phase.steps, start=start, exploration=rate)
     if agent.interrupted and parts.checkpointer:  # before the sums of half a phase are reset
         parts.checkpointer.save(Position(phase.epoch, phase.name, agent.phase_step))
     for callback in agent.callbacks:

@@ -174,8 +174,9 @@ class Network(nn.Module):
                 self.masters[f"{prefix}.{name}"].copy_(
                     layer.pack(name, layer.draw(name, init, rng))
                 )
-            for statistic in (layer.mean, layer.variance) if layer.batch_normalized else ():
-                statistic.zero_()
+            if layer.batch_normalized:
+                layer.mean.zero_()
+                layer.variance.fill_(bool(part))  # 0 as Neon; it would spoil targets after a reset
         self.refresh()
         for _ in range(SPECTRAL_STEPS):
             self.follow_spectrum()

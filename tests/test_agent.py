@@ -338,6 +338,21 @@ def test_what_is_sampled_happened_in_a_row(zero_history: bool, remember_all: boo
     assert len(seen) == (4 if zero_history else 2)  # both kinds of windows, with both ends
 
 
+def test_an_opening_that_is_cut_does_not_lead_to_the_next_game() -> None:
+    class Jumping(Clock):
+        def restart(self) -> None:
+            super().restart()
+            self.time += 1000  # the next game looks different
+
+    memory = make_memory(batch_size=500)
+    clock = Jumping(ends={1040, 3080}, cuts={2042, 4083})
+    agent, _ = make_agent(clock, memory=memory, remember_all=True)
+    agent.play_random(100)
+    assert clock.ended == [1040, 2042, 3080, 4083]
+    for window in memory.sample().screens:
+        assert np.ptp(times(window)) < 1000
+
+
 def test_with_zero_history_the_first_screen_of_an_episode_is_remembered() -> None:
     memory, clock = make_memory(zero_history=True), Clock(ends=range(10, 500, 10))
     agent, _ = make_agent(clock, memory=memory, zero_history=True)
@@ -542,7 +557,7 @@ def test_where_steps_are_remembered_the_network_predicts_for_training() -> None:
         exploration_rate_end=0.0,
         exploration_rate_test=0.0,
     )
-    agent.play_random(5, exploration_rate=0.0)
+    agent.play_random(5, exploration=0.0)
     agent.train(6)
     agent.test(7)
     assert asked == [True] * 5 + [True] * 6 + [False] * 7

@@ -179,8 +179,8 @@ def test_a_lost_life_may_end_nothing_in_training_either() -> None:
         ([3, 3, 2], True, True, 2),  # DeepMind's Lua code stops in the frame of the loss
         ([3, 3, 2], False, True, 4),
         ([3, 3, 3, 3, 2], True, True, 4),
-        ([3, 3, 4], True, False, 4),  # it counts no extra life as a loss
-        ([3, 3, 4], False, True, 4),  # the original does
+        ([3, 3, 4], True, False, 4),  # an extra life is no loss
+        ([3, 3, 4], False, False, 4),
         ([3, 2, 3], True, True, 1),
         ([3, 2, 3], False, False, 4),
         ([3], True, False, 4),

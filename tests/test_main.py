@@ -211,7 +211,7 @@ def test_or_from_a_snapshot_with_a_new_replay_memory(
     rates, play_random = [], Agent.play_random
 
     def refill(self: Agent, steps: int, **settings: Any) -> None:
-        rates.append(settings["exploration_rate"])
+        rates.append(settings["exploration"])
         play_random(self, steps, **settings)
 
     monkeypatch.setattr(Agent, "play_random", refill)
@@ -226,7 +226,7 @@ def test_or_from_a_snapshot_with_a_new_replay_memory(
         "resume snapshots/pong_1.pkl --epochs 2 --train_steps 20 --exploration_decay_steps 80 "
         "--prioritized true"
     )
-    assert rates == [pytest.approx(0.55)]  # where half of the decay is done
+    assert rates == [[pytest.approx(0.55)]]  # where half of the decay is done
     assert min(drawn) == 10  # so that importance weights go on as well
     assert "filling the replay memory with the loaded policy, 40 steps" in log.text
     found = rows(home / "results/pong.csv")

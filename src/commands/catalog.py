@@ -26,8 +26,9 @@ MACHINE = "backend datatype"
 # Flags of a snapshot's training that must be the same when it plays.
 FROM_SNAPSHOT = """environment frame_skip repeat_action_probability minimal_action_set
     color_averaging frame_maximum resize screen_width screen_height history_length zero_history
-    batch_norm bias padding pixel_max random_starts random_ties exploration_rate_test noisy dueling
-    distribution atoms value_min value_max network network_width normalization"""
+    batch_norm bias padding pixel_max random_starts random_ties exploration_rate_test
+    max_episode_frames noisy dueling distribution atoms value_min value_max network network_width
+    normalization"""
 VERBS = {
     "train": Verb(
         "./train.sh GAME [LABEL] [flags]",

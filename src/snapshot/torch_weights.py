@@ -187,7 +187,8 @@ def from_snapshot(
 ) -> None:
     """Load the network of `path` and, if they are of the same rule, the optimizer's states.
 
-    A `new_run` counts updates from 0. Raises UserError if the snapshot does not fit.
+    A `new_run` counts updates from 0, and its average of weights begins like one of new weights.
+    Raises UserError if the snapshot does not fit.
     """
     if not is_chain(network) or snapshot.tensors:
         fits = load_tensors(path, snapshot, network, optimizer)
@@ -206,7 +207,7 @@ def from_snapshot(
             state.zero_()
     optimizer.updates = 0 if new_run else updates
     optimizer.reset_at = optimizer.updates - since_reset
-    optimizer.drawn_at = optimizer.updates - since_drawn
+    optimizer.drawn_at = 0 if new_run else updates - since_drawn
 
 
 def _are_finite(path: Path, states: Iterable[Array]) -> bool:
