@@ -15,7 +15,7 @@ from agent import Agent, Phase
 from checkpoint.checkpointer import Checkpointer
 from checkpoint.lock import run_locked
 from commands.catalog import VERBS
-from commands.exit_codes import Ending, exit_code
+from commands.exit_codes import Ending, exit_code, settled
 from commands.verbs import Task, parse
 from engine.make import make_network
 from envs.parallel import make_games
@@ -63,7 +63,7 @@ def run(task: Task, ending: Ending) -> None:
     begin_log(config)
     remembers = any(each.phase.name in ("random", "train") for each in todo) or task.checkpoint
     storage = choose_storage(config) if remembers else None
-    with run_locked(task if storage else None):
+    with run_locked(task if storage else None), settled(ending):
         if storage:
             check_memory(config)
         check_files(task)

@@ -345,7 +345,7 @@ def test_an_opening_that_is_cut_does_not_lead_to_the_next_game() -> None:
             self.time += 1000  # the next game looks different
 
     memory = make_memory(batch_size=500)
-    clock = Jumping(ends={1040, 3080}, cuts={2042, 4083})
+    clock = Jumping(ends=[1040, 3080], cuts=[2042, 4083])
     agent, _ = make_agent(clock, memory=memory, remember_all=True)
     agent.play_random(100)
     assert clock.ended == [1040, 2042, 3080, 4083]

@@ -489,7 +489,7 @@ def test_a_second_ctrl_c_stops_at_once(home: Path, capsys: pytest.CaptureFixture
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Agent, "train", interrupted)
         train("pong", expect=130)
-    assert capsys.readouterr().err.endswith("train: stopped.\n")
+    assert "train: stopped. ./resume.sh pong resumes from epoch 1" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGINT) is before
 
 

@@ -275,6 +275,22 @@ def test_update_waits_for_running_scripts(clone: Clone) -> None:
     assert json.loads(clone.run()[1])[0] == "2.0"
 
 
+@pytest.mark.skipif(shutil.which("ps") is None, reason="finds running scripts by ps")
+def test_an_unfinished_environment_that_is_in_use_stays(clone: Clone) -> None:
+    (clone.folder / "src" / "plot.py").write_text("print('running', flush=True); input()")
+    with clone.start("plot.sh") as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "running\n"
+        (clone.folder / ".venv" / "unfinished").touch()  # as an interrupted update leaves it
+        code, _, errors = clone.run()
+        assert code == 2
+        assert f"process {running.pid} still runs from it" in errors
+        running.communicate("\n")
+    code, output, errors = clone.run()
+    assert (code, json.loads(output)[0]) == (0, "1.0")
+    assert "half-made" in errors
+
+
 def test_vanished_python_is_replaced(fake: Callable[..., Clone]) -> None:
     clone = fake()
     assert clone.run()[0] == 0

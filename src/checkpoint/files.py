@@ -25,6 +25,7 @@ import os
 import re
 import stat
 import struct
+import tokenize
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -42,13 +43,22 @@ from errors import UserError, shown
 
 FORMAT = 2
 NAME = re.compile(r"\.?([0-9]{6})\.(json|npz|screens)(\.[0-9]+\.tmp)?")
-LARGEST = 999_999  # number of a checkpoint, of six digits
+LARGEST = 500_000  # number of another clone's checkpoint, so that six digits suffice for ours
 MANIFEST_BYTES = 1 << 24  # a run of 200 epochs has 200 kB
 ARRAY_BYTES = 1 << 30
 MAX_ARRAYS = 20_000  # a run of 1,024 games has about 10,000
 ENTRY_BYTES = 200  # of an array in the file's directory, at most
 MAX_FILES = 10_000
-_UNREADABLE = (zipfile.BadZipFile, EOFError, KeyError, MemoryError, RuntimeError, struct.error)
+MAX_HEADER = 1000  # characters of an array's description; ours have 118
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    EOFError,
+    KeyError,
+    MemoryError,
+    RuntimeError,
+    struct.error,
+    tokenize.TokenError,
+)
 FILE = {"bytes": COUNT, "sha256": Value(kind=str, longest=64)}
 
 
@@ -71,7 +81,7 @@ class Checkpoint:
                 _check_directory(file, size)
                 with zipfile.ZipFile(file) as parts:
                     _check_arrays(parts, size)
-            with np.load(path, allow_pickle=False) as arrays:
+            with np.load(path, allow_pickle=False, max_header_size=MAX_HEADER) as arrays:
                 return dict(arrays)
         except _UNREADABLE as error:
             raise ValueError("its arrays cannot be read") from error
@@ -110,8 +120,8 @@ def numbers(folder: Path) -> list[int]:
 
 
 def next_number(folder: Path, last: int) -> int:
-    """A number above `last` and those in `folder`, unless somebody put the largest one there."""
-    return max(n for n in [last, *numbers(folder)] if n < LARGEST) + 1
+    """A number above `last` and those in `folder`, unless somebody put very large ones there."""
+    return max([last, *(n for n in numbers(folder) if n <= LARGEST)]) + 1
 
 
 def checkpoint_files(folder: Path) -> list[Path]:
@@ -145,6 +155,8 @@ def read_checkpoint(folder: Path, number: int) -> Checkpoint:
             raise ValueError(f"it has format {made}, this version reads {FORMAT}")
         files = _check_files(body["files"])
         ours = is_ours(digest, manifest.get("signature"))
+        if number > LARGEST and not ours:
+            raise ValueError("its number is too large")
         checkpoint = Checkpoint(folder, number, check_state(body["state"]), files, ours)
     except UserError as error:
         raise ValueError(str(error).rstrip(".")) from error
@@ -195,7 +207,7 @@ def _check_arrays(parts: zipfile.ZipFile, size: int) -> None:
         with parts.open(part) as file:
             if np.lib.format.read_magic(file) != (1, 0):
                 raise ValueError("its arrays cannot be read")
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file, MAX_HEADER)
         if dtype.hasobject or dtype.kind not in "biuf":
             raise ValueError("its arrays are not of numbers")
         if math.prod(shape) * dtype.itemsize > part.file_size:

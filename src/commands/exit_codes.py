@@ -53,13 +53,12 @@ def exit_code(verb: str) -> Iterator[Ending]:
     ending = Ending()
     try:
         yield ending
-        _settle(ending, intact=True)
         if ending.run and ending.run.agent.stopped:
             ending.code = ending.code or STOPPED
             if not ending.run.finished and ending.run.memory:
                 logger.info(how_to_resume(ending))
     except UserError as error:
-        _end(ending, UNUSABLE_INPUT, f"{verb}: {error}")
+        _end(ending, UNUSABLE_INPUT, f"{verb}: {error} {_if_played(ending)}")
     except Diverged as error:
         hint = " Give it a lower --learning_rate, or it diverges again." if ending.run else ""
         _end(ending, DIVERGED, f"{verb}: {error} {how_to_resume(ending)}{hint}")
@@ -69,7 +68,7 @@ def exit_code(verb: str) -> Iterator[Ending]:
     except PartDied as error:
         _end(ending, PART_DIED, f"{verb}: {error} {how_to_resume(ending)}")
     except KeyboardInterrupt:
-        _end(ending, STOPPED, f"\n{verb}: stopped.")
+        _end(ending, STOPPED, f"\n{verb}: stopped. {_if_played(ending)}")
     except BrokenPipeError:  # the program that read the output has ended
         silence(1)
     except (Exception, SystemExit) as error:
@@ -98,18 +97,32 @@ def how_to_resume(ending: Ending) -> str:
     return how_to_resume(ending.run) if ending.run and ending.run.memory else ""
 
 
+def _if_played(ending: Ending) -> str:
+    played = ending.run and (ending.run.stats.rows or ending.run.agent.phase_step)
+    return how_to_resume(ending) if played else ""
+
+
 def _end(ending: Ending, code: int, sentence: str) -> None:
     ending.code = code
-    _settle(ending, intact=False)
     say(sentence.rstrip())
 
 
-def _settle(ending: Ending, *, intact: bool) -> None:
-    """Write the files that could not be written earlier; if that fails, the exit code is 3."""
-    missing = ending.run.settle(intact=intact) if ending.run else []
-    if missing:
-        logger.error("Not saved: %s.", ", ".join(missing))
-        ending.code = ending.code or NOT_SAVED
+@contextlib.contextmanager
+def settled(ending: Ending) -> Iterator[None]:
+    """However a run ends, write the files that could not be written earlier.
+
+    If that fails, the exit code is 3. It belongs inside the run's lock: the next process that takes
+    that lock must find these files complete.
+    """
+    intact = False
+    try:
+        yield
+        intact = True
+    finally:
+        missing = ending.run.settle(intact=intact) if ending.run else []
+        if missing:
+            logger.error("Not saved: %s.", ", ".join(missing))
+            ending.code = ending.code or NOT_SAVED
 
 
 def _of_the_world(error: BaseException) -> str:

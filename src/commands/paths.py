@@ -33,7 +33,10 @@ def portable(path: Path) -> str:
 
 def is_same_place(portable: object, path: Path) -> bool:
     """Whether a result of `portable`, in a file that may hold anything, is `path`."""
-    return isinstance(portable, str) and (ROOT / portable).resolve() == path.resolve()
+    try:
+        return isinstance(portable, str) and (ROOT / portable).resolve() == path.resolve()
+    except ValueError:  # of a null character
+        return False
 
 
 def ask_for_place(source: object, flag: str, begun: object, place: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import re
@@ -29,7 +30,7 @@ from commands.schema import Value
 from commands.shipped import choose_agent, find_agent, print_games
 from config import CODE, FIELDS, ROOT, Config, check, kind_of
 from envs.custom import code_name
-from envs.roms import ENDINGS, file_name, find_rom, game_name, rom_of_game
+from envs.roms import ENDINGS, file_name, find_rom, game_name, rom_md5, rom_of_game
 from envs.trust import remember_code, trusted_code, trusted_game
 from errors import UserError, shown
 from runs.outputs import free_path
@@ -54,6 +55,11 @@ class Task:
     def game(self) -> str:
         """The game's name, as in snapshots."""
         return game_name(str(self.rom)) if self.rom else file_name(self.config.game)
+
+    @functools.cached_property
+    def rom_md5(self) -> str:
+        """The ROM's md5 sum, "" without one. The file may be gone before the run ends."""
+        return rom_md5(self.rom) if self.rom else ""
 
 
 def parse(verb: str, arguments: Sequence[str]) -> Task:

@@ -22,6 +22,8 @@ from exchange.description import KEY, describe
 from snapshot.format import MAX_EPOCH, Snapshot, write_snapshot
 from snapshot.safe_pickle import MAX_BYTES
 
+MAX_HEADER_BYTES = 1 << 20  # names, shapes and the description; ours have about 5 kB
+
 
 def write_safetensors(path: Path, agent: LoadedAgent, environment: PlayedEnvironment) -> None:
     """Write an agent. Raises OSError."""
@@ -42,8 +44,11 @@ def read_safetensors(path: Path) -> Snapshot:
     try:
         with open_regular(path) as regular:  # safe_open would wait for a pipe
             size = os.fstat(regular.fileno()).st_size
+            header = int.from_bytes(regular.read(8), "little")
         if size > MAX_BYTES:
             raise ValueError(f"it is larger than {MAX_BYTES >> 20} MB")
+        if header > MAX_HEADER_BYTES:
+            raise ValueError(f"its description is larger than {MAX_HEADER_BYTES >> 20} MB")
         with safe_open(path, framework="numpy") as file:
             about = json.loads((file.metadata() or {})[KEY])
             arrangements, info, epoch = about["tensors"], about["info"], about["epoch"]

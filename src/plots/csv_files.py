@@ -24,6 +24,7 @@ from errors import UserError
 from runs.human_scores import SCORES
 
 MOST_RUNS = 1000  # whose tests are in one file
+MOST_CELLS = 3_000_000  # 100,000 lines of a run have half as many
 NOT_FINITE = ("nan", "inf", "-inf", "infinity", "-infinity")  # as others write them
 SNAPSHOT = re.compile(r"(.+?)(_[0-9]+)?\.pkl")  # snapshots/<run>_<epoch>.pkl
 LAST_EPOCH = 1e9  # a number above it in the epoch column is damage, not an epoch
@@ -153,7 +154,11 @@ def _read(path: Path) -> tuple[Results, list[str]]:
             f"and has {listed(header)}."
         )
     rows, snapshots, skipped = [], [], []
+    read = 0
     for number, whole, cells in lines:
+        read += len(header)
+        if read > MOST_CELLS:
+            raise UserError(f"{path} has more than {MOST_CELLS:,} cells: divide it.")
         row = dict(zip(header, cells, strict=False))
         epoch = _number(row.get("epoch", ""))
         if whole and len(cells) == len(header) and epoch is not None and 0 <= epoch <= LAST_EPOCH:

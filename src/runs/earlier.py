@@ -9,7 +9,7 @@ from pathlib import Path
 from atomic import free_name, read_whole
 from checkpoint.files import checkpoint_files, file_name, numbers
 from checkpoint.manifest import parse_row
-from commands.paths import earlier_snapshots, snapshot_path
+from commands.paths import earlier_snapshots, run_paths, snapshot_path
 from commands.verbs import DESCRIPTION_BYTES, Task
 from errors import UserError
 from runs.run import Run
@@ -27,8 +27,11 @@ def check_earlier(task: Task) -> list[Path]:
     csvs = [config.csv_file] if config.csv_file and config.csv_file.exists() else []
     if config.csv_file and not _is_ours(config.csv_file.with_suffix(".json")):
         csvs.append(config.csv_file.with_suffix(".json"))
-    earlier = csvs + snapshots + manifests
-    replaced = csvs + snapshots + (checkpoint_files(folder) if folder else [])
+    saved = checkpoint_files(folder) if folder else []
+    # In a folder that the user chose, files with such names may be something else.
+    chosen = folder != run_paths(task.name)["checkpoint_path"]
+    earlier = csvs + snapshots + (saved if chosen else manifests)
+    replaced = csvs + snapshots + saved
     if config.load_weights and config.load_weights.resolve() in (s.resolve() for s in snapshots):
         raise UserError(
             f"A new run of the same name would replace {config.load_weights}, which it begins "
@@ -119,9 +122,9 @@ def _was_killed_early(csv_file: Path) -> bool:
     try:
         about = json.loads(read_whole(csv_file.with_suffix(".json"), DESCRIPTION_BYTES))
         flags = about["flags"]
+        would_resume = bool(flags.get("checkpoint_minutes")) and bool(flags.get("train_steps"))
         header, *lines = read_whole(csv_file, 1 << 20).decode().splitlines()
         rows = [parse_row(dict(zip(header.split(","), x.split(","), strict=True))) for x in lines]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError, UserError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, UserError):
         return False
-    would_resume = bool(flags.get("checkpoint_minutes")) and bool(flags.get("train_steps"))
     return would_resume and all(row["phase"] == "random" for row in rows)

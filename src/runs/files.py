@@ -15,7 +15,6 @@ from checkpoint.resume import CHANGE_LEARNING
 from commands.paths import earlier_snapshots, portable_flags, run_paths, snapshot_path
 from commands.schema import LONGEST_TEXT, TEXT, entries, record, texts
 from commands.verbs import DESCRIPTION_BYTES, Task
-from envs.roms import rom_md5
 from errors import UserError
 from replay.prioritized import Prioritized
 from runs.position import position
@@ -32,7 +31,7 @@ def snapshot_info(parts: Run) -> dict[str, Any]:
     row = rows[-1] if rows else {}
     return {
         "game": task.game,
-        "rom_md5": rom_md5(task.rom) if task.rom else "",
+        "rom_md5": task.rom_md5,
         "actions": list(parts.environment.action_names),
         "preset": task.config.preset,
         "flags": portable_flags(task.config),
@@ -52,7 +51,7 @@ def write_description(parts: Run) -> None:
     about: dict[str, Any] = {
         "command": task.verb,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "rom_md5": rom_md5(task.rom) if task.rom else "",
+        "rom_md5": task.rom_md5,
         "seed": task.config.random_seed,
         "machine": describe(),
         "versions": versions(),

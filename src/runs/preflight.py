@@ -69,8 +69,8 @@ def check_memory(config: Config) -> None:
         )
 
 
-def check_snapshot(network: LearningNetwork) -> None:
-    """Raise UserError if the snapshots of `network` would be too large to be read again."""
+def check_snapshot(network: LearningNetwork) -> int:
+    """How many bytes a snapshot of `network` has at most. Raises UserError if that is too much."""
     state = network.get_state()
     kept = [array.size for name, array in state.items() if name.startswith(("online", "optimizer"))]
     size = int(4 * sum(kept) * SNAPSHOT_GROWTH)
@@ -80,6 +80,7 @@ def check_snapshot(network: LearningNetwork) -> None:
             f"{MAX_BYTES >> 20} MB: use smaller screens, a smaller --network_width, or an "
             "--optimizer with fewer states."
         )
+    return size
 
 
 def remove_leftovers(config: Config) -> None:

@@ -12,7 +12,6 @@ import psutil
 
 from commands.paths import portable_flags
 from config import ROOT
-from envs.roms import rom_md5
 
 if TYPE_CHECKING:
     from commands.verbs import Task
@@ -63,7 +62,7 @@ def processor() -> str:
 def about_run(task: Task) -> dict[str, Any]:
     """The description of its run that a checkpoint contains."""
     return {
-        "rom_md5": rom_md5(task.rom) if task.rom else "",
+        "rom_md5": task.rom_md5,
         "versions": versions(),
         "flags": portable_flags(task.config),
     }

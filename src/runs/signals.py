@@ -26,11 +26,16 @@ def treat_signals_as_interrupts() -> None:
 
 @contextlib.contextmanager
 def stop_in_order(agent: Agent) -> Iterator[None]:
-    """The first signal ends the run after the current step, a second one immediately."""
+    """The first signal ends the run after the current step, a second Ctrl-C immediately.
+
+    Programs may send SIGTERM and SIGHUP several times, and none of them means that it is urgent.
+    """
 
     def stop(number: int, frame: object) -> None:
         if agent.stopped:
-            raise KeyboardInterrupt
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
         agent.stop()
         # NB! Do not use print: a signal may interrupt another print, and Python forbids nesting.
         with contextlib.suppress(OSError):

@@ -267,7 +267,10 @@ class _Machine:
                     items = [stack.pop(-2), stack.pop()] if op == "s" else self.marked()
                     self.put(self.top(dict), items)
                 case "p":  # PUT
-                    memo[int(self.line())] = stack[-1]
+                    number = int(self.line())
+                    if not 0 <= number < 1 << 32:  # NB! Larger ones may have equal hashes.
+                        raise Refused("it is damaged")
+                    memo[number] = stack[-1]
                 case "q" | "r":  # BINPUT, LONG_BINPUT
                     memo[self.number(1 if op == "q" else 4)] = stack[-1]
                 case "\x94":  # MEMOIZE

@@ -19,7 +19,7 @@ from commands.flags import Parser
 from commands.paths import name_and_epoch
 from commands.verbs import snapshot_of
 from config import ROOT
-from errors import DONE, STOPPED, UNUSABLE_INPUT, UserError
+from errors import DONE, STOPPED, UNUSABLE_INPUT, NotSaved, UserError
 from runs.preflight import check_writable
 from runs.scores import games
 from snapshot.format import game_of, read_snapshot
@@ -176,7 +176,7 @@ def _write(path: Path, rows: Sequence[Row]) -> None:
     try:
         write_atomically(path, text.getvalue().encode())
     except OSError as error:
-        raise UserError(f"Cannot write {path}: {error.strerror}.") from None
+        raise NotSaved(f"Cannot write {path}: {error.strerror}.") from None
 
 
 def _name_best(rows: Sequence[Row]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
@@ -110,9 +111,10 @@ class Terminal:
 
     def close(self) -> None:
         """Restore the terminal."""
-        termios.tcsetattr(self.fd, termios.TCSAFLUSH, self.before)
-        if self.previous is not None:
-            self._write(END)
+        with contextlib.suppress(OSError, termios.error):  # the terminal may be gone
+            termios.tcsetattr(self.fd, termios.TCSAFLUSH, self.before)
+            if self.previous is not None:
+                self._write(END)
 
     def _write(self, text: str) -> None:
         self.screen.buffer.write(text.encode())

@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ from checkpoint import files as checkpoint_files
 from checkpoint import resume
 from checkpoint.checkpointer import Checkpointer
 from checkpoint.files import (
+    LARGEST,
     Checkpoint,
     file_name,
     newest,
+    next_number,
     numbers,
     read_checkpoint,
     write_checkpoint,
@@ -735,6 +738,30 @@ def test_arrays_that_need_pickle_or_unpacking_are_refused(tmp_path: Path) -> Non
     path.write_bytes(b"PK")
     with pytest.raises(ValueError, match="cannot be read"):
         found.arrays()
+
+
+@pytest.mark.parametrize("header", [b"(((", b"{'descr': '<f4', 'shape': (" + b"1," * 4000])
+def test_arrays_with_strange_descriptions_are_refused(header: bytes, tmp_path: Path) -> None:
+    found = write_checkpoint(tmp_path, 1, state={}, arrays={}, screens=[], earlier={})
+    header = header.ljust(64 * (len(header) // 64 + 1) - 11) + b"\n"
+    with zipfile.ZipFile(tmp_path / file_name(1, "npz"), "w") as parts:
+        length = len(header).to_bytes(2, "little")
+        parts.writestr("a.npy", b"\x93NUMPY\x01\x00" + length + header)
+    with pytest.raises(ValueError, match=r"cannot be read|too large|Header"):
+        found.arrays()
+
+
+def test_a_checkpoint_of_others_leaves_numbers_for_ours(tmp_path: Path) -> None:
+    ours = write_checkpoint(
+        tmp_path, LARGEST + 2, state=a_state(), arrays={}, screens=[], earlier={}
+    )
+    assert read_checkpoint(tmp_path, ours.number).ours
+    assert next_number(tmp_path, 3) == 4
+    assert next_number(tmp_path, ours.number) == LARGEST + 3
+    path = tmp_path / file_name(ours.number, "json")
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"signature": "0"}))
+    with pytest.raises(ValueError, match="number is too large"):
+        read_checkpoint(tmp_path, ours.number)
 
 
 def test_a_checkpoint_of_another_network_is_refused(

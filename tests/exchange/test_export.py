@@ -230,7 +230,8 @@ def test_files_of_another_kind_are_refused(
     tmp_path: Path, safetensors: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, _ = saved(tmp_path)
-    for name, data in (("cut", path.read_bytes()[:100]), ("empty", b"")):
+    long = (90 << 20).to_bytes(8, "little") + b"{"
+    for name, data in (("cut", path.read_bytes()[:100]), ("empty", b""), ("long", long)):
         (tmp_path / f"{name}.safetensors").write_bytes(data)
         run(tmp_path / f"{name}.safetensors", expect=2)
         assert "cannot be used" in capsys.readouterr().err

@@ -128,6 +128,13 @@ def test_a_file_without_results_gets_a_sentence_with_its_columns(
     assert "\n" not in str(caught.value)
 
 
+def test_a_table_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    header = ",".join(["epoch", "phase", *(f"c{n}" for n in range(1400))])
+    line = "1,train" + 1400 * ","
+    with pytest.raises(UserError, match="more than 3,000,000 cells"):
+        read(tmp_path, "\n".join([header, *[line] * 2200]).encode())
+
+
 def test_what_cannot_be_opened_gets_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(NotYet, match="does not exist"):
         read_results(tmp_path / "pong.csv")

@@ -7,10 +7,14 @@ import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent import Agent
+from envs.roms import find_rom
 from main import main
+from snapshot.format import read_snapshot
 
 TINY = """--screen_width 36 --screen_height 36 --batch_size 4 --replay_size 500 --random_starts 6
     --random_steps 40 --train_steps 20 --test_steps 10 --backend cpu --threads 1
@@ -141,6 +145,41 @@ def test_files_that_are_no_checkpoints_stay(home: Path) -> None:
     run("resume pong --checkpoint_path data --epochs 2")
     run("resume pong --checkpoint_path data --epochs 3")
     assert not (home / "data" / "999999.json").exists()
+
+
+def test_files_with_names_of_checkpoints_are_not_replaced_unasked(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "data").mkdir()
+    (home / "data" / "000000.npz").write_text("mine")
+    train("pong", "--epochs 1 --checkpoint_path data", expect=2)
+    assert (home / "data" / "000000.npz").read_text() == "mine"
+    assert "--overwrite" in capsys.readouterr().err
+    train("pong", "--epochs 1 --checkpoint_path data --overwrite")
+
+
+def test_a_description_of_any_form_beside_a_csv_is_refused(home: Path) -> None:
+    (home / "results").mkdir()
+    (home / "results" / "pong.csv").write_text("epoch,phase\n")
+    about: dict[str, Any] = {"command": "train", "versions": {}, "flags": []}
+    (home / "results" / "pong.json").write_text(json.dumps(about))
+    train("pong", "--epochs 1", expect=2)
+
+
+def test_a_rom_that_is_removed_during_a_run_is_not_needed_any_more(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rom = tmp_path / "pong.bin"
+    shutil.copy(find_rom("pong"), rom)
+    play = Agent.train
+
+    def removed(self: Agent, steps: int, *, start: int = 0) -> None:
+        play(self, steps, start=start)
+        rom.unlink()
+
+    monkeypatch.setattr(Agent, "train", removed)
+    train(str(rom), "--epochs 1")
+    assert read_snapshot(home / "snapshots" / "pong_1.pkl").info["rom_md5"]
 
 
 def test_the_permission_to_overwrite_ends_with_the_command(home: Path) -> None:

@@ -163,6 +163,13 @@ def test_the_commands_are_real(name: str, tmp_path: Path) -> None:
     assert canary.exists()
 
 
+def test_places_with_equal_hashes_are_refused() -> None:
+    assert loads(b"\x80\x02Np4294967295\n.") is None
+    for place in (b"-1", b"2305843009213693951"):
+        with pytest.raises(Refused, match="damaged"):
+            loads(b"\x80\x02Np" + place + b"\n.")
+
+
 def test_too_large_a_file_is_not_looked_at() -> None:
     with pytest.raises(Refused, match="larger than 160 MB"):
         loads(bytes(MAX_BYTES + 1))

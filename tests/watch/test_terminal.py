@@ -162,6 +162,14 @@ def test_draws_only_what_changes(pseudo: Pseudo) -> None:
     pseudo.display.close()
 
 
+def test_a_terminal_that_is_gone_is_left(pseudo: Pseudo, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object) -> None:
+        raise termios.error(5, "Input/output error")
+
+    monkeypatch.setattr(termios, "tcsetattr", gone)
+    pseudo.display.close()
+
+
 def test_closed_terminal_quits(pseudo: Pseudo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(select, "select", lambda *args: ([1], [], []))
     monkeypatch.setattr(os, "read", lambda fd, n: b"")
