@@ -92,6 +92,7 @@ def _train(command: Command, jobs: Sequence[Job]) -> Failures:
         if pool.idle_gpus and not command.gpus:
             _say("The GPU is not used: with --gpus 0.25 four runs share one.")
         display = Display(Watch(command.sweep), pool.at_once)
+        runs = {run.name: run for run in command.sweep.runs}
         tests = 0
 
         def look(failures: Failures) -> None:
@@ -101,7 +102,13 @@ def _train(command: Command, jobs: Sequence[Job]) -> Failures:
                 tests = done
                 write_results(command.sweep, command.last_tests)
 
-        return drive(jobs, pool, seconds=display.seconds, look=look)
+        return drive(
+            jobs,
+            pool,
+            seconds=display.seconds,
+            look=look,
+            is_finished=lambda name: is_finished(runs[name]),
+        )
 
 
 def _job(command: Command, name: str) -> Job:
@@ -111,6 +118,7 @@ def _job(command: Command, name: str) -> Job:
         begin=command.begin[name],
         again=command.again[name],
         checkpoints=str(paths["checkpoint_path"]),
+        snapshots=str(paths["save_weights_prefix"]),
         log=str(paths["csv_file"].with_suffix(".log")),
         program=(sys.executable, str(ROOT / "src" / "main.py")),
         cwd=str(Path.cwd()),

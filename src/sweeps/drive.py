@@ -20,11 +20,17 @@ Failures = dict[str, str]  # sentences by the names of jobs
 
 
 def drive(
-    jobs: Sequence[Job], pool: Pool, *, seconds: float, look: Callable[[Failures], None]
+    jobs: Sequence[Job],
+    pool: Pool,
+    *,
+    seconds: float,
+    look: Callable[[Failures], None],
+    is_finished: Callable[[str], bool],
 ) -> Failures:
     """Complete all jobs, and call `look` with the failures so far every `seconds`.
 
-    Returns which failed, and why.
+    `is_finished` says whether the job of a name needs no further process, however its last one
+    ended. Returns which failed, and why.
 
     KeyboardInterrupt ends the jobs in order and is raised again.
     """
@@ -37,7 +43,9 @@ def drive(
         while pool.jobs:
             for end in pool.wait(seconds):
                 job = end.job
-                if end.code == DONE:
+                # A run whose last checkpoint could not be written, or that was killed after it, has
+                # nothing left to do: resuming it would be refused.
+                if end.code == DONE or is_finished(job.name):
                     continue
                 if end.code in OWN_FAULT:
                     failures[job.name] = last_words(Path(job.log))

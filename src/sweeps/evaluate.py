@@ -107,6 +107,7 @@ def _jobs(snapshots: Sequence[Path], given: dict[str, Any], folder: Path) -> lis
                 begin=command,
                 again=command,
                 checkpoints="",
+                snapshots="",
                 log=str(folder / f"{n}.log"),
                 program=(sys.executable, str(ROOT / "src" / "main.py")),
                 cwd=str(Path.cwd()),
@@ -119,7 +120,13 @@ def _jobs(snapshots: Sequence[Path], given: dict[str, Any], folder: Path) -> lis
 def _play(jobs: Sequence[Job], printer: _Printer, *, on_gpu: bool) -> Failures:
     if not on_gpu and importlib.util.find_spec("ray"):
         with open_pool(cpus=1, gpus=0) as pool:
-            return drive(jobs, pool, seconds=LOOK_SECONDS, look=lambda _: printer.look())
+            return drive(
+                jobs,
+                pool,
+                seconds=LOOK_SECONDS,
+                look=lambda _: printer.look(),
+                is_finished=lambda _: False,  # only its exit code says that
+            )
     failures: Failures = {}
     for job in jobs:
         code = work(job)

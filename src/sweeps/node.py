@@ -7,6 +7,7 @@ It imports only Python's standard library.
 from __future__ import annotations
 
 import fcntl
+import glob
 import json
 import os
 import socket
@@ -39,8 +40,9 @@ class Job:
 
     name: str
     begin: tuple[str, ...]  # the words after main.py
-    again: tuple[str, ...]  # those that continue from a checkpoint
+    again: tuple[str, ...]  # those that continue from a checkpoint, or else from a snapshot
     checkpoints: str  # the folder that has one then; "" where there are none
+    snapshots: str  # what precedes _<epoch>.pkl in their paths; "" where there are none
     log: str
     program: tuple[str, ...]  # python main.py
     cwd: str
@@ -53,6 +55,13 @@ def progress(checkpoints: str) -> int:
     return max((int(m.stem) for m in manifests if m.stem.isdecimal()), default=0)
 
 
+def has_snapshot(prefix: str) -> bool:
+    """Whether there is a snapshot <prefix>_<epoch>.pkl."""
+    path = Path(prefix)
+    found = path.parent.glob(f"{glob.escape(path.name)}_*.pkl") if prefix else []
+    return any(each.stem.removeprefix(f"{path.name}_").isdecimal() for each in found)
+
+
 def work(job: Job) -> int:
     """Start or resume the run, wait for its end, and return its exit code.
 
@@ -60,7 +69,10 @@ def work(job: Job) -> int:
     """
     with Path(job.log).open("ab") as log:
         _wait_for_lock(job, log)
-        words = job.again if progress(job.checkpoints) else job.begin
+        # NB! `begin` replaces all that an earlier process has saved, and a disk that is too full
+        # for checkpoints may have had room for snapshots.
+        saved = progress(job.checkpoints) or has_snapshot(job.snapshots)
+        words = job.again if saved else job.begin
         command = [*job.program, *words]
         process = subprocess.Popen(
             [job.program[0], "-P", "-c", TETHERED, str(os.getpid()), *command],

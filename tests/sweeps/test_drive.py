@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from errors import NOT_SAVED, UNUSABLE_INPUT
 from sweeps.drive import FRUITLESS, drive, last_words
 from sweeps.node import MARK, Job
 from sweeps.pool import End, Pool
@@ -23,6 +24,7 @@ class Script:
         self.jobs: list[Job] = []
         self.begun: list[str] = []
         self.stopped = False
+        self.finished: list[str] = []  # the jobs that need no further process
         self.seen: list[dict[str, str]] = []  # the failures that are shown
 
     def submit(self, job: Job) -> None:
@@ -51,6 +53,7 @@ class Script:
                 begin=(),
                 again=(),
                 checkpoints=str(self.folder / name),
+                snapshots="",
                 log=str(self.folder / f"{name}.log"),
                 program=(),
                 cwd="",
@@ -58,7 +61,9 @@ class Script:
             )
             for name in self.ends
         ]
-        return drive(jobs, cast(Pool, self), seconds=0, look=self.seen.append)
+        pool = cast(Pool, self)
+        is_finished = self.finished.__contains__
+        return drive(jobs, pool, seconds=0, look=self.seen.append, is_finished=is_finished)
 
 
 def test_what_was_killed_or_stopped_by_others_is_started_again(tmp_path: Path) -> None:
@@ -93,6 +98,14 @@ def test_getting_further_and_dead_nodes_do_not_count(tmp_path: Path) -> None:
     assert pool.drive() == {}
     assert pool.begun.count("a") == 8
     assert pool.begun.count("b") == 10
+
+
+@pytest.mark.parametrize("code", [-9, 130, NOT_SAVED, UNUSABLE_INPUT])
+def test_a_finished_run_is_not_started_again_however_it_ended(tmp_path: Path, code: int) -> None:
+    pool = Script({"a": [code], "b": [-9, 0]}, tmp_path)
+    pool.finished = ["a"]
+    assert pool.drive() == {}
+    assert pool.begun == ["a", "b", "b"]
 
 
 def test_an_interrupt_ends_all_in_order(tmp_path: Path) -> None:

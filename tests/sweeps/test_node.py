@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from sweeps.node import MARK, Job, look_around, progress, work
+from sweeps.node import MARK, Job, has_snapshot, look_around, progress, work
 
 SOURCE = str(Path(__file__).resolve().parents[2] / "src")
 SAY = "import os, sys; print(sys.argv[1:], os.environ.get('CUDA_VISIBLE_DEVICES'), flush=True); "
@@ -28,6 +28,7 @@ def job(folder: Path, program: str, **changes: Any) -> Job:
         "begin": ("train", "a"),
         "again": ("resume", "a"),
         "checkpoints": str(folder / "checkpoints"),
+        "snapshots": str(folder / "pong_[a]"),
         "log": str(folder / "a.log"),
         "program": (sys.executable, "-c", program),
         "cwd": str(folder),
@@ -64,6 +65,16 @@ def test_where_there_is_a_checkpoint_the_run_is_resumed(tmp_path: Path) -> None:
     assert progress(str(folder)) == 12
     work(job(tmp_path, SAY))
     assert [mark["words"][0] for mark in marks(tmp_path) if "words" in mark] == ["train", "resume"]
+
+
+def test_without_checkpoints_a_run_is_resumed_from_its_snapshot(tmp_path: Path) -> None:
+    (tmp_path / "pong_[a]_b_3.pkl").touch()  # of another run
+    (tmp_path / "pong_a_3.pkl").touch()
+    work(job(tmp_path, SAY))
+    (tmp_path / "pong_[a]_3.pkl").touch()
+    work(job(tmp_path, SAY))
+    assert [mark["words"][0] for mark in marks(tmp_path) if "words" in mark] == ["train", "resume"]
+    assert not has_snapshot("")
 
 
 def test_a_job_with_gpus_sees_those_that_ray_gave_it(

@@ -149,7 +149,7 @@ def test_a_job_comes_back_with_its_code_or_the_reason(
         return outcome
 
     ray: Any = SimpleNamespace(exceptions=ERRORS, get=get, wait=lambda jobs, **_: (jobs, []))
-    names = dict.fromkeys(["name", "checkpoints", "log", "cwd"], "")
+    names = dict.fromkeys(["name", "checkpoints", "snapshots", "log", "cwd"], "")
     job = Job(begin=(), again=(), program=(), gpus=0, **names)
     found = Pool(ray=ray, cpus=1, gpus=0, at_once=1, nodes=1, jobs={"reference": job})
     assert found.wait(0) == [End(job=job, **expected)]
