@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from atomic import check_replaceable
 from checkpoint.lock import locked
 from commands.exit_codes import exit_code
 from commands.paths import run_paths
@@ -23,7 +24,7 @@ from errors import DONE, STOPPED, UserError
 from sweeps.command import NAME, USAGE, Command, read_command
 from sweeps.drive import Failures, drive
 from sweeps.estimate import print_estimate
-from sweeps.node import Job, is_locked
+from sweeps.node import Job, is_locked, open_log
 from sweeps.outcome import draw_results, write_results
 from sweeps.plan import Sweep, check, describe, is_finished, read, results_path
 from sweeps.pool import open_pool
@@ -142,11 +143,12 @@ def detach(command: Command, arguments: Sequence[str]) -> int:
     name = command.sweep.name
     _refuse_second(name)
     _check(command)
-    describe(command.sweep)  # now, so that status knows it
     log = results_path(name).with_suffix(".log")
+    check_replaceable(log)
+    describe(command.sweep)  # now, so that status knows it
     words = [word for word in arguments if word != "--detach"]
     log.parent.mkdir(exist_ok=True)
-    with log.open("ab") as file:
+    with open_log(log) as file:
         process = subprocess.Popen(
             [sys.executable, str(Path(__file__).resolve()), *words],
             stdin=subprocess.DEVNULL,

@@ -6,17 +6,20 @@ It imports only Python's standard library.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import glob
 import json
 import os
 import socket
+import stat
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 LOOK_SECONDS = 0.2  # between checks of the process
 STOP_SECONDS = 120.0  # for its last checkpoint
@@ -67,7 +70,7 @@ def work(job: Job) -> int:
 
     KeyboardInterrupt, with which Ray cancels tasks, ends it in order.
     """
-    with Path(job.log).open("ab") as log:
+    with open_log(Path(job.log)) as log:
         _wait_for_lock(job, log)
         # NB! `begin` replaces all that an earlier process has saved, and a disk that is too full
         # for checkpoints may have had room for snapshots.
@@ -111,7 +114,7 @@ def _environment(job: Job) -> dict[str, str]:
     return kept
 
 
-def _wait_for_lock(job: Job, log: IO[bytes]) -> None:
+def _wait_for_lock(job: Job, log: int) -> None:
     """Wait until another process of the same run has ended, here or on a node that has died."""
     path = Path(f"{job.checkpoints}.lock")
     end, told = time.monotonic() + LOCK_SECONDS, False
@@ -134,9 +137,24 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def _say(log: IO[bytes], what: Mapping[str, Any]) -> None:
-    log.write(f"{MARK}{json.dumps(what)}\n".encode())
-    log.flush()
+@contextlib.contextmanager
+def open_log(path: Path) -> Iterator[int]:
+    """The descriptor of a log to append to. Raises OSError if it is no regular file.
+
+    Links are not followed: who hands on a folder could have one in it to a file of yours.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    log = os.open(path, flags, 0o666)
+    try:
+        if not stat.S_ISREG(os.fstat(log).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        yield log
+    finally:
+        os.close(log)
+
+
+def _say(log: int, what: Mapping[str, Any]) -> None:
+    os.write(log, f"{MARK}{json.dumps(what)}\n".encode())
 
 
 def look_around(probe: str, command: tuple[str, ...], cwd: str) -> dict[str, str]:

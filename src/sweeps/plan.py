@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atomic import read_whole, write_atomically
+from atomic import check_replaceable, read_whole, write_atomically
 from checkpoint.files import numbers
 from checkpoint.manifest import CSV_BYTES
 from commands.paths import earlier_snapshots, name_and_epoch, run_paths
@@ -101,8 +101,8 @@ def description_path(name: str) -> Path:
 def check(sweep: Sweep) -> None:
     """Compare the sweep with an earlier one of the same name, if there is one.
 
-    Games, seeds and settings may be added. Raises UserError if one is missing or differs, or if
-    files of another run are in the way.
+    Games, seeds and settings may be added. Raises UserError if one is missing or differs, if files
+    of another run are in the way, or if a log is something else than a file.
     """
     earlier = read(sweep.name) if description_path(sweep.name).exists() else None
     if earlier:
@@ -114,6 +114,10 @@ def check(sweep: Sweep) -> None:
                 f"{found} is of an earlier run, not of this sweep: give the sweep another --name, "
                 "or move that file away."
             )
+        try:
+            check_replaceable(run.log)
+        except OSError as error:
+            raise UserError(f"Cannot write {run.log}: {error.strerror}.") from None
     results = results_path(sweep.name)
     if not earlier and results.exists():
         raise UserError(f"{results} already exists: give the sweep another --name.")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -201,6 +202,23 @@ def test_files_of_another_run_are_not_taken(home: Path, name: str) -> None:
     (home / name).touch()
     with pytest.raises(UserError, match=name.rpartition("/")[2]):
         begin(command("pong --seeds 2 --name x").sweep)
+    assert not description_path("x").exists()
+
+
+@pytest.mark.parametrize("name", ["pong_x_seed2.log", "x.log"])
+def test_a_log_that_is_a_link_is_refused(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    started = Mock()
+    monkeypatch.setattr(sweep, "subprocess", SimpleNamespace(Popen=started, DEVNULL=None))
+    (home / "results").mkdir()
+    (home / "mine").touch()
+    (home / "results" / name).symlink_to(home / "mine")
+    assert sweep.main("pong --seeds 2 --name x --detach".split()) == 2
+    err = capsys.readouterr().err
+    assert f"{name}: it is a symbolic link" in err
+    assert err.count("\n") == 1
+    assert not started.called
     assert not description_path("x").exists()
 
 

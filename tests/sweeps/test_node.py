@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -53,6 +54,21 @@ def test_the_exit_code_comes_back_and_the_log_says_all(tmp_path: Path, code: int
 
 def test_a_killed_process_has_a_negative_code(tmp_path: Path) -> None:
     assert work(job(tmp_path, "import os; os.kill(os.getpid(), 9)")) == -9
+
+
+def test_a_log_that_is_no_file_is_not_written(tmp_path: Path) -> None:
+    mine, log = tmp_path / "mine", tmp_path / "a.log"
+    mine.touch()
+    log.symlink_to(mine)
+    with pytest.raises(OSError, match="symbolic link"):
+        work(job(tmp_path, SAY))
+    assert mine.read_bytes() == b""
+    log.unlink()
+    os.mkfifo(log)
+    reader = os.open(log, os.O_RDONLY | os.O_NONBLOCK)  # without one it could not be opened at all
+    with pytest.raises(OSError, match="no regular file"):
+        work(job(tmp_path, SAY))
+    os.close(reader)
 
 
 def test_where_there_is_a_checkpoint_the_run_is_resumed(tmp_path: Path) -> None:
