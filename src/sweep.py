@@ -15,7 +15,7 @@ from pathlib import Path
 
 from atomic import check_replaceable
 from checkpoint.lock import locked
-from commands.exit_codes import exit_code
+from commands.exit_codes import exit_code, say
 from commands.paths import run_paths
 from config import ROOT
 from engine.hardware import cores
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         try:
             ending.code = _main(arguments)
         except KeyboardInterrupt:
-            print("\nsweep: stopped; give the same command again to finish it.", file=sys.stderr)
+            say("\nsweep: stopped; give the same command again to finish it.")
             ending.code = STOPPED
     return ending.code
 
@@ -86,12 +86,12 @@ def _train(command: Command, jobs: Sequence[Job]) -> Failures:
         describe(command.sweep)
         sign("")  # makes the clone's key now, because runs that start together would each make one
         where = f" on {pool.nodes} nodes" if command.address else ""
-        _say(
+        say(
             f"{len(jobs)} run{'s' * (len(jobs) > 1)}, {pool.at_once} at once{where}; Ctrl-C stops "
             "them in order."
         )
         if pool.idle_gpus and not command.gpus:
-            _say("The GPU is not used: with --gpus 0.25 four runs share one.")
+            say("The GPU is not used: with --gpus 0.25 four runs share one.")
         display = Display(Watch(command.sweep), pool.at_once)
         runs = {run.name: run for run in command.sweep.runs}
         tests = 0
@@ -130,11 +130,11 @@ def _job(command: Command, name: str) -> Job:
 def _sum_up(command: Command, failures: Failures) -> int:
     found = write_results(command.sweep, command.last_tests)
     picture = draw_results(command.sweep, found, command.last_tests)
-    _say(f"Wrote {results_path(command.sweep.name)}{f' and {picture}' if picture else ''}")
+    say(f"Wrote {results_path(command.sweep.name)}{f' and {picture}' if picture else ''}")
     for name, why in failures.items():
-        _say(f"{name} failed: {why}")
+        say(f"{name} failed: {why}")
     count = len(command.sweep.runs)
-    _say(f"{count - len(failures)} of {count} runs are finished.")
+    say(f"{count - len(failures)} of {count} runs are finished.")
     return FAILED if failures else 0
 
 
@@ -156,7 +156,7 @@ def detach(command: Command, arguments: Sequence[str]) -> int:
             stderr=file,
             start_new_session=True,
         )
-    _say(
+    say(
         f"{len(command.sweep.runs)} runs, by process {process.pid}, which writes {log}\n"
         f"./sweep.sh status {name} shows them; kill {process.pid} stops them in order."
     )
@@ -186,10 +186,6 @@ def _refuse_second(name: str) -> None:
             f"The sweep {name} is running already: ./sweep.sh status {name} shows it; give another "
             "one a --name."
         )
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

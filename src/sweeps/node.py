@@ -150,11 +150,13 @@ def open_log(path: Path) -> Iterator[int]:
             raise OSError(errno.EINVAL, "it is no regular file", str(path))
         yield log
     finally:
-        os.close(log)
+        with contextlib.suppress(OSError):  # some file servers say only now that the disk is full
+            os.close(log)
 
 
 def _say(log: int, what: Mapping[str, Any]) -> None:
-    os.write(log, f"{MARK}{json.dumps(what)}\n".encode())
+    with contextlib.suppress(OSError):  # a full disk is no reason to leave the process unattended
+        os.write(log, f"{MARK}{json.dumps(what)}\n".encode())
 
 
 def look_around(probe: str, command: tuple[str, ...], cwd: str) -> dict[str, str]:

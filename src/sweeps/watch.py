@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from commands.exit_codes import silence
 from errors import UserError, clean
 from plots.csv_files import Results, read_results
 from runs.forecast import duration
@@ -189,6 +190,13 @@ class Display:
     def look(self, failed: Collection[str] = ()) -> list[State]:
         """Read the states and show them; `failed` as for Watch.states()."""
         states = self.watch.states(failed)
+        try:
+            self._show(states)
+        except OSError:  # a full disk behind `2> file` is no reason to stop
+            silence(self.stream.fileno())
+        return states
+
+    def _show(self, states: Sequence[State]) -> None:
         if self.terminal:
             size = shutil.get_terminal_size()
             lines = [line[: size.columns - 1] for line in self._lines(states, size.lines - 4)]
@@ -201,7 +209,6 @@ class Display:
                 self.next = time.monotonic() + REPORT_SECONDS
                 self.stream.write("\n".join([_now(), *self._lines(states, None)]) + "\n")
         self.stream.flush()
-        return states
 
     def _lines(self, states: Sequence[State], most: int | None) -> list[str]:
         return table(states, self.at_once, most)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -54,6 +55,17 @@ def test_the_exit_code_comes_back_and_the_log_says_all(tmp_path: Path, code: int
 
 def test_a_killed_process_has_a_negative_code(tmp_path: Path) -> None:
     assert work(job(tmp_path, "import os; os.kill(os.getpid(), 9)")) == -9
+
+
+def test_a_full_disk_behind_the_log_changes_nothing(tmp_path: Path) -> None:
+    full = 1 << 20
+    (tmp_path / "a.log").write_bytes(bytes(full))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (full, hard))
+    try:
+        assert work(job(tmp_path, "")) == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_log_that_is_no_file_is_not_written(tmp_path: Path) -> None:

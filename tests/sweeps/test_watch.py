@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import json
 import logging
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 import sweep
-from errors import DIVERGED
+from commands import exit_codes
+from errors import DIVERGED, STOPPED
 from observers import progress
 from sweeps.command import read_command
 from sweeps.node import MARK
@@ -155,6 +158,31 @@ def test_a_log_has_a_line_for_each_thing_that_happens(two: Sweep, home: Path) ->
         "pong_x_seed1: done",
     ]
     assert "\033" not in log.getvalue()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is /dev/full here")
+def test_a_full_disk_behind_the_display_ends_no_sweep(two: Sweep) -> None:
+    with Path("/dev/full").open("w") as full:
+        display = Display(Watch(two), 1, full)
+        assert [state.status for state in display.look()] == ["waiting"] * 2
+        say(two.runs[0], BEGUN)
+        assert [state.status for state in display.look()] == ["running", "waiting"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is /dev/full here")
+@pytest.mark.usefixtures("two")
+def test_a_full_disk_behind_the_messages_changes_no_exit_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    full = Path("/dev/full").open("w")  # noqa: SIM115 - its close fails, too
+    monkeypatch.setattr(sys, "stderr", full)
+    monkeypatch.setattr(exit_codes, "silence", lambda number: None)
+    command = read_command(["pong", "--seeds", "2", *FLAGS.split()])
+    assert sweep._sum_up(command, {}) == 0
+    monkeypatch.setattr(sweep, "_main", Mock(side_effect=KeyboardInterrupt))
+    assert sweep.main([]) == STOPPED
+    with pytest.raises(OSError, match="space"):
+        full.close()
 
 
 def test_status_shows_the_table_of_a_sweep(two: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
