@@ -19,8 +19,11 @@ from runs.forecast import duration
 from sweeps.drive import OWN_FAULT, said, tail
 from sweeps.plan import PlannedRun, Sweep, is_finished
 
-# As observers/progress.py writes it.
-PROGRESS = re.compile(r"  (random|train|test)(?: (\d+))?: step (\d+)(?: of \d+)?, (\d+) steps/s")
+# As observers/progress.py writes it; Python refuses to read numbers of thousands of digits.
+NUMBER = r"(\d{1,15})"
+PROGRESS = re.compile(
+    rf"  (random|train|test)(?: {NUMBER})?: step {NUMBER}(?: of \d+)?, {NUMBER} steps/s"
+)
 STATUSES = ("running", "failed", "waiting", "done")
 HEADER = ("run", "node", "epoch", "steps/s", "test", "time left")
 REPORT_SECONDS = 600.0  # between complete tables if there is no terminal

@@ -95,6 +95,12 @@ def test_half_written_files_are_no_trouble(two: Sweep) -> None:
     assert [state.epoch for state in Watch(two).states()] == [0, 1]
 
 
+@pytest.mark.parametrize("line", ["train 1: step {}", "train {}: step 1"])
+def test_numbers_of_any_length_in_a_log_are_no_trouble(two: Sweep, line: str) -> None:
+    say(two.runs[0], f"  {line.format('9' * 5000)}, 40 steps/s")
+    assert [state.status for state in Watch(two).states()] == ["waiting"] * 2
+
+
 def test_the_lines_of_a_run_in_a_log_are_understood() -> None:
     form = "  %s: step %d%s, %.0f steps/s"
     assert f'"{form}' in Path(progress.__file__).read_text()
