@@ -87,7 +87,7 @@ def said(line: str) -> dict[str, Any]:
     """What a line of a log says about the process; {} for the program's own lines."""
     try:
         found = json.loads(line.removeprefix(MARK)) if line.startswith(MARK) else {}
-    except ValueError:  # half-written
+    except (ValueError, RecursionError):  # half-written, or forged
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -101,6 +101,11 @@ def test_numbers_of_any_length_in_a_log_are_no_trouble(two: Sweep, line: str) ->
     assert [state.status for state in Watch(two).states()] == ["waiting"] * 2
 
 
+def test_a_line_about_the_process_that_nobody_wrote_is_no_trouble(two: Sweep) -> None:
+    say(two.runs[0], MARK + "[" * 100_000, f'{MARK}{{"code": {"9" * 5000}}}')
+    assert [state.status for state in Watch(two).states()] == ["waiting"] * 2
+
+
 def test_the_lines_of_a_run_in_a_log_are_understood() -> None:
     form = "  %s: step %d%s, %.0f steps/s"
     assert f'"{form}' in Path(progress.__file__).read_text()
