@@ -8,9 +8,11 @@ signs the clone's own checkpoints. Whoever can write there can also change the p
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import json
+import logging
 import re
 import secrets
 import sys
@@ -22,6 +24,8 @@ from atomic import read_whole, write_atomically
 from commands.schema import is_plain
 from config import CODE, ROOT
 from errors import UserError, shown
+
+logger = logging.getLogger(__name__)
 
 CODE_BYTES = 1 << 24  # the largest file of code
 FOLDER = ROOT / ".trusted"
@@ -125,13 +129,24 @@ def _key() -> bytes:
         return read_whole(FOLDER / KEY, 64)
     except FileNotFoundError:
         key = secrets.token_hex(32).encode()
-    except OSError:
+    except OSError as error:
+        _warn(f"{FOLDER / KEY} cannot be read ({error.strerror})")
         return b""
     try:
         _write(KEY, key)
-    except OSError:
+    except OSError as error:
+        _warn(f"{FOLDER / KEY} cannot be written ({error.strerror})")
         return b""
     return key
+
+
+@functools.cache  # once
+def _warn(reason: str) -> None:
+    logger.warning(
+        "%s, so checkpoints are not signed: a resumed run will begin new games. Make room, or make "
+        "the folder writable.",
+        reason,
+    )
 
 
 def _agreed() -> set[str]:

@@ -143,8 +143,9 @@ def test_a_run_resumes_with_its_code_in_another_place(
 
 
 def test_a_checkpoint_is_ours_if_this_clones_key_has_signed_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    trust._warn.cache_clear()
     signature = sign("digest")
     assert is_ours("digest", signature)
     for digest, other in (
@@ -158,3 +159,6 @@ def test_a_checkpoint_is_ours_if_this_clones_key_has_signed_it(
     assert not is_ours("digest", signature)
     monkeypatch.setattr(trust, "FOLDER", tmp_path / "none" / "to be made")
     assert not is_ours("digest", sign("digest")), "without a key nothing is signed"
+    (warning,) = caplog.messages
+    assert "No such file or directory" in warning
+    assert "checkpoints are not signed" in warning
