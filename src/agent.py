@@ -165,7 +165,7 @@ class Agent:
         self.memory.begin_episode(game, opening[-1].screen if opening else None)
         if self.settings.remember_all:
             for step in opening:
-                if step.terminal or not step.ended:  # NB! One that was cut has the next screen.
+                if step.terminal or not step.ended:  # NB! A cut one has the next game's screen.
                     self.memory.add(game, 0, step.reward, step.screen, step.terminal)
                 if step.ended:
                     self.memory.begin_episode(game)

@@ -87,7 +87,7 @@ class Optimizer:
         self.numbers = Numbers(like=weights.whole)  # of the rule, for this update
         self.updates = 0  # weight updates done
         self.reset_at = 0  # `updates` when some states were zero; negative: in an earlier run
-        self.drawn_at = 0  # `updates` when some weights were random; negative: in an earlier run
+        self.drawn_at = 0  # `updates` when some weights were drawn at random
         states = [Flat(weights.parts) for _ in range(rule.num_states)]
         self.states = [[state.parts[n] for state in states] for n in range(len(weights.parts))]
         copies = None if copies is weights else copies

@@ -164,7 +164,7 @@ set_up() {
     fi
 
     if [[ -e $venv/unfinished ]] || ! [[ $python -ef $base ]] || ! "$python" -m pip --version &>/dev/null; then
-        [[ -z $using ]] || fail ".venv must be made again, but process$using still runs from it: run this again after its end."
+        [[ -z $using || ! -e $venv ]] || fail ".venv must be made again, but process$using still runs from it: run this again after its end."
         if [[ -e $venv ]]; then say "Making .venv again: it was left half-made, or its Python has changed."; fi
         say "Setting up .venv, once: this takes a few minutes, and 1.6 GB of disk or 5 GB with CUDA.$(cuda_choice)"
         new=true
