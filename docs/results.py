@@ -71,7 +71,8 @@ def ship(snapshot: Path) -> None:
     """Put a snapshot, without its optimizer's states, and its run's results into agents/."""
     agent, _ = load(snapshot)
     network = cast(DeepQNetwork, agent.network)
-    network.optimizer.updates = network.optimizer.reset_at = 0  # then no states are saved
+    optimizer = network.optimizer
+    optimizer.updates = optimizer.reset_at = optimizer.drawn_at = 0  # then no states are saved
     name = snapshot.stem.rpartition("_")[0]
     results = [snapshot.parent.parent / "results" / f"{name}{end}" for end in (".csv", ".json")]
     if missing := [str(path) for path in results if not path.exists()]:

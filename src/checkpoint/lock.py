@@ -69,7 +69,7 @@ def locked(folder: Path) -> Iterator[None]:
     finally:
         with contextlib.suppress(OSError):
             folder.rmdir()  # only if it is empty
-        if not folder.exists():
+        if not folder.is_dir():
             path.unlink(missing_ok=True)
         if is_first:
             with contextlib.suppress(OSError):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from config import EnvironmentSettings
 from environment import Screen
-from errors import UserError, shown_traceback
+from errors import UserError, shown, shown_traceback
 from palette import ALE_LUMA
 from watch.frames import Frame, FrameListener
 
@@ -143,7 +143,10 @@ class PreprocessedEnvironment:
     def _save_state(self) -> bytes:
         rest = {"mode": self.mode, "life_lost": self.life_lost, "frames": self.frames}
         text = json.dumps(rest).encode()
-        return struct.pack("<I", len(text)) + text + bytes(self._maybe("save_state", b""))
+        state = self._maybe("save_state", b"")
+        if not isinstance(state, bytes | bytearray):
+            raise UserError(f"{self.name}.save_state returned {shown(state)}: it must be bytes.")
+        return struct.pack("<I", len(text)) + text + state
 
     def _load_state(self, state: bytes) -> None:
         """Raises ValueError if `state` is not one of this world's."""
@@ -162,10 +165,12 @@ class PreprocessedEnvironment:
         stops = self.life_loss_ends_step and self.mode == "train"
         total = 0.0
         for _ in range(frames):
-            reward = float(self.world.act(action))
-            if not math.isfinite(reward):
-                raise UserError(f"{self.name} returned the reward {reward}: it must be a number.")
-            total += reward
+            reward = self.world.act(action)
+            if not _is_number(reward):
+                raise UserError(
+                    f"{self.name} returned the reward {shown(reward)}: it must be a number."
+                )
+            total += float(reward)
             self.frames += 1
             if self.frame_listeners and not self.shows_itself:
                 frame = Frame(self.frame_rgb(), None)
@@ -234,6 +239,13 @@ REQUIRED = ("action_names", "restart", "act", "screen", "is_terminal")
 def is_picture(shape: Sequence[int]) -> bool:
     """Whether an array of this shape can be a picture."""
     return len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
+
+
+def _is_number(value: object) -> bool:
+    try:
+        return math.isfinite(float(value))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
 
 
 def _without_lone_channel(picture: Picture) -> Picture:

@@ -15,6 +15,7 @@ import json
 import logging
 import re
 import secrets
+import shlex
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -57,7 +58,7 @@ def trusted_code(path: Path, flag: str, value: str) -> str:
     if not agrees(f"{path} asks to run the class {name} of the file {source}. Run it?"):
         raise UserError(
             f"{path} names code in a file, which runs only if you agree: if you trust "
-            f"it, add --{flag} {found}"
+            f"it, add --{flag} {shlex.quote(found)}"
         )
     remember_code(found)
     return found

@@ -90,4 +90,7 @@ def import_agent(source: Path, path: Path, **flags: Any) -> None:
             raise UserError(f"{source} cannot be used: {shown(str(reason), 200)}.") from None
         except UserError as error:
             raise UserError(str(error).replace(str(unchecked), str(source))) from None
-        agent.network.save_weights(path, epoch=snapshot.epoch, info=snapshot.info)
+        network: Any = agent.network
+        optimizer = network.optimizer  # the file has none of its states
+        optimizer.updates = optimizer.reset_at = optimizer.drawn_at = 0
+        network.save_weights(path, epoch=snapshot.epoch, info=snapshot.info)

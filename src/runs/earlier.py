@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 from pathlib import Path
 
 from atomic import free_name, read_whole
 from checkpoint.files import checkpoint_files, file_name, numbers
 from checkpoint.manifest import parse_row
-from commands.paths import earlier_snapshots, run_paths, snapshot_path
+from commands.paths import earlier_snapshots, is_same_place, run_paths, snapshot_path
 from commands.verbs import DESCRIPTION_BYTES, Task
 from errors import UserError
 from runs.run import Run
@@ -33,23 +34,27 @@ def check_earlier(task: Task) -> list[Path]:
     earlier = csvs + snapshots + (saved if chosen else manifests)
     replaced = csvs + snapshots + saved
     if config.load_weights and config.load_weights.resolve() in (s.resolve() for s in snapshots):
+        begun = shlex.quote(str(config.load_weights))
         raise UserError(
             f"A new run of the same name would replace {config.load_weights}, which it begins "
-            f"with: resume it with ./resume.sh {config.load_weights}, or give this run a label "
-            f"(./train.sh {config.game} LABEL)."
+            f"with: resume it with ./resume.sh {begun}, or give this run a label "
+            f"(./train.sh {shlex.quote(config.game)} LABEL)."
         )
     if not earlier or config.overwrite:
         return replaced
-    if csvs and not snapshots and not manifests and _was_killed_early(csvs[0]):
+    if csvs and not snapshots and not manifests and _was_killed_early(csvs[0], folder):
         logger.info(
             "The earlier run was stopped before its first checkpoint: starting from the beginning."
         )
         return replaced
     ways = ["replace the files with --overwrite"]
-    if task.verb == "train":
-        ways.insert(0, f"give this run a label (./train.sh {config.game} LABEL)")
+    if "csv_file" in task.given and earlier == csvs:
+        ways.insert(0, "give another --csv_file")
+    elif task.verb == "train":
+        ways.insert(0, f"give this run a label (./train.sh {shlex.quote(config.game)} LABEL)")
     if snapshots or manifests:
-        ways.insert(0, f"resume it with ./resume.sh {snapshots[-1] if snapshots else task.name}")
+        run = shlex.quote(str(snapshots[-1] if snapshots else task.name))
+        ways.insert(0, f"resume it with ./resume.sh {run}")
     raise UserError(
         f"An earlier run has written {', '.join(str(p) for p in earlier[:2])}"
         f"{' ...' if len(earlier) > 2 else ''}: {', or '.join(ways)}."
@@ -117,8 +122,8 @@ def _is_ours(description: Path) -> bool:
     return isinstance(about, dict) and {"command", "flags", "versions"} <= about.keys()
 
 
-def _was_killed_early(csv_file: Path) -> bool:
-    """Whether a CSV is of a run that was killed before its first checkpoint."""
+def _was_killed_early(csv_file: Path, folder: Path | None) -> bool:
+    """Whether a CSV is of a run with checkpoints in `folder` that was killed before the first."""
     try:
         about = json.loads(read_whole(csv_file.with_suffix(".json"), DESCRIPTION_BYTES))
         flags = about["flags"]
@@ -127,4 +132,5 @@ def _was_killed_early(csv_file: Path) -> bool:
         rows = [parse_row(dict(zip(header.split(","), x.split(","), strict=True))) for x in lines]
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, UserError):
         return False
-    return would_resume and all(row["phase"] == "random" for row in rows)
+    ours = folder is not None and is_same_place(flags.get("checkpoint_path"), folder)
+    return ours and would_resume and all(row["phase"] == "random" for row in rows)

@@ -133,7 +133,13 @@ def test_a_preset_of_ones_own(tmp_path: Path) -> None:
         (  # extended several times
             "fast_space_invaders",
             "space_invaders_bright_seed1",
-            {"epochs", "learning_rate_end", "learning_rate_decay_updates", "average_decay"},
+            {
+                "epochs",
+                "start_epoch",
+                "learning_rate_end",
+                "learning_rate_decay_updates",
+                "average_decay",
+            },
         ),
     ],
 )

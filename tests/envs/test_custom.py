@@ -349,6 +349,7 @@ def test_a_world_may_draw_all_its_pictures_in_one_array() -> None:
         ({"screen": lambda: np.zeros((4, 5))}, "type float64"),
         ({"screen": lambda: None}, "type object"),
         ({"act": lambda action: float("nan")}, "reward nan"),
+        ({"act": lambda action: None}, "reward None: it must be a number"),
     ],
 )
 def test_an_unfit_world_is_refused(change: dict[str, Any], says: str) -> None:
@@ -357,6 +358,14 @@ def test_an_unfit_world_is_refused(change: dict[str, Any], says: str) -> None:
         setattr(world, name, value)
     with pytest.raises(UserError, match=says):
         preprocess(world)
+
+
+def test_a_state_that_is_no_bytes_is_refused() -> None:
+    world: Any = Corridor()
+    world.save_state, world.load_state = lambda: 10, lambda state: None
+    environment: Any = preprocess(world)
+    with pytest.raises(UserError, match="save_state returned 10: it must be bytes"):
+        environment.save_state()
 
 
 def test_screens_keep_their_shape_and_actions_their_names() -> None:

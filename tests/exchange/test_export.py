@@ -57,6 +57,15 @@ def test_a_snapshot_of_every_kind_comes_back_byte_for_byte(
     assert (tmp_path / "snapshots/breakout_1.pkl").read_bytes() == path.read_bytes()
 
 
+def test_an_agent_that_comes_with_the_project_comes_back_byte_for_byte(
+    tmp_path: Path, safetensors: Any
+) -> None:
+    (path,) = ROOT.glob("agents/pong_*.pkl")
+    run(path, "--output", tmp_path / "pong.safetensors")
+    run(tmp_path / "pong.safetensors", "--output", tmp_path / "pong.pkl")
+    assert (tmp_path / "pong.pkl").read_bytes() == path.read_bytes()
+
+
 def test_an_agent_of_ones_own_code_comes_back_if_it_is_trusted(
     tmp_path: Path, safetensors: Any, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:

@@ -158,6 +158,16 @@ def test_files_with_names_of_checkpoints_are_not_replaced_unasked(
     train("pong", "--epochs 1 --checkpoint_path data --overwrite")
 
 
+def test_a_csv_of_another_run_is_not_replaced_unasked(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train("pong a", "--epochs 1 --train_steps 0 --test_steps 0 --csv_file shared.csv")
+    before = (home / "shared.csv").read_bytes()
+    train("pong b", "--epochs 1 --csv_file shared.csv", expect=2)
+    assert (home / "shared.csv").read_bytes() == before
+    assert "give another --csv_file" in capsys.readouterr().err
+
+
 def test_a_description_of_any_form_beside_a_csv_is_refused(home: Path) -> None:
     (home / "results").mkdir()
     (home / "results" / "pong.csv").write_text("epoch,phase\n")
