@@ -55,7 +55,8 @@ def write_state(network: DeepQNetwork, state: State) -> None:
     optimizer = network.optimizer
     updates, cost_count, *since = (int(count) for count in state["counts"])
     optimizer.updates, network.cost_count = updates, cost_count
-    optimizer.reset_at, optimizer.drawn_at = (since or [0])[0], (since or [0])[-1]
+    since = since or [0]  # older checkpoints have one count for both, or none
+    optimizer.reset_at, optimizer.drawn_at = since[0], since[-1]
     if "learned.indices" in state:
         network.learned = Learned(state["learned.indices"], state["learned.errors"])
     for model in (network.online, network.target):
