@@ -393,7 +393,9 @@ class RunSettings:
     )
     load_weights: Path | None = flag(None, "begin with the network of this snapshot")
     save_weights_prefix: Path | None = flag(None, "write snapshots <prefix>_<epoch>.pkl")
-    csv_file: Path | None = flag(None, "write statistics, a row for each phase, to this file")
+    csv_file: Path | None = flag(
+        None, "write results to this file, a row for each phase or, of several tests, each snapshot"
+    )
     checkpoint_path: Path | None = flag(
         None, "folder for checkpoints, from which the run can be resumed exactly"
     )

@@ -271,7 +271,7 @@ class DeepQNetwork:
         """
         self.wait()
         snapshot = read_snapshot(path)
-        check_same_network(path, snapshot.info.get("flags"), self.settings)
+        check_same_network(path, snapshot, self.settings)
         from_snapshot(path, snapshot, self.online, self.optimizer, self.settings, new_run=new_run)
         self.update_target_network()
         self.average.copy_from(self.online)

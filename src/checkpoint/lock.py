@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from atomic import NO_FILE
-from commands.paths import refuse_links, run_paths
+from commands.paths import refuse_links
 from commands.verbs import Task
 from errors import UserError
 
@@ -27,8 +27,8 @@ def run_locked(task: Task | None) -> Iterator[None]:
             path: Path | None = getattr(task.config, flag) if task else None
             if path and flag == "checkpoint_path":
                 stack.enter_context(locked(path))
-            elif task and path and path != run_paths(task.name)[flag]:
-                stack.enter_context(_file_locked(path))  # other runs may be told to write there
+            elif path:
+                stack.enter_context(_file_locked(path))  # another run may be told to write there
         yield
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from checkpoint.files import Checkpoint, newest, numbers
 from commands.combinations import check_together
 from commands.paths import (
-    ask_for_place,
+    ask_for_places,
     earlier_snapshots,
     is_same_place,
     name_and_epoch,
@@ -175,14 +175,19 @@ def _files(
 ) -> dict[str, Path]:
     """The files of a resumed run, by its name. Raises UserError if it used others before."""
     files = run_paths(name)
-    for flag in sorted({"csv_file", "save_weights_prefix"} - given.keys()):
-        ask_for_place(f"the checkpoint in {folder}", flag, begun.get(flag), files[flag])
+    asked = {k: files[k] for k in ("csv_file", "save_weights_prefix") if k not in given}
+    ask_for_places(f"the checkpoint in {folder}", begun, asked)
+    for flag in asked:
         if begun.get(flag) is None:
             del files[flag]
     others = [n for n in FILES if n not in files and begun.get(n) is not None and n not in given]
     if others:
         names = " and ".join(f"--{other}" for other in others)
-        logger.warning("The run was started with %s: to continue that too, give it again.", names)
+        logger.warning(
+            "The run was started with %s: to film or log the rest too, give it again, with another "
+            "file for a film.",
+            names,
+        )
     return files
 
 

@@ -158,7 +158,7 @@ class Messages(logging.StreamHandler):  # type: ignore[type-arg]
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Continue: a full disk behind `2> file` is no reason to stop."""
-        silence(2)
+        drop(self.stream)
 
 
 def say(text: str) -> None:
@@ -167,7 +167,7 @@ def say(text: str) -> None:
         with _beside_bars(sys.stderr):
             print(clean(text), file=sys.stderr, flush=True)
     except OSError:
-        silence(2)
+        drop(sys.stderr)
 
 
 def _beside_bars(stream: TextIO) -> contextlib.AbstractContextManager[None]:
@@ -184,6 +184,18 @@ def flush(stream: object) -> bool:
         silence(1)
         return False
     return True
+
+
+def drop(stream: TextIO) -> None:
+    """Drop what `stream` could not write, so that the next message has a new chance."""
+    number = stream.fileno()
+    kept = os.dup(number)
+    silence(number)
+    try:
+        stream.flush()
+    finally:
+        os.dup2(kept, number)
+        os.close(kept)
 
 
 def silence(number: int) -> None:

@@ -6,6 +6,7 @@ import errno
 import glob
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,23 @@ def is_same_place(portable: object, path: Path) -> bool:
         return False
 
 
-def ask_for_place(source: object, flag: str, begun: object, place: Path) -> None:
-    """Raise UserError if `source` says that its run writes `flag` elsewhere than in `place`."""
-    ours = portable(place)
-    if begun not in (None, ours):
-        raise UserError(
-            f"According to {source} its run writes --{flag} {shown(begun, 200)}. Only you can "
-            f"decide that: give that flag again, or --{flag} {ours}."
-        )
+def ask_for_places(source: object, begun: dict[str, Any], places: dict[str, Path]) -> None:
+    """Raise UserError if `source` says that its run writes other files than `places`, by flag."""
+    begun = {name: begun.get(name) for name in sorted(places)}
+    others = [n for n, path in begun.items() if path not in (None, portable(places[n]))]
+    if not others:
+        return
+    theirs = " ".join(f"--{name} {shown(_as_typed(begun[name]), 200)}" for name in others)
+    ours = " ".join(f"--{name} {shlex.quote(str(places[name]))}" for name in others)
+    raise UserError(
+        f"According to {source} its run writes {theirs}. Only you can decide that: give that "
+        f"again, or {ours}."
+    )
+
+
+def _as_typed(portable: object) -> object:
+    """The path that a result of `portable`, in a file that may hold anything, stands for."""
+    return str(ROOT / portable) if isinstance(portable, str) else portable
 
 
 def portable_flags(config: Config) -> dict[str, Any]:

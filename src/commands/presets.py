@@ -87,9 +87,7 @@ def resolve(
     return config
 
 
-def trained_with(flags: object) -> dict[str, Any]:
-    """The flags in a snapshot that its network must be played with."""
-    if not isinstance(flags, dict):
-        return {}
+def trained_with(flags: dict[str, Any]) -> dict[str, Any]:
+    """Those of the flags of a snapshot's training that its network must be played with."""
     kept = {name: flags[name] for name in FROM_SNAPSHOT.split() if flags.get(name) is not None}
     return {name: check(name, value) for name, value in kept.items()}

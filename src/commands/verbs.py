@@ -19,7 +19,7 @@ from commands.catalog import VERBS
 from commands.combinations import check_verb
 from commands.flags import Parser
 from commands.paths import (
-    ask_for_place,
+    ask_for_places,
     earlier_snapshots,
     is_same_place,
     name_and_epoch,
@@ -155,7 +155,7 @@ def _resolve(
 def _trained(path: Path, snapshot: Snapshot, given: dict[str, Any]) -> dict[str, Any]:
     """The flags a snapshot was trained with. Raises UserError if they are not valid."""
     try:
-        trained = trained_with(snapshot.info.get("flags"))
+        trained = trained_with(snapshot.flags)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     for flag in CODE.keys() & trained.keys() - given.keys():
@@ -176,12 +176,11 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
         raise UserError(f"--load_weights would replace {path}: name one snapshot.")
     snapshot = read_snapshot(path)
     name = name_and_epoch(path)[0]
-    flags = snapshot.info.get("flags")
     defaults["load_weights"] = path
     if verb == "resume":
         defaults |= _resumed_defaults(path, snapshot, given)
         _refuse_namesake(path, name)
-        _ask_for_files(path, name, flags if isinstance(flags, dict) else {}, given)
+        _ask_for_files(path, name, snapshot.flags, given)
     for kind, flag, place in (
         ("record", "video_file", ROOT / "videos" / f"{path.stem}.mov"),
         ("nvis", "visualization_file", ROOT / "results" / f"{name}.html"),
@@ -190,8 +189,8 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
             defaults[flag] = place if given.get("overwrite") else free_path(place)
     trained = _trained(path, snapshot, given)
     environment = given.get("environment", trained.get("environment", "ale"))
-    if isinstance(flags, dict) and trained.get("environment", "ale") != "ale":
-        game = trusted_game(path, flags.get("game"))
+    if trained.get("environment", "ale") != "ale":
+        game = trusted_game(path, snapshot.flags.get("game"))
     else:
         game = game_of(path, snapshot)
     rom = _rom_of(game, path) if environment == "ale" else None
@@ -212,8 +211,7 @@ def _resumed_defaults(path: Path, snapshot: Snapshot, given: dict[str, Any]) -> 
             "A resumed run keeps its preset: give the flags that should change, or start a new "
             f"run with ./train.sh GAME LABEL --load_weights {path} --preset ..."
         )
-    flags = snapshot.info.get("flags")
-    flags = flags if isinstance(flags, dict) else {}
+    flags = snapshot.flags
     for unknown in flags.keys() - FIELDS.keys() - {*RETIRED}:
         word = shown(unknown).strip("'")
         logger.warning("%s was trained with --%s, which is ignored.", path, word)
@@ -261,8 +259,9 @@ def _ask_for_files(snapshot: Path, name: str, begun: dict[str, Any], given: dict
     """
     if not is_same_place(begun.get("save_weights_prefix"), snapshot.with_name(name)):
         return
-    for flag in sorted({"csv_file", "checkpoint_path"} - given.keys()):
-        ask_for_place(snapshot, flag, begun.get(flag), run_paths(name)[flag])
+    paths = run_paths(name)
+    asked = {k: paths[k] for k in ("csv_file", "checkpoint_path") if k not in given}
+    ask_for_places(snapshot, begun, asked)
 
 
 def _wrote(name: str, snapshot: Path) -> bool:

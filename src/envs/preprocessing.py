@@ -26,6 +26,7 @@ from watch.frames import Frame, FrameListener
 Picture = NDArray[np.uint8]  # (height, width) gray, or (height, width, 3) red, green, blue
 TRIAL_STEPS = 12  # made before the work starts, to find what is wrong with a world
 MAX_ACTIONS = 256  # the replay memory keeps an action in a byte
+MAX_FRAMES_PER_SECOND = 1000
 FRAMES_PER_SECOND = 15.0  # of a world that does not say: Atari's steps per second
 
 
@@ -71,7 +72,13 @@ class PreprocessedEnvironment:
         if missing:
             raise UserError(f"{name} lacks {', '.join(missing)}: every environment needs that.")
         self.action_names = self._named_actions()
-        self.frames_per_second = float(getattr(world, "frames_per_second", FRAMES_PER_SECOND))
+        rate = getattr(world, "frames_per_second", FRAMES_PER_SECOND)
+        if not _is_number(rate) or not 0 < float(rate) <= MAX_FRAMES_PER_SECOND:
+            raise UserError(
+                f"frames_per_second of {name} is {shown(rate)}: it must be a number above 0, at "
+                f"most {MAX_FRAMES_PER_SECOND}."
+            )
+        self.frames_per_second = float(rate)
         # A world with listeners of its own sends its frames itself; otherwise one frame per act.
         self.shows_itself = hasattr(world, "frame_listeners")
         self.frame_listeners: list[FrameListener] = getattr(world, "frame_listeners", [])
@@ -135,7 +142,7 @@ class PreprocessedEnvironment:
     def frame_rgb(self) -> Picture:
         """The last frame in color, (height, width, 3) uint8."""
         own = self._maybe("frame_rgb", None)
-        picture = _without_lone_channel(np.asarray(own)) if own is not None else self._picture()
+        picture = self._picture() if own is None else self._checked("frame_rgb", own)
         if picture.ndim == 2:
             picture = np.repeat(picture[..., None], 3, axis=2)
         return np.ascontiguousarray(picture)
@@ -156,9 +163,10 @@ class PreprocessedEnvironment:
             self.mode, self.life_lost, self.frames = (
                 rest[name] for name in ("mode", "life_lost", "frames")
             )
-            self._maybe("load_state", None, state[end:])
         except (struct.error, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"the state is damaged, or not one of {self.name}") from error
+        with shown_traceback(self.name):
+            self._maybe("load_state", None, state[end:])
 
     def _hold(self, action: int, frames: int) -> float:
         lives = self.lives()
@@ -190,12 +198,7 @@ class PreprocessedEnvironment:
 
     def _picture(self) -> Picture:
         """The world's picture, (height, width[, 3]). Raises UserError if it is not a picture."""
-        picture = _without_lone_channel(np.asarray(self.world.screen()))
-        if not is_picture(picture.shape) or picture.dtype != np.uint8:
-            raise UserError(
-                f"A screen of {self.name} has the shape {picture.shape} and type {picture.dtype}: "
-                "it must be (height, width) or (height, width, 3), uint8."
-            )
+        picture = self._checked("screen", self.world.screen())
         self.shape = self.shape or picture.shape
         if picture.shape != self.shape:
             raise UserError(
@@ -203,6 +206,15 @@ class PreprocessedEnvironment:
                 f"{picture.shape}: all must have the same shape."
             )
         return np.ascontiguousarray(picture)
+
+    def _checked(self, method: str, returned: object) -> Picture:
+        picture = _without_lone_channel(np.asarray(returned))
+        if not is_picture(picture.shape) or picture.dtype != np.uint8:
+            raise UserError(
+                f"{self.name}.{method} returned the shape {picture.shape} and type "
+                f"{picture.dtype}: it must be (height, width) or (height, width, 3), uint8."
+            )
+        return picture
 
     def _named_actions(self) -> tuple[str, ...]:
         names = self.world.action_names

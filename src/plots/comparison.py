@@ -62,8 +62,7 @@ def scores_by_epoch(run: Results) -> dict[float, float]:
     """A run's test scores by epoch, all finite, of tests in which a game ended."""
     if "average_reward" not in run.fields:
         return {}
-    scores, scored = drawable(run.curve("test", "average_reward")), run.scored("test")
-    return {epoch: score for epoch, score in scores.items() if epoch in scored}
+    return drawable(run.curve("test", "average_reward"))
 
 
 def scores_of(run: Results) -> list[float]:

@@ -21,12 +21,13 @@ from checkpoint.manifest import CSV_BYTES, CSV_LINES, PHASES
 from commands.paths import run_paths
 from commands.schema import FINITE
 from errors import UserError
-from runs.human_scores import SCORES
+from runs.human_scores import SCORES as HUMAN_SCORES
 
 MOST_RUNS = 1000  # whose tests are in one file
 MOST_CELLS = 3_000_000  # 100,000 lines of a run have half as many
 NOT_FINITE = ("nan", "inf", "-inf", "infinity", "-infinity")  # as others write them
 SNAPSHOT = re.compile(r"(.+?)(_[0-9]+)?\.pkl")  # snapshots/<run>_<epoch>.pkl
+SCORES = ("average_reward", "min_game_reward", "max_game_reward", "median_game_reward")
 LAST_EPOCH = 1e9  # a number above it in the epoch column is damage, not an epoch
 
 
@@ -72,7 +73,9 @@ class Results:
         if isinstance(game, str) and re.fullmatch(r"[\w./: -]*\w", game):
             return Path(game).stem
         name = f"{self.series.stem}_"
-        return max((each for each in SCORES if name.startswith(f"{each}_")), key=len, default="")
+        return max(
+            (each for each in HUMAN_SCORES if name.startswith(f"{each}_")), key=len, default=""
+        )
 
     @property
     def game(self) -> str:
@@ -93,18 +96,16 @@ class Results:
         """Epoch -> value of one numeric column in one phase, by increasing epoch, without NaN.
 
         If a resumed run repeats an epoch, the later row counts. Of random phases the first row
-        counts: later ones refill the replay memory with a policy that is no longer random.
+        counts: later ones refill the replay memory with a policy that is no longer random. Phases
+        in which no game ended have no score.
         """
-        values = [(row["epoch"], row[field]) for name, row in self.rows if name == phase]
+        rows = [row for name, row in self.rows if name == phase]
+        if field in SCORES:
+            rows = [row for row in rows if row.get("nr_games", 1)]
+        values = [(row["epoch"], row[field]) for row in rows]
         if phase == "random":
             values = values[:1]
         return {epoch: v for epoch, v in sorted(dict(values).items()) if not math.isnan(v)}
-
-    def scored(self, phase: str) -> set[float]:
-        """The epochs in which a game ended; all of them if the file does not count games."""
-        if "nr_games" not in self.fields:
-            return {row["epoch"] for name, row in self.rows if name == phase}
-        return {epoch for epoch, games in self.curve(phase, "nr_games").items() if games}
 
 
 def read_results(path: str | Path) -> Results:

@@ -33,10 +33,9 @@ from plots.captions import (
     rounded,
     title,
 )
-from plots.csv_files import Group
+from plots.csv_files import SCORES, Group
 
 Values = NDArray[np.float64]
-SCORES = ("average_reward", "min_game_reward", "max_game_reward")  # the best one is marked
 COUNTS = ("nr_games", "steps", "total_train_steps", "replay_memory_count", "weight_updates")
 LEARNING = ("meancost",)  # without a meaning in phases that make no weight updates
 
@@ -169,11 +168,10 @@ def _panel(axes: Axes, groups: Sequence[tuple[Group, str]], field: str, *, by_ph
             else:
                 _band(axes, curves, color=tint, bold=phase == phases[-1])
                 if phase == phases[-1]:
-                    runs = group.runs if field in SCORES else ()
-                    scored = set[float]().union(*(run.scored(phase) for run in runs))
-                    _marks(axes, curves, scored, color=tint, words=len(groups) == 1)
+                    _marks(axes, curves, field, color=tint, words=len(groups) == 1)
     if not axes.lines:
-        axes.text(0.5, 0.5, "no values", transform=axes.transAxes, ha="center", color=GRAY)
+        nothing = "no game ended" if field in SCORES else "no values"
+        axes.text(0.5, 0.5, nothing, transform=axes.transAxes, ha="center", color=GRAY)
         axes.set_yticks([])
 
 
@@ -206,16 +204,9 @@ def _band(axes: Axes, curves: list[dict[float, float]], *, color: str, bold: boo
 
 
 def _marks(
-    axes: Axes,
-    curves: list[dict[float, float]],
-    scored: set[float],
-    *,
-    color: str,
-    words: bool,
+    axes: Axes, curves: list[dict[float, float]], field: str, *, color: str, words: bool
 ) -> None:
-    """The last value in figures at the end of the curve, and a star at the best of the epochs
-    `scored`.
-    """
+    """The last value in figures at the end of the curve, and a star at the best score."""
     epochs, values = aligned(curves)
     mean, size = np.nanmean(values, axis=0), matplotlib.rcParams["font.size"]
     note: dict[str, Any] = {
@@ -227,9 +218,8 @@ def _marks(
     }
     end = (float(epochs[-1]), float(mean[-1]))
     axes.annotate(rounded(end[1]), end, (0.7 * size, 0), va="center", gid="end", **note)
-    candidates = [epoch in scored for epoch in epochs]
-    if any(candidates):
-        best = int(np.where(candidates, mean, -np.inf).argmax())
+    if field in SCORES:
+        best = int(mean.argmax())
         at = (float(epochs[best]), float(mean[best]))
         star = {"marker": "*", "markersize": 1.2 * size, "markeredgecolor": "white"}
         axes.plot(*at, color=color, zorder=4, clip_on=False, **star)

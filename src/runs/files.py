@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 from atomic import NotWritten, read_whole
-from checkpoint.resume import CHANGE_LEARNING
+from checkpoint.resume import CHANGE_LEARNING, MAY_CHANGE
 from commands.paths import earlier_snapshots, portable_flags, run_paths, snapshot_path
 from commands.schema import LONGEST_TEXT, TEXT, entries, record, texts
-from commands.verbs import DESCRIPTION_BYTES, Task
+from commands.verbs import DESCRIPTION_BYTES, NOT_RESUMED, Task
+from config import FIELDS
 from errors import UserError
 from replay.prioritized import Prioritized
 from runs.position import position
@@ -58,7 +59,7 @@ def write_description(parts: Run) -> None:
         "commit": commit(),
         "flags": portable_flags(task.config),
     }
-    if task.checkpoint:
+    if task.verb == "resume":
         with contextlib.suppress(OSError, ValueError, RecursionError):
             about |= _begun(json.loads(read_whole(path, DESCRIPTION_BYTES)), _resumed(task, about))
     parts.owed.write(path, (json.dumps(about, indent=2) + "\n").encode())
@@ -80,15 +81,20 @@ def _begun(before: Any, resumed: dict[str, str]) -> dict[str, Any]:
 
 def _resumed(task: Task, about: dict[str, Any]) -> dict[str, str]:
     """When and where a run was resumed, and which of the flags that change learning changed."""
-    assert task.checkpoint
-    before, now = task.checkpoint.state["about"]["flags"], about["flags"]
+    now, checkpoint, snapshot = about["flags"], task.checkpoint, task.snapshot
+    if checkpoint:
+        at, before = str(position(checkpoint)), checkpoint.state["about"]["flags"]
+    else:
+        assert snapshot
+        at, before = f"the snapshot of epoch {snapshot.epoch}", snapshot.flags
+    decisive = [n for n in FIELDS if n in CHANGE_LEARNING or n not in (*MAY_CHANGE, *NOT_RESUMED)]
     changed = [
         f"{name} {before[name]} -> {now[name]}"
-        for name in CHANGE_LEARNING
+        for name in decisive
         if before.get(name, now[name]) != now[name]
     ]
-    entry = {"time": about["started"], "at": str(position(task.checkpoint))}
-    entry |= {"commit": about["commit"], "changed": ", ".join(changed)}
+    entry = {"time": about["started"], "at": at}
+    entry |= {"commit": about["commit"], "changed": ", ".join(changed)[:LONGEST_TEXT]}
     return {name: text for name, text in entry.items() if text}
 
 
@@ -132,15 +138,19 @@ def save_snapshot(parts: Run, epoch: int) -> None:
 def how_to_resume(parts: Run) -> str:
     """How to resume a run that ended early."""
     task, checkpointer = parts.task, parts.checkpointer
+    usual = run_paths(task.name)
+    places = {name: getattr(task.config, name) for name in sorted(usual)}
+    elsewhere = {k: path for k, path in places.items() if path and path != usual[k]}
     at = checkpointer.at() if checkpointer else None
-    if not checkpointer or not at:
-        prefix = task.config.save_weights_prefix
-        snapshots = earlier_snapshots(prefix) if prefix else []
+    words = shlex.quote(task.name)
+    if not at:
+        prefix = elsewhere.pop("save_weights_prefix", usual["save_weights_prefix"])
+        snapshots = earlier_snapshots(prefix) if places["save_weights_prefix"] else []
         if not snapshots:
             return "There is nothing to resume from."
         words = shlex.quote(str(snapshots[-1]))
+    for name, path in elsewhere.items():
+        words += f" --{name} {shlex.quote(str(path))}"
+    if not at:
         return f"There is no checkpoint; ./resume.sh {words} resumes from that snapshot."
-    folder = checkpointer.folder
-    usual = run_paths(task.name)["checkpoint_path"]
-    place = "" if folder == usual else f" --checkpoint_path {shlex.quote(str(folder))}"
-    return f"./resume.sh {shlex.quote(task.name)}{place} resumes from {at}."
+    return f"./resume.sh {words} resumes from {at}."

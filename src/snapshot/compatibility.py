@@ -29,17 +29,18 @@ DESCRIBING: dict[str, Callable[[NetworkSettings], bool]] = {
 }
 
 
-def check_same_network(path: Path, flags: object, settings: NetworkSettings) -> None:
-    """Raise UserError if the `flags` kept in snapshot `path` describe another network."""
+def check_same_network(path: Path, snapshot: Snapshot, settings: NetworkSettings) -> None:
+    """Raise UserError if the flags in `snapshot`, the file `path`, describe another network."""
     for name, counts in DESCRIBING.items():
-        theirs = flags.get(name) if isinstance(flags, dict) else None
+        theirs = snapshot.flags.get(name)
         ours = getattr(settings, name)
         if not isinstance(theirs, bool | int | float | str) or not counts(settings):
             continue
         if theirs != ours and (name, theirs) != ("atoms", 0):
             raise UserError(
                 f"{path} was trained with --{name} {shown(theirs).strip(chr(39)).lower()}, not "
-                f"{str(ours).lower()}: remove --{name} to use the snapshot as it is."
+                f"{str(ours).lower()}: to use the snapshot as it is, remove --{name} or the "
+                "--preset that sets it."
             )
 
 

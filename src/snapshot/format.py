@@ -71,6 +71,12 @@ class Snapshot:
     cost: dict[str, Any] = field(default_factory=_sum_squared)
 
     @property
+    def flags(self) -> dict[str, Any]:
+        """The flags of its training, whose values are not checked; {} if the file has none."""
+        flags = self.info.get("flags")
+        return flags if isinstance(flags, dict) else {}
+
+    @property
     def has_states(self) -> bool:
         """Whether the optimizer's states are in it; in `tensors` their names end in a number."""
         by_name = any(" " in name for name in self.tensors)

@@ -195,9 +195,8 @@ def from_snapshot(
     else:
         fits = _load_layers(path, snapshot, network, optimizer)
     network.refresh()
-    flags = snapshot.info.get("flags")
     rule = settings.optimizer
-    theirs = flags.get("optimizer", rule) if isinstance(flags, dict) else rule
+    theirs = snapshot.flags.get("optimizer", rule)
     updates = _count(snapshot.info, "weight_updates", 0)
     since_reset = _count(snapshot.info, "updates_since_reset", updates)
     since_drawn = _count(snapshot.info, "updates_since_drawn", since_reset)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from commands.exit_codes import silence
+from commands.exit_codes import drop
 from errors import UserError, clean
 from plots.csv_files import Results, read_results
 from runs.forecast import duration
@@ -196,7 +196,7 @@ class Display:
         try:
             self._show(states)
         except OSError:  # a full disk behind `2> file` is no reason to stop
-            silence(self.stream.fileno())
+            drop(self.stream)
         return states
 
     def _show(self, states: Sequence[State]) -> None:

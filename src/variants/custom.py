@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from config import NetworkSettings
 from envs.custom import load_class
-from errors import UserError, shown_traceback
+from errors import UserError, shown, shown_traceback
 from network import Features
 from targets import Batch, Target, taken
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from deepqnetwork import DeepQNetwork
 
 HIDDEN = 512  # units of the head's hidden layer, unless the class says otherwise; Mnih et al. 2015
+MOST_HIDDEN = 100_000
 HELP = "see docs/your_own_network.md"
 
 
@@ -40,6 +41,11 @@ def custom_features(settings: NetworkSettings) -> Features:
                 setattr(features, key, value)
         if features.block not in (1, 4):
             raise UserError(f"{name} has block {features.block}: set it to 1 or 4, or remove it.")
+        if type(features.hidden) is not int or not 1 <= features.hidden <= MOST_HIDDEN:
+            raise UserError(
+                f"{name} has hidden {shown(features.hidden)}: it must be a number of units, 1 to "
+                f"{MOST_HIDDEN}."
+            )
         block = features.block
         size = (settings.screen_height // block, settings.screen_width // block)
         x = torch.zeros(2, settings.history_length * block**2, *size)

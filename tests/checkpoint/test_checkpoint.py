@@ -286,18 +286,26 @@ def test_a_second_training_is_refused_while_the_first_goes_on(
     assert run.train() == 130
 
 
-@pytest.mark.parametrize("flag", ["csv_file", "save_weights_prefix"])
+@pytest.mark.parametrize(
+    ("flag", "file"),
+    [
+        ("csv_file", "mine.csv"),
+        ("csv_file", "results/breakout_other.csv"),
+        ("save_weights_prefix", "mine"),
+        ("save_weights_prefix", "snapshots/breakout_other"),
+    ],
+)
 def test_two_runs_do_not_write_the_same_files(
-    flag: str, home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+    flag: str, file: str, home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
 ) -> None:
     run = Run(home, monkeypatch)
     run.stop_at = {5}
-    words = [f"--{flag}", str(home / "mine.csv")]
+    words = [f"--{flag}", str(home / file)]
     with run_locked(parse("train", ["breakout", "other", *run.flags, *words])):
         assert run.train(*words) == 2
-    assert f"mine.csv is in use already, by process {os.getpid()}" in said()
+    assert f"{Path(file).name} is in use already, by process {os.getpid()}" in said()
     assert run.train(*words) == 130
-    assert not list(home.glob(".*.lock"))
+    assert not list(home.rglob(".*.lock"))
 
 
 def test_an_earlier_run_is_not_overwritten_unasked(
@@ -356,6 +364,13 @@ def test_a_run_that_began_with_a_snapshot_keeps_its_rows_when_it_is_resumed_agai
     rows = run.rows()
     assert run.resume("--epochs", "5") == 0
     assert run.rows()[: len(rows)] == rows
+    about = json.loads((home / "results" / "breakout.json").read_text())
+    assert about["command"] == "train"
+    assert [each["at"] for each in about["resumed"]] == [
+        "the snapshot of epoch 1",
+        "epoch 5, train, step 0",
+    ]
+    assert [each["changed"] for each in about["resumed"]] == ["epochs 2 -> 4", "epochs 4 -> 5"]
     assert [row[0] for row in run.rows()[1:]] == list("01122334455")
     assert run.resume() == 2
     assert "This run is finished, with 5 epochs" in said()
@@ -365,12 +380,18 @@ def test_a_run_with_files_elsewhere_is_not_split(
     home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
 ) -> None:
     run = Run(home, monkeypatch)
-    csv_file = ["--csv_file", str(home / "elsewhere.csv")]
-    assert run.train("--epochs", "2", "--checkpoint_minutes", "0", *csv_file) == 0
+    elsewhere = ["--csv_file", str(home / "my rows.csv"), "--checkpoint_path", str(home / "saved")]
     snapshot = run.snapshots / "breakout_1.pkl"
+    run.stop_at = {ROUNDS - 5}
+    assert run.train("--epochs", "2", "--checkpoint_minutes", "0", *elsewhere) == 130
+    hint = said()
+    assert f"--checkpoint_path {home}/saved --csv_file '{home}/my rows.csv' resumes from" in hint
     assert main(["resume", str(snapshot)]) == 2
-    assert "Only you can decide that: give that flag again, or --csv_file results" in said()
-    assert main(["resume", str(snapshot), *csv_file]) == 0
+    assert (
+        f"writes --checkpoint_path '{home}/saved' --csv_file '{home}/my rows.csv'. Only you can "
+        f"decide that: give that again, or --checkpoint_path {home}/checkpoints/breakout --csv_file"
+    ) in said()
+    assert main(["resume", str(snapshot), *elsewhere]) == 0
     moved = home / "moved_1.pkl"
     moved.write_bytes(snapshot.read_bytes())
     assert main(["resume", str(moved)]) == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import logging
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from atomic import NotWritten
-from commands.exit_codes import exit_code
+from commands.exit_codes import Messages, exit_code
 from errors import NOT_SAVED, PART_DIED, UNUSABLE_INPUT, USERS_MODULE
 
 
@@ -42,3 +44,14 @@ def test_memory_that_runs_out_is_not_a_mistake_in_the_users_code() -> None:
             ending.run = run
             scope["act"](error)  # type: ignore[operator]
         assert ending.code == code
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is /dev/full here")
+def test_messages_return_once_the_disk_has_room(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w", buffering=1) as stream:
+        messages = Messages(stream)
+        messages.emit(logging.makeLogRecord({"msg": "lost"}))
+        with (tmp_path / "log").open("w") as file:
+            os.dup2(file.fileno(), stream.fileno())
+        messages.emit(logging.makeLogRecord({"msg": "kept"}))
+    assert (tmp_path / "log").read_text() == "kept\n"

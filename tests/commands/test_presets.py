@@ -83,7 +83,6 @@ def test_of_a_snapshots_flags_those_its_network_needs_are_taken() -> None:
     trained = trained_with(flags)
     assert trained.keys() == set(FROM_SNAPSHOT.split())
     assert (trained["screen_width"], trained["history_length"]) == (44, 2)
-    assert trained_with(None) == trained_with(["screen_width"]) == {}
     assert trained_with({"frame_skip": 2, "unknown": 1}) == {"frame_skip": 2}
     with pytest.raises(UserError, match="screen_width"):
         trained_with({"screen_width": "wide"})

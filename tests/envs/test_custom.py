@@ -348,6 +348,9 @@ def test_a_world_may_draw_all_its_pictures_in_one_array() -> None:
         ({"screen": lambda: np.zeros((4, 5, 2), np.uint8)}, r"shape \(4, 5, 2\)"),
         ({"screen": lambda: np.zeros((4, 5))}, "type float64"),
         ({"screen": lambda: None}, "type object"),
+        ({"frame_rgb": lambda: np.zeros((4, 5, 3))}, "frame_rgb returned .* type float64"),
+        ({"frames_per_second": 0}, "frames_per_second of .* is 0: it must be a number above 0"),
+        ({"frames_per_second": "fast"}, "frames_per_second of .* is 'fast'"),
         ({"act": lambda action: float("nan")}, "reward nan"),
         ({"act": lambda action: None}, "reward None: it must be a number"),
     ],
@@ -358,6 +361,15 @@ def test_an_unfit_world_is_refused(change: dict[str, Any], says: str) -> None:
         setattr(world, name, value)
     with pytest.raises(UserError, match=says):
         preprocess(world)
+
+
+def test_an_error_in_load_state_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    world: Any = Corridor()
+    world.save_state, world.load_state = lambda: b"", lambda state: int("x")
+    environment: Any = preprocess(world)
+    with pytest.raises(UserError, match="stopped with the error above"):
+        environment.load_state(environment.save_state())
+    assert "ValueError: invalid literal" in capsys.readouterr().err
 
 
 def test_a_state_that_is_no_bytes_is_refused() -> None:

@@ -259,6 +259,6 @@ def test_names_in_sentences() -> None:
 def test_epochs_without_a_finished_game_have_no_score(tmp_path: Path) -> None:
     path = tmp_path / "pong.csv"
     path.write_text("epoch,phase,nr_games,average_reward\n1,test,0,5\n2,test,3,1\n3,train,4,1\n")
-    assert read_results(path).scored("test") == {2}
+    assert read_results(path).curve("test", "average_reward") == {2: 1}
     path.write_text("epoch,phase,average_reward\n1,test,5\n2,test,1\n3,train,1\n")
-    assert read_results(path).scored("test") == {1, 2}
+    assert read_results(path).curve("test", "average_reward") == {1: 5, 2: 1}

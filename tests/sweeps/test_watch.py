@@ -14,7 +14,6 @@ from unittest.mock import Mock
 import pytest
 
 import sweep
-from commands import exit_codes
 from errors import DIVERGED, STOPPED
 from observers import progress
 from sweeps.command import read_command
@@ -187,13 +186,11 @@ def test_a_full_disk_behind_the_messages_changes_no_exit_code(
 ) -> None:
     full = Path("/dev/full").open("w")  # noqa: SIM115 - its close fails, too
     monkeypatch.setattr(sys, "stderr", full)
-    monkeypatch.setattr(exit_codes, "silence", lambda number: None)
     command = read_command(["pong", "--seeds", "2", *FLAGS.split()])
     assert sweep._sum_up(command, {}) == 0
     monkeypatch.setattr(sweep, "_main", Mock(side_effect=KeyboardInterrupt))
     assert sweep.main([]) == STOPPED
-    with pytest.raises(OSError, match="space"):
-        full.close()
+    full.close()
 
 
 def test_status_shows_the_table_of_a_sweep(two: Sweep, capsys: pytest.CaptureFixture[str]) -> None:

@@ -185,6 +185,14 @@ def test_a_network_that_says_so_is_given_whole_minibatches(write: Write) -> None
             """,
             "has block 3: set it to 1 or 4",
         ),
+        (
+            """
+            class Mine(nn.Module):
+                hidden = "many"
+                def __init__(self, settings): super().__init__()
+            """,
+            "has hidden 'many': it must be a number of units",
+        ),
         ("class Mine(nn.Module):\n    def __init__(self): super().__init__()", "stopped with the"),
         ("raise SystemExit", "stopped with the error above"),
     ],
