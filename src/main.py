@@ -134,6 +134,8 @@ def run_phases(parts: Run, todo: Sequence[Planned]) -> None:
 def play_and_learn(parts: Run, todo: Sequence[Planned]) -> None:
     """Run the phases; save a snapshot after each training phase, a checkpoint after each phase."""
     write_description(parts)
+    if parts.task.checkpoint and not todo:  # it lacks its last snapshot
+        save_snapshot(parts, parts.task.config.epochs)
     for n, (phase, start) in enumerate(todo):
         if parts.agent.stopped:
             return

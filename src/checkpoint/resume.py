@@ -21,13 +21,14 @@ from commands.paths import (
     is_same_place,
     name_and_epoch,
     run_paths,
+    snapshot_path,
 )
 from config import CODE, FIELDS, Config, check, kind_of, to_plain
 from envs.custom import code_name
 from envs.roms import ENDINGS, file_name, find_rom, game_name, rom_md5, rom_of_game
 from envs.trust import is_moved, trusted_code, trusted_game
 from errors import UserError, shown
-from runs.position import position
+from runs.position import Position, position
 from runs.provenance import PACKAGES, versions
 
 logger = logging.getLogger(__name__)
@@ -140,7 +141,7 @@ def resumed_config(
     config = Config(**{**old, **files, **changed, "checkpoint_path": folder})
     check_together(config)
     at = position(checkpoint)
-    if at.epoch > config.epochs:
+    if at.epoch > config.epochs and not _lacks_its_last_snapshot(config, at):
         begins = at.phase == "train" and not at.step
         so_far = f"finished, with {at.epoch - 1} epochs" if begins else f"in epoch {at.epoch}"
         raise UserError(f"This run is {so_far}: resume it with more --epochs.")
@@ -157,6 +158,14 @@ def resumed_config(
     _warn_of_versions(about["versions"])
     logger.info("Resuming %s at %s", folder.name, at)
     return config, rom
+
+
+def _lacks_its_last_snapshot(config: Config, at: Position) -> bool:
+    """Whether a run is finished except for its last snapshot, for which there was no room."""
+    prefix = config.save_weights_prefix
+    if not prefix or at != Position(config.epochs + 1, "train", 0):
+        return False
+    return not snapshot_path(prefix, config.epochs).exists()
 
 
 def _checked_flags(flags: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 def snapshot_info(parts: Run) -> dict[str, Any]:
     """The information that a snapshot contains in addition to the weights."""
     task, rows = parts.task, parts.stats.rows
-    row = rows[-1] if rows else {}
+    trained = [row["average_reward"] for row in rows if row["phase"] == "train"]
     return {
         "game": task.game,
         "rom_md5": task.rom_md5,
@@ -39,7 +39,7 @@ def snapshot_info(parts: Run) -> dict[str, Any]:
         "versions": versions(),
         "total_train_steps": parts.agent.total_train_steps,
         "weight_updates": parts.network.train_iterations if parts.network else 0,
-        "training_score": float(row.get("average_reward", 0.0)),
+        "training_score": float(trained[-1]) if trained else 0.0,
     }
 
 

@@ -215,6 +215,18 @@ def test_more_epochs_make_a_finished_run_longer(
     assert (resumed["at"], resumed["changed"]) == ("epoch 3, train, step 0", "epochs 2 -> 3")
 
 
+def test_a_finished_run_writes_its_last_snapshot_if_that_is_missing(
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(home, monkeypatch)
+    assert run.train() == 0
+    expected = run.results()
+    (run.snapshots / "breakout_2.pkl").unlink()
+    assert run.resume() == 0
+    assert run.results() == expected
+    assert run.resume() == 2
+
+
 def test_flags_that_would_change_the_past_are_refused(
     home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
 ) -> None:
