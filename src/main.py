@@ -26,7 +26,7 @@ from observers.profiling import profile
 from replay.make import choose_storage, make_sampler, make_screens
 from replay_memory import ReplayMemory
 from runs.earlier import check_earlier, check_removable, make_room
-from runs.files import load, save_snapshot, write_description
+from runs.files import restore, save_snapshot, write_description
 from runs.forecast import forecast
 from runs.keep import remove_snapshots
 from runs.outputs import check_outputs
@@ -74,10 +74,7 @@ def run(task: Task, ending: Ending) -> None:
             if config.save_weights_prefix:
                 check_snapshot(parts.network)
             warn_of_unseen(config, parts.network.layers())
-        if task.checkpoint and parts.checkpointer:
-            parts.checkpointer.restore(task.checkpoint)
-        elif config.load_weights:
-            load(parts)
+        restore(parts)
         parts.agent.callbacks += make_observers(task, parts.stats, todo, pace)
         make_room(parts, replaced)
         logger.info("Random seed: %d", config.random_seed)

@@ -21,6 +21,7 @@ from config import ROOT
 from engine.hardware import cores
 from envs.trust import sign
 from errors import DONE, STOPPED, UserError
+from main import construct
 from sweeps.command import NAME, USAGE, Command, read_command
 from sweeps.drive import Failures, drive
 from sweeps.estimate import print_estimate
@@ -52,7 +53,7 @@ def _main(arguments: Sequence[str]) -> int:
     logging.getLogger().setLevel(logging.WARNING)
     if command.dry_run:
         _check(command)
-        print_estimate(command)
+        print_estimate(command, construct)
         return DONE
     return detach(command, arguments) if command.detach else sweep(command)
 

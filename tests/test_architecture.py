@@ -145,8 +145,8 @@ class A:
     assert modules_of(imports_in(parsed, types=True)) == at_once | later | {"environment"}
 
 
-def test_nobody_imports_main() -> None:
-    assert importers("main") == set()
+def test_only_sweeps_which_measure_runs_import_main() -> None:
+    assert importers("main") == {"sweep"}
 
 
 def test_the_agent_knows_interfaces_and_data_only() -> None:

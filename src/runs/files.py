@@ -98,7 +98,15 @@ def _resumed(task: Task, about: dict[str, Any]) -> dict[str, str]:
     return {name: text for name, text in entry.items() if text}
 
 
-def load(parts: Run) -> None:
+def restore(parts: Run) -> None:
+    """Continue from the checkpoint or the snapshot that the task names, if it names one."""
+    if parts.task.checkpoint and parts.checkpointer:
+        parts.checkpointer.restore(parts.task.checkpoint)
+    elif parts.task.config.load_weights:
+        _load(parts)
+
+
+def _load(parts: Run) -> None:
     """Load the network of a snapshot, and its counters if training continues from it."""
     config, agent = parts.task.config, parts.agent
     path, network = config.load_weights, parts.network

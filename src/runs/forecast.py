@@ -42,6 +42,14 @@ class Forecast(NamedTuple):
     snapshot_bytes: int
 
 
+class Needs(NamedTuple):
+    """What a run takes."""
+
+    seconds: float
+    snapshots: int  # bytes of those that it keeps
+    checkpoints: int  # bytes, at most
+
+
 def forecast(
     task: Task, todo: Sequence[Planned], storage: str | None, construct: Callable[..., Run]
 ) -> dict[str, float]:
@@ -52,14 +60,21 @@ def forecast(
     total = sum(planned.phase.steps - planned.start for planned in todo)
     if not storage or total < FEWEST_STEPS or "train" not in _names(todo):
         return {}
+    found = measured(task, todo, storage, construct)
+    report(found, task.config, todo)
+    return found.pace
+
+
+def measured(
+    task: Task, todo: Sequence[Planned], storage: str, construct: Callable[..., Run]
+) -> Forecast:
+    """The result of measuring parts like those of the run, in the phases of `todo`."""
     logging.disable(logging.INFO)  # what is said of the parts will be said of the run's
     try:
-        found = measure(construct(_measured(task), storage), _names(todo))
+        return measure(construct(_as_measured(task), storage), _names(todo))
     finally:
         logging.disable(logging.NOTSET)
         gc.collect()  # ends the threads and processes of the parts, and frees the GPU
-    report(found, task.config, todo)
-    return found.pace
 
 
 def _names(todo: Sequence[Planned]) -> set[str]:
@@ -88,7 +103,7 @@ def measure(parts: Run, names: Container[str]) -> Forecast:
     return Forecast(pace, sum(a.nbytes for a in network.get_state().values()), size)
 
 
-def _measured(task: Task) -> Task:
+def _as_measured(task: Task) -> Task:
     """The task for the measurement: with the run's average exploration, and no files."""
     c = task.config
     trained = c.train_steps * (c.epochs - c.start_epoch)
@@ -131,35 +146,42 @@ def _whole_rounds(steps: int, games: int) -> int:
     return -(-steps // games) * games
 
 
-def report(found: Forecast, config: Config, todo: Sequence[Planned]) -> None:
-    """Report what the run will take, and warn if the disk has too little room."""
-    if not found.pace:
-        return
+def needs(found: Forecast, config: Config, todo: Sequence[Planned]) -> Needs:
+    """What a run with the phases `todo` takes, by what was `found`."""
     seconds = sum(found.pace[p.phase.name] * (p.phase.steps - p.start) for p in todo)
-    rates = ", ".join(f"{name} {1 / pace:.0f}" for name, pace in found.pace.items())
-    logger.info("This run will take about %s (steps/s: %s).", duration(seconds), rates)
-    epochs = len({planned.phase.epoch for planned in todo if planned.phase.name == "train"})
-    needed = 0
-    if prefix := config.save_weights_prefix:
-        kept = kept_snapshots(config, epochs)
-        needed += kept * found.snapshot_bytes
-        hint = ""
-        if kept == epochs > 10:
-            hint = f"; --keep_snapshots 5 keeps {gigabytes(6 * found.snapshot_bytes)}"
-        logger.info(
-            "It will write %s of snapshots, %d of %s%s.",
-            gigabytes(needed),
-            kept,
-            gigabytes(found.snapshot_bytes),
-            hint,
-        )
+    snapshots = checkpoints = 0
+    if config.save_weights_prefix:
+        snapshots = _kept_snapshots(config, todo) * found.snapshot_bytes
     if config.checkpoint_path and config.checkpoint_minutes:
         remembered = sum(p.phase.steps for p in todo if p.phase.name != "test")
         screens = storage_bytes("compressed", config, min(config.replay_size, remembered))
         checkpoints = CHECKPOINTS * found.network_bytes + screens
-        needed += checkpoints
-        logger.info("Its checkpoints will take up to %s.", gigabytes(checkpoints))
+    return Needs(seconds, snapshots, checkpoints)
+
+
+def report(found: Forecast, config: Config, todo: Sequence[Planned]) -> None:
+    """Report what the run will take, and warn if the disk has too little room."""
+    if not found.pace:
+        return
+    run = needs(found, config, todo)
+    rates = ", ".join(f"{name} {1 / pace:.0f}" for name, pace in found.pace.items())
+    logger.info("This run will take about %s (steps/s: %s).", duration(run.seconds), rates)
+    prefix = config.save_weights_prefix
+    if prefix:
+        kept, hint = _kept_snapshots(config, todo), ""
+        if kept > 10 and not config.keep_snapshots:
+            hint = f"; --keep_snapshots 5 keeps {gigabytes(6 * found.snapshot_bytes)}"
+        logger.info(
+            "It will write %s of snapshots, %d of %s%s.",
+            gigabytes(run.snapshots),
+            kept,
+            gigabytes(found.snapshot_bytes),
+            hint,
+        )
+    if run.checkpoints:
+        logger.info("Its checkpoints will take up to %s.", gigabytes(run.checkpoints))
     folder: Path | None = prefix.parent if prefix else config.checkpoint_path
+    needed = run.snapshots + run.checkpoints
     if folder and needed > shutil.disk_usage(folder).free:
         logger.warning(
             "The disk of %s has %s free, the run needs %s: make room, or use fewer "
@@ -170,8 +192,9 @@ def report(found: Forecast, config: Config, todo: Sequence[Planned]) -> None:
         )
 
 
-def kept_snapshots(config: Config, epochs: int) -> int:
+def _kept_snapshots(config: Config, todo: Sequence[Planned]) -> int:
     """How many snapshots a run keeps: all, or the newest ones and the best one."""
+    epochs = sum(planned.phase.name == "train" for planned in todo)
     return min(config.keep_snapshots + 1, epochs) if config.keep_snapshots else epochs
 
 

@@ -2,48 +2,60 @@
 
 from __future__ import annotations
 
-import errno
-import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 import sweep
-from commands.verbs import parse
-from errors import NOT_SAVED
+from commands.verbs import Task
+from errors import UserError
+from runs import forecast
+from runs.forecast import Forecast
+from runs.plan import Planned
+from runs.run import Run
 from sweeps import estimate
 from sweeps.command import read_command
 from sweeps.plan import describe
 
 LINE = "pong --seeds 1 --name x --epochs 20 --dry_run"
+PACE = {"random": 0.001, "train": 0.002, "test": 0.001}  # seconds per step
 SNAPSHOT = 3_000_000  # bytes
 
 
 @pytest.fixture
 def measured(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The labels of the runs that were measured, by a training that writes files only."""
-    labels = []
+    """The names of the runs that were measured, by somebody who only says what they take."""
+    names = []
 
-    def train(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
-        labels.append(command[4])
-        config = parse(command[2], command[3:]).config
-        csv_file, prefix = config.csv_file, config.save_weights_prefix
-        assert csv_file
-        assert prefix
-        assert config.checkpoint_path
-        lines = ["epoch,phase,steps_per_second,replay_memory_count", "0,random,100,500"]
-        lines += [f"{n},{phase},50,1000" for n in (1, 2) for phase in ("train", "test")]
-        csv_file.write_text("\n".join(lines) + "\n")
-        for epoch in (1, 2)[-config.keep_snapshots :]:
-            Path(f"{prefix}_{epoch}.pkl").write_bytes(bytes(SNAPSHOT))
-        config.checkpoint_path.mkdir()
-        (config.checkpoint_path / "1.npz").touch()
-        return subprocess.CompletedProcess(command, 0, "", "")
+    def measure(
+        task: Task, todo: Sequence[Planned], storage: str, construct: Callable[..., Run]
+    ) -> Forecast:
+        names.append(task.name)
+        return Forecast(PACE, 10_000_000, SNAPSHOT)
 
-    monkeypatch.setattr(estimate, "subprocess", SimpleNamespace(run=train))
-    return labels
+    monkeypatch.setattr(estimate, "measured", measure)
+    return names
+
+
+def test_a_short_run_is_measured_and_leaves_no_files(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(forecast, "MEASURED_SECONDS", dict.fromkeys(PACE, 0.01))
+    before = sorted(home.rglob("*"))
+    assert sweep.main(f"{LINE} --preset fast_pong --num_envs 1 --network_width 0.1".split()) == 0
+    assert "A run takes up to" in capsys.readouterr().out
+    assert sorted(home.rglob("*")) == before
+
+
+def test_hours_are_those_of_the_runs_that_are_not_finished(
+    measured: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = "--random_steps 0 --train_steps 90000 --test_steps 0"  # an hour
+    assert sweep.main(f"{LINE} --seeds 3 {steps}".split()) == 0
+    assert "A run takes up to 1 h 0 min, all runs together 3.0 core hours." in (
+        capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize(("flags", "size"), [("", "60 MB"), ("--keep_snapshots 1", "6 MB")])
@@ -52,7 +64,7 @@ def test_snapshots_that_a_run_removes_take_no_room(
 ) -> None:
     assert sweep.main(f"{LINE} {flags}".split()) == 0
     assert f"Disk: {size} of snapshots" in capsys.readouterr().out
-    assert measured == ["x_seed1"]
+    assert measured == ["pong_x_seed1"]
 
 
 def test_a_setting_whose_runs_are_finished_is_not_measured(
@@ -65,7 +77,7 @@ def test_a_setting_whose_runs_are_finished_is_not_measured(
     (home / "snapshots").mkdir()
     (home / "snapshots" / f"{done.name}_20.pkl").touch()
     assert sweep.main(line) == 0
-    assert measured == ["x_double_q_false_seed1"]
+    assert measured == ["pong_x_double_q_false_seed1"]
     assert "2 runs. Measuring 1 ..." in capsys.readouterr().out
 
 
@@ -74,29 +86,18 @@ def test_many_games_long_returns_and_large_minibatches_are_measured(
 ) -> None:
     asked = []
 
-    def train(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
-        config = parse(command[2], command[3:]).config  # raises UserError where a run would
-        asked.append(config.replay_size // config.num_envs - config.history_length - config.n_step)
-        asked.append(min(config.random_steps, config.replay_size) - config.batch_size)
-        return subprocess.CompletedProcess(command, 1, "", "stop here")
+    def construct(task: Task, storage: str) -> Run:
+        c = task.config
+        asked.append(c.replay_size // c.num_envs - c.history_length - c.n_step)
+        asked.append(c.replay_size - c.batch_size)
+        raise UserError("stop here")
 
-    monkeypatch.setattr(estimate, "subprocess", SimpleNamespace(run=train))
+    monkeypatch.setattr(sweep, "construct", construct)
     assert sweep.main(f"{LINE} --num_envs 600 --n_step 10 --batch_size 8192".split()) == 2
-    assert "stop here" in capsys.readouterr().err
+    assert "pong_x_seed1 cannot be measured: stop here" in capsys.readouterr().err
     windows, more_than_a_minibatch = asked
     assert windows > 50
     assert more_than_a_minibatch > 0
-
-
-def test_a_full_disk_ends_it_with_one_sentence(
-    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(**_: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", "/tmp")
-
-    monkeypatch.setattr(estimate, "tempfile", SimpleNamespace(TemporaryDirectory=full))
-    assert sweep.main(LINE.split()) == NOT_SAVED
-    assert capsys.readouterr().err == "sweep: /tmp: No space left on device.\n"
 
 
 def test_what_the_command_would_refuse_is_not_measured(
