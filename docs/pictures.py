@@ -106,14 +106,9 @@ def curves(file: Path, again: Path) -> None:
         run("plot", first, *here, "--png_file", again, *flags)
 
 
-def curves_of_bytes(file: Path) -> None:
-    """Scores of Breakout's agents with pixels from 0 to 1 and with pixels as bytes."""
+def scores(file: Path, runs: dict[str, str]) -> None:
+    """Scores of runs in docs/experiments; `runs` has their names by those in the picture."""
     folder = ROOT / "docs" / "experiments"
-    runs = {
-        "pixels_0_to_1_seed2": "breakout_fast_seed2",
-        "pixels_as_bytes_seed1": "breakout_bytes_seed1",
-        "pixels_as_bytes_seed2": "breakout_bytes_seed2",
-    }
     with tempfile.TemporaryDirectory() as temporary:
         files = [Path(temporary) / f"{name}.csv" for name in runs]
         for copy, name in zip(files, runs.values(), strict=True):
@@ -140,7 +135,16 @@ def main() -> None:
     film(options.snapshot, options.second, IMAGES / "record_mind.png")
     filters(options.snapshot, IMAGES / "nvis.png")
     curves(IMAGES / "breakout_2015.png", IMAGES / "breakout_2015_again.png")
-    curves_of_bytes(IMAGES / "breakout_bytes.png")
+    scores(
+        IMAGES / "breakout_bytes.png",
+        {
+            "pixels_0_to_1_seed2": "breakout_fast_seed2",
+            "pixels_as_bytes_seed1": "breakout_bytes_seed1",
+            "pixels_as_bytes_seed2": "breakout_bytes_seed2",
+        },
+    )
+    pong = ("pong_fast_seed2", "pong_fast_seed3", "pong_duel_seed1")
+    scores(IMAGES / "pong_seeds.png", {name: name for name in pong})
 
 
 if __name__ == "__main__":

@@ -194,6 +194,15 @@ def test_seeds_become_a_mean_with_a_band_dotted_where_some_have_ended(seeds: lis
         assert set(edge[edge[:, 0] == epoch, 1]) >= {low, high}
 
 
+def test_a_seed_without_a_score_in_an_epoch_is_straight_there(tmp_path: Path) -> None:
+    rows = "epoch,phase,nr_games,average_reward\n1,test,1,{}\n2,test,{},5\n3,test,1,{}\n"
+    paths = [tmp_path / f"pong_seed{seed}.csv" for seed in (1, 2)]
+    paths[0].write_text(rows.format(0, 0, 10))
+    paths[1].write_text(rows.format(2, 1, 20))
+    _, mean = line(drawn(*paths, fields=["average_reward"]).axes[0], "#d55e00")
+    np.testing.assert_allclose(mean, [1, 5, 15])
+
+
 def test_seeds_without_a_common_epoch_are_drawn_apart(tmp_path: Path) -> None:
     early = write_run(tmp_path / "pong_seed1.csv", 3)
     late = tmp_path / "pong_seed2.csv"

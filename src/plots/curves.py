@@ -317,10 +317,14 @@ def drawable(curve: dict[float, float]) -> dict[float, float]:
 
 
 def aligned(curves: Sequence[dict[float, float]]) -> tuple[Values, Values]:
-    """The epochs (n,) that any of the curves has, and the values (curves, n) there or NaN."""
-    epochs = sorted(set().union(*curves))
-    values = [[curve.get(epoch, math.nan) for epoch in epochs] for curve in curves]
-    return np.array(epochs, np.float64), np.array(values, np.float64)
+    """The epochs (n,) that any of the curves has, and the values (curves, n) there.
+
+    A curve is straight between its epochs, as it is drawn, and NaN before the first and after the
+    last.
+    """
+    epochs = np.array(sorted(set().union(*curves)), np.float64)
+    outside = {"left": math.nan, "right": math.nan}
+    return epochs, np.array([np.interp(epochs, [*c], [*c.values()], **outside) for c in curves])
 
 
 def plot_mean(axes: Axes, epochs: Values, mean: Values, values: Values, **line: Any) -> None:

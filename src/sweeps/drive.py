@@ -32,7 +32,7 @@ def drive(
     `is_finished` says whether the job of a name needs no further process, however its last one
     ended. Returns which failed, and why.
 
-    KeyboardInterrupt ends the jobs in order and is raised again.
+    Whatever is raised, Ctrl-C too, ends the jobs in order first.
     """
     failures: Failures = {}
     fruitless = {job.name: 0 for job in jobs}
@@ -60,7 +60,7 @@ def drive(
                 else:
                     pool.submit(job)
             look(failures)
-    except KeyboardInterrupt:
+    except BaseException:
         pool.stop()
         raise
     return failures

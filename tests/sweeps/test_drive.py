@@ -34,7 +34,7 @@ class Script:
     def wait(self, _: float) -> list[End]:
         job = self.jobs.pop(0)
         fields = next(self.ends[job.name])
-        if fields is KeyboardInterrupt:
+        if isinstance(fields, type):
             raise fields
         if isinstance(fields, int):
             fields = {"code": fields}
@@ -108,9 +108,10 @@ def test_a_finished_run_is_not_started_again_however_it_ended(tmp_path: Path, co
     assert pool.begun == ["a", "b", "b"]
 
 
-def test_an_interrupt_ends_all_in_order(tmp_path: Path) -> None:
-    pool = Script({"a": [KeyboardInterrupt], "b": [0]}, tmp_path)
-    with pytest.raises(KeyboardInterrupt):
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_an_error_ends_all_in_order(error: type[BaseException], tmp_path: Path) -> None:
+    pool = Script({"a": [error], "b": [0]}, tmp_path)
+    with pytest.raises(error):
         pool.drive()
     assert pool.stopped
 
