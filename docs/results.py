@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # nvis/ lies beside src/
 
 from api.load import load
+from commands.exit_codes import exit_code
 from config import ROOT
 from deepqnetwork import DeepQNetwork
 from runs.human_scores import human_normalized
@@ -158,4 +159,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_code("results") as ending:
+        main()
+    sys.exit(ending.code)
