@@ -20,16 +20,17 @@ if __name__ == "__main__":
     prepare()
 
 import argparse
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import matplotlib
 
-from commands.exit_codes import flush, say, silence
-from errors import DONE, NOT_SAVED, STOPPED, UNUSABLE_INPUT, NotSaved, UserError, clean
+from commands.exit_codes import exit_code, say
+from commands.plain_parser import PlainParser
+from errors import UserError, clean
 from plots.comparison import check_tested, compares_settings, draw_comparison
 from plots.csv_files import (
     Group,
@@ -43,25 +44,15 @@ from plots.csv_files import (
 )
 from plots.curves import MAX_GROUPS, MAX_PANELS, draw
 from plots.files import save_figure
-from runs.signals import treat_signals_as_interrupts
 
 FIELDS = "average_reward,meanq,nr_games,meancost"
 FOLLOW_SECONDS = 10.0
 MAX_PIXELS = 20_000  # of a side: 1.6 GB while it is drawn
 
 
-class Parser(argparse.ArgumentParser):
-    """Reports a wrong flag in one sentence, like all other mistakes."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raises UserError."""
-        raise UserError(f"{message}; see ./plot.sh --help.")
-
-
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the command line. Raises UserError if a value is out of range."""
-    parser = Parser(prog="plot.sh", description=__doc__, allow_abbrev=False)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = PlainParser(prog="./plot.sh", description=__doc__)
     add = parser.add_argument
     add(
         "csv_file",
@@ -177,42 +168,28 @@ def follow(options: argparse.Namespace) -> None:
     """Redraws whenever a CSV has changed, until Ctrl-C; waits if there are no results yet."""
     seen: list[tuple[int, int] | None] | None = None
     said = ""
-    while True:
-        now = [_stamp(path) for path in options.csv_file]
-        if now != seen:
-            seen = now
-            try:
-                plot(options)
-            except NotYet as reason:
-                if str(reason) != said:
-                    say(f"plot: waiting: {reason}")
-                said = str(reason)
-        time.sleep(options.follow)
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            now = [_stamp(path) for path in options.csv_file]
+            if now != seen:
+                seen = now
+                try:
+                    plot(options)
+                except NotYet as reason:
+                    if str(reason) != said:
+                        say(f"plot: waiting: {reason}")
+                    said = str(reason)
+            time.sleep(options.follow)
+    say("")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the command line. Returns 0, or 2 for a mistake that the user can correct."""
+    """Runs the command line. Returns an exit code, see errors.py."""
     matplotlib.rcdefaults()  # a user's own matplotlibrc must not spoil the layout
-    try:
-        treat_signals_as_interrupts()
+    with exit_code("plot") as ending:
         options = parse(arguments)
         plot(options) if options.follow is None else follow(options)
-        if not flush(sys.stdout):
-            raise UserError("what was drawn could not be printed: the disk is full.")
-    except (UserError, NotSaved) as error:
-        say(f"plot: {error}")
-        return NOT_SAVED if isinstance(error, NotSaved) else UNUSABLE_INPUT
-    except BrokenPipeError:  # whoever read what was printed has left
-        silence(1)
-        return DONE
-    except (MemoryError, OSError) as error:
-        say(f"plot: {error.strerror if isinstance(error, OSError) else 'out of memory'}.")
-        silence(1)
-        return NOT_SAVED
-    except KeyboardInterrupt:
-        print(file=sys.stderr)
-        return DONE if options.follow else STOPPED
-    return DONE
+    return ending.code
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
