@@ -30,6 +30,7 @@ from runs.files import restore, save_snapshot, write_description
 from runs.forecast import forecast
 from runs.keep import remove_snapshots
 from runs.outputs import check_outputs
+from runs.owed import Owed
 from runs.plan import Planned, plan, position_after
 from runs.position import Position
 from runs.preflight import check_files, check_memory, check_snapshot
@@ -105,9 +106,9 @@ def construct(task: Task, storage: str | None) -> Run:
         repeated=make_repeated(config, num_actions, rng),
     )
     agent.total_train_steps = config.start_epoch * config.train_steps
-    stats = Statistics(agent, network, memory, config.csv_file)
+    stats = Statistics(agent, network, memory, config.csv_file, owed := Owed())
     agent.callbacks += [stats, *make_checks(config, agent, stats)]
-    parts = Run(task, games[0].environment, memory, network, agent, stats)
+    parts = Run(task, games[0].environment, memory, network, agent, stats, owed)
     if storage and config.checkpoint_path:
         parts.checkpointer = Checkpointer(parts)
         stats.resumable = parts.resumable

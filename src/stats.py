@@ -19,6 +19,7 @@ from checkpoint.manifest import CSV_BYTES, CSV_LINES, ROW, parse_row
 from engine.make import LearningNetwork
 from errors import UserError
 from replay_memory import ReplayMemory
+from runs.owed import Owed
 
 logger = logging.getLogger(__name__)
 
@@ -39,15 +40,19 @@ class Statistics(Callback):
         network: LearningNetwork | None,
         memory: ReplayMemory | None,
         csv_file: Path | None = None,
+        owed: Owed | None = None,
     ) -> None:
-        """Rows are written to `csv_file`, after those that a resumed run keeps."""
+        """Rows are written to `csv_file`, after those that a resumed run keeps.
+
+        If that fails, the file is among those `owed`.
+        """
         self.agent = agent
         self.network = network
         self.memory = memory
         self.csv_file = csv_file
         self.resumable = False  # whether an interrupted phase can be resumed and gets its row then
         self.rows: list[dict[str, Any]] = []
-        self.unwritten = False  # whether the last attempt to write the file failed
+        self.owed = owed or Owed()
         self.validation_states: NDArray[np.uint8] | None = None
         self.start_time = time.monotonic()
         self.phase = ("", 0)  # with its epoch
@@ -204,16 +209,11 @@ class Statistics(Callback):
         self.write()
 
     def write(self) -> None:
-        """Write all rows; if that fails, the old file stays and the next row tries again."""
+        """Write all rows; if that fails, the old file stays and this one is owed."""
         if not self.csv_file:
             return
         text = io.StringIO()
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        self.unwritten = True
-        try:
-            write_atomically(self.csv_file, text.getvalue().encode())
-            self.unwritten = False
-        except OSError as error:
-            logger.error("Cannot write %s (%s): trying again later.", self.csv_file, error.strerror)
+        self.owed.write(self.csv_file, text.getvalue().encode())

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import stats as stats_module
 from agent import Agent, Phase
+from atomic import NotWritten
 from errors import UserError
 from replay_memory import ReplayMemory
 from stats import COLUMNS, Statistics
@@ -194,10 +195,10 @@ def test_a_full_disk_keeps_the_old_file_and_the_row_for_the_next_time(
     whole = path.read_bytes()
 
     def full(path: Path, data: bytes) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise NotWritten(OSError(errno.ENOSPC, "No space left on device"), path, data)
 
     with monkeypatch.context() as disk:
-        disk.setattr(stats_module, "write_atomically", full)
+        disk.setattr("runs.owed.write_atomically", full)
         run(agent, statistics, "test", 2, 5)
     assert path.read_bytes() == whole
     assert f"Cannot write {path} (No space left on device)" in caplog.text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agent import Agent
@@ -26,8 +26,8 @@ class Run:
     network: LearningNetwork | None
     agent: Agent
     stats: Statistics
+    owed: Owed
     checkpointer: Checkpointer | None = None
-    owed: Owed = field(default_factory=Owed)
     finished: bool = False  # whether all phases were completed
 
     @property
@@ -41,10 +41,6 @@ class Run:
         If the run is not `intact`, it makes no checkpoint.
         """
         missing = [str(path) for path in self.owed.settle()]
-        if self.stats.unwritten:
-            self.stats.write()
-        if self.stats.unwritten:
-            missing.append(str(self.stats.csv_file))
         saver = self.checkpointer
         if saver and saver.failed and intact:
             saver.save(saver.failed)

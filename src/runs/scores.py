@@ -62,4 +62,3 @@ def write_scores(parts: Run) -> None:
     writer.writeheader()
     writer.writerow(row)
     parts.owed.write(path, text.getvalue().encode(errors="backslashreplace"))
-    parts.stats.unwritten = False  # its row is part of this one
