@@ -193,8 +193,8 @@ def _files(
     if others:
         names = " and ".join(f"--{other}" for other in others)
         logger.warning(
-            "The run was started with %s: to film or log the rest too, give it again, with another "
-            "file for a film.",
+            "The run was started with %s, which is not continued: give it again, for a film with "
+            "another file.",
             names,
         )
     return files
