@@ -87,9 +87,10 @@ def wait_until(condition: Callable[[], Any], process: subprocess.Popen[str] | No
     return found
 
 
-def kill_tree(process: psutil.Process) -> None:
+def kill_tree(pid: int) -> None:
     """SIGKILL for a process and all that it started, as when a machine loses its power."""
     try:
+        process = psutil.Process(pid)
         processes = [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return
@@ -146,7 +147,7 @@ class TwoNodes:
     def kill_node_of(self, run: psutil.Process) -> None:
         """Kill the node that a run is computed on, with all that runs there, and add another."""
         (raylet,) = self.raylets & {parent.pid for parent in run.parents()}
-        kill_tree(psutil.Process(raylet))
+        kill_tree(raylet)
         self.raylets = {*self.raylets - {raylet}, self._add()}
 
     def close(self) -> None:

@@ -53,7 +53,7 @@ def disturb(sandbox: SweepSandbox, nodes: TwoNodes, kills: int, seed: int) -> Co
         runs = list(sandbox.runs().values())
         try:
             if victim == "driver":
-                kill_tree(psutil.Process(driver.pid))
+                kill_tree(driver.pid)
                 driver.wait()
                 driver = sandbox.sweep(*words)
             elif not runs:

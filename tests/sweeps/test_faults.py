@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -41,18 +42,31 @@ def test_a_run_a_node_and_the_driver_are_killed_and_nothing_is_lost(
     sandbox.clear()
 
     driver = sandbox.sweep(*SWEEP, "--address", nodes.address)
+
+    def hold(name: str, other: psutil.Process | None = None) -> psutil.Process:
+        """A run's process, another than `other`, stopped so that it lives until it is killed."""
+
+        def found() -> psutil.Process | None:
+            process = sandbox.runs().get(name.removeprefix("breakout_"))
+            return process if process != other and sandbox.checkpoints_of(name) > 1 else None
+
+        process: psutil.Process = wait_until(found, driver)
+        process.suspend()
+        return process
+
     try:
-        wait_until(lambda: len(sandbox.runs()) == 2, driver)
-        wait_until(lambda: sandbox.checkpoints_of(RUNS[0]) > 1, driver)
-        killed = sandbox.runs()["a_seed1"]
-        killed.kill()
-        wait_until(lambda: sandbox.runs().get("a_seed1", killed) != killed, driver)
-        killed = wait_until(lambda: sandbox.runs().get("a_seed2"), driver)
-        nodes.kill_node_of(killed)
-        wait_until(lambda: sandbox.runs().get("a_seed2", killed) != killed, driver)
+        second = hold(RUNS[1])
+        first = hold(RUNS[0])
+        first.kill()
+        first = hold(RUNS[0], first)
+        nodes.kill_node_of(second)
+        second = hold(RUNS[1], second)
     finally:
-        kill_tree(psutil.Process(driver.pid))
+        kill_tree(driver.pid)
         driver.wait()
+    for process in (first, second):
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
     wait_until(lambda: not sandbox.runs())  # which end in order
 
     code, said = sandbox.finish(*SWEEP, "--address", nodes.address)
