@@ -36,7 +36,7 @@ def drive(
     """
     failures: Failures = {}
     fruitless = {job.name: 0 for job in jobs}
-    reached = {job.name: progress(job.checkpoints) for job in jobs}
+    reached = {job.name: progress(job) for job in jobs}
     try:
         for job in jobs:
             pool.submit(job)
@@ -50,7 +50,7 @@ def drive(
                 if end.code in OWN_FAULT:
                     failures[job.name] = last_words(Path(job.log))
                     continue
-                now = progress(job.checkpoints)
+                now = progress(job)
                 fruitless[job.name] += not end.blameless
                 if now > reached[job.name]:
                     fruitless[job.name] = 0

@@ -16,7 +16,7 @@ import socket
 import stat
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,17 +52,17 @@ class Job:
     gpus: float
 
 
-def progress(checkpoints: str) -> int:
-    """The number of the newest checkpoint in a folder, 0 if there is none."""
-    manifests = Path(checkpoints).glob("*.json") if checkpoints else []
-    return max((int(m.stem) for m in manifests if m.stem.isdecimal()), default=0)
+def progress(job: Job) -> tuple[int, int]:
+    """The number of a run's newest checkpoint and the epoch of its last snapshot, 0 without one."""
+    manifests = Path(job.checkpoints).glob("*.json") if job.checkpoints else ()
+    prefix = Path(job.snapshots)
+    snapshots = prefix.parent.glob(f"{glob.escape(prefix.name)}_*.pkl") if job.snapshots else ()
+    epochs = (path.stem.removeprefix(f"{prefix.name}_") for path in snapshots)
+    return _largest(path.stem for path in manifests), _largest(epochs)
 
 
-def has_snapshot(prefix: str) -> bool:
-    """Whether there is a snapshot <prefix>_<epoch>.pkl."""
-    path = Path(prefix)
-    found = path.parent.glob(f"{glob.escape(path.name)}_*.pkl") if prefix else []
-    return any(each.stem.removeprefix(f"{path.name}_").isdecimal() for each in found)
+def _largest(words: Iterable[str]) -> int:
+    return max((int(word) for word in words if word.isdecimal()), default=0)
 
 
 def work(job: Job) -> int:
@@ -74,8 +74,7 @@ def work(job: Job) -> int:
         _wait_for_lock(job, log)
         # NB! `begin` replaces all that an earlier process has saved, and a disk that is too full
         # for checkpoints may have had room for snapshots.
-        saved = progress(job.checkpoints) or has_snapshot(job.snapshots)
-        words = job.again if saved else job.begin
+        words = job.again if any(progress(job)) else job.begin
         command = [*job.program, *words]
         process = subprocess.Popen(
             [job.program[0], "-P", "-c", TETHERED, str(os.getpid()), *command],

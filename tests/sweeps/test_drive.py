@@ -41,6 +41,8 @@ class Script:
         if further := fields.pop("further", 0):
             Path(job.checkpoints).mkdir(exist_ok=True)
             (Path(job.checkpoints) / f"{further:06}.json").touch()
+        if epoch := fields.pop("epoch", 0):
+            Path(f"{job.snapshots}_{epoch}.pkl").touch()
         return [End(job=job, **{"code": None} | fields)]
 
     def stop(self) -> None:
@@ -53,7 +55,7 @@ class Script:
                 begin=(),
                 again=(),
                 checkpoints=str(self.folder / name),
-                snapshots="",
+                snapshots=str(self.folder / name),
                 log=str(self.folder / f"{name}.log"),
                 program=(),
                 cwd="",
@@ -94,10 +96,10 @@ def test_a_run_that_gets_no_further_is_given_up(tmp_path: Path) -> None:
 def test_getting_further_and_dead_nodes_do_not_count(tmp_path: Path) -> None:
     further = [{"code": -9, "further": n} for n in range(1, 8)]
     dead = [{"reason": "its node died", "blameless": True}] * 9
-    pool = Script({"a": [*further, 0], "b": [*dead, 0]}, tmp_path)
+    epochs = [{"code": -9, "epoch": n} for n in range(1, 8)]  # without checkpoints
+    pool = Script({"a": [*further, 0], "b": [*dead, 0], "c": [*epochs, 0]}, tmp_path)
     assert pool.drive() == {}
-    assert pool.begun.count("a") == 8
-    assert pool.begun.count("b") == 10
+    assert [pool.begun.count(name) for name in "abc"] == [8, 10, 8]
 
 
 @pytest.mark.parametrize("code", [-9, 130, NOT_SAVED, UNUSABLE_INPUT])

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from sweeps.node import MARK, Job, has_snapshot, look_around, progress, work
+from sweeps.node import MARK, Job, look_around, progress, work
 
 SOURCE = str(Path(__file__).resolve().parents[2] / "src")
 SAY = "import os, sys; print(sys.argv[1:], os.environ.get('CUDA_VISIBLE_DEVICES'), flush=True); "
@@ -86,11 +86,11 @@ def test_a_log_that_is_no_file_is_not_written(tmp_path: Path) -> None:
 def test_where_there_is_a_checkpoint_the_run_is_resumed(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoints"
     folder.mkdir()
-    assert progress(str(folder)) == 0
+    assert progress(job(tmp_path, SAY)) == (0, 0)
     work(job(tmp_path, SAY))
     (folder / "000003.json").touch()
     (folder / "000012.json").touch()
-    assert progress(str(folder)) == 12
+    assert progress(job(tmp_path, SAY)) == (12, 0)
     work(job(tmp_path, SAY))
     assert [mark["words"][0] for mark in marks(tmp_path) if "words" in mark] == ["train", "resume"]
 
@@ -102,7 +102,7 @@ def test_without_checkpoints_a_run_is_resumed_from_its_snapshot(tmp_path: Path) 
     (tmp_path / "pong_[a]_3.pkl").touch()
     work(job(tmp_path, SAY))
     assert [mark["words"][0] for mark in marks(tmp_path) if "words" in mark] == ["train", "resume"]
-    assert not has_snapshot("")
+    assert progress(job(tmp_path, SAY)) == (0, 3)
 
 
 def test_a_job_with_gpus_sees_those_that_ray_gave_it(
