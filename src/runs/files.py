@@ -12,7 +12,7 @@ from typing import Any
 
 from atomic import NotWritten, read_whole
 from checkpoint.resume import CHANGE_LEARNING, MAY_CHANGE
-from commands.paths import earlier_snapshots, portable_flags, run_paths, snapshot_path
+from commands.paths import earlier_snapshots, portable, portable_flags, run_paths, snapshot_path
 from commands.schema import LONGEST_TEXT, TEXT, entries, record, texts
 from commands.verbs import DESCRIPTION_BYTES, NOT_RESUMED, Task
 from config import FIELDS
@@ -148,7 +148,7 @@ def how_to_resume(parts: Run) -> str:
     task, checkpointer = parts.task, parts.checkpointer
     usual = run_paths(task.name)
     places = {name: getattr(task.config, name) for name in sorted(usual)}
-    elsewhere = {k: path for k, path in places.items() if path and path != usual[k]}
+    elsewhere = {k: p for k, p in places.items() if p and portable(p) != portable(usual[k])}
     at = checkpointer.at() if checkpointer else None
     words = shlex.quote(task.name)
     if not at:

@@ -388,6 +388,17 @@ def test_a_run_that_began_with_a_snapshot_keeps_its_rows_when_it_is_resumed_agai
     assert "This run is finished, with 5 epochs" in said()
 
 
+def test_usual_places_by_a_relative_path_are_not_repeated_in_the_hint(
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(home, monkeypatch)
+    assert run.train() == 0
+    run.stop_at = {run.rounds + 10}
+    monkeypatch.chdir(home)
+    assert main(["resume", "snapshots/breakout_1.pkl"]) == 130
+    assert "./resume.sh breakout resumes from" in said()
+
+
 def test_a_run_with_files_elsewhere_is_not_split(
     home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
 ) -> None:
