@@ -15,7 +15,7 @@ from checkpoint.resume import CHANGE_LEARNING, MAY_CHANGE
 from commands.paths import earlier_snapshots, portable, portable_flags, run_paths, snapshot_path
 from commands.schema import LONGEST_TEXT, TEXT, entries, record, texts
 from commands.verbs import DESCRIPTION_BYTES, NOT_RESUMED, Task
-from config import FIELDS
+from config import FIELDS, Config
 from errors import UserError
 from replay.prioritized import Prioritized
 from runs.position import position
@@ -87,11 +87,11 @@ def _resumed(task: Task, about: dict[str, Any]) -> dict[str, str]:
     else:
         assert snapshot
         at, before = f"the snapshot of epoch {snapshot.epoch}", snapshot.flags
+    # Flags that an earlier version did not have yet were at their defaults.
+    before = portable_flags(Config()) | before if before else now
     decisive = [n for n in FIELDS if n in CHANGE_LEARNING or n not in (*MAY_CHANGE, *NOT_RESUMED)]
     changed = [
-        f"{name} {before[name]} -> {now[name]}"
-        for name in decisive
-        if before.get(name, now[name]) != now[name]
+        f"{name} {before[name]} -> {now[name]}" for name in decisive if before[name] != now[name]
     ]
     entry = {"time": about["started"], "at": at}
     entry |= {"commit": about["commit"], "changed": ", ".join(changed)[:LONGEST_TEXT]}

@@ -33,7 +33,9 @@ from checkpoint.files import (
     write_checkpoint,
 )
 from checkpoint.lock import locked, run_locked
+from commands.paths import portable_flags
 from commands.verbs import parse
+from config import Config
 from environment import ALEEnvironment
 from errors import UserError
 from main import main
@@ -386,6 +388,23 @@ def test_a_run_that_began_with_a_snapshot_keeps_its_rows_when_it_is_resumed_agai
     assert [row[0] for row in run.rows()[1:]] == list("01122334455")
     assert run.resume() == 2
     assert "This run is finished, with 5 epochs" in said()
+
+
+def test_the_history_names_a_changed_flag_that_is_newer_than_the_snapshot(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(home, monkeypatch)
+
+    def older(config: Config) -> dict[str, Any]:
+        return {k: v for k, v in portable_flags(config).items() if k != "exploration_zeta"}
+
+    with monkeypatch.context() as patch:
+        patch.setattr("runs.files.portable_flags", older)
+        assert run.train() == 0
+    words = ["resume", str(run.snapshots / "breakout_1.pkl"), "--exploration_zeta", "2"]
+    assert main(words) == 0
+    about = json.loads((home / "results" / "breakout.json").read_text())
+    assert [each["changed"] for each in about["resumed"]] == ["exploration_zeta 0.0 -> 2.0"]
 
 
 def test_usual_places_by_a_relative_path_are_not_repeated_in_the_hint(
