@@ -86,7 +86,7 @@ class DeepQNetwork:
         for network in (self.target, self.average):
             network.copy_from(self.online)
         share = 1.0 if s.sum_gradient else 1 / s.batch_size  # of a transition in the gradient
-        loss_scale = FLOAT16_SCALE / share if s.datatype == "float16" else 1.0
+        loss_scale = FLOAT16_SCALE / s.pixel_max / share if s.datatype == "float16" else 1.0
         self.transition_factor = share * loss_scale
         self.average_rate = Numbers(like=self.average.weights.whole)
         self.optimizer = Optimizer(

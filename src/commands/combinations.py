@@ -191,6 +191,11 @@ def _check_research(c: Config) -> None:
             f"--loss mse is for values; --distribution {c.distribution} has a loss of its own: "
             "leave one of them out."
         )
+    if c.batch_norm and c.datatype == "float16" and c.engine != "neon":
+        raise UserError(
+            "--batch_norm true begins with factors that are too large for --datatype float16: use "
+            "bfloat16 or float32."
+        )
     if c.batch_norm and c.normalization == "layer":
         raise UserError("--batch_norm true and --normalization layer do the same: use one.")
     if c.batch_norm and c.noisy:

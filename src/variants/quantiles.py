@@ -71,7 +71,7 @@ class QuantileHead(Quantiles):
 
 
 def quantile_error(outputs: Tensor, y: Tensor, fractions: Tensor, kappa: float) -> Error:
-    """Quantile regression with Huber's loss (equation 10): the sum over the quantiles i of the mean
+    """Quantile regression with Huber's loss, as in IQN: the sum over the quantiles i of the mean
     over the targets j of |tau_i - 1{y_j < theta_i}| L_kappa(y_j - theta_i) / kappa.
 
     `outputs` (batch, i), `y` (batch, j), `fractions` (i,) or (batch, i); kappa 0: |y_j - theta_i|

@@ -31,6 +31,7 @@ from errors import UserError
         (dict(num_envs=3, replay_size=14), "at least 30 steps, 10 for each"),
         (dict(learning_rate_end=0.1), "no effect without --learning_rate_decay_updates"),
         (dict(optimizer="adadelta", learning_rate_decay_updates=9), "no learning rate"),
+        (dict(batch_norm=True, datatype="float16"), "use bfloat16 or float32"),
         (dict(num_envs=8, test_steps=7), "--num_envs 8 makes 8 steps at a time"),
         *(
             (dict(num_envs=2, **{flag: value}), "Only one game can be watched or recorded")

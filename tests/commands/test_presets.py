@@ -126,12 +126,12 @@ def test_a_preset_of_ones_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "agent", "stopped"),
+    ("name", "run", "stopped"),
     [
-        ("fast_seaquest", "seaquest_bytes_seed1", {"epochs"}),  # after 12 of 20
+        ("fast_seaquest", "docs/experiments/seaquest_bytes_seed1", {"epochs"}),  # after 12 of 20
         (  # extended several times
             "fast_space_invaders",
-            "space_invaders_bright_seed1",
+            "agents/space_invaders_bright_seed1",
             {
                 "epochs",
                 "start_epoch",
@@ -142,10 +142,10 @@ def test_a_preset_of_ones_own(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_the_preset_of_a_game_is_what_its_agent_was_trained_with(
-    name: str, agent: str, stopped: set[str]
+def test_the_preset_of_a_game_is_what_the_run_of_its_scores_was_trained_with(
+    name: str, run: str, stopped: set[str]
 ) -> None:
-    flags = json.loads((ROOT / "agents" / f"{agent}.json").read_text())["flags"]
+    flags = json.loads((ROOT / f"{run}.json").read_text())["flags"]
     ours = to_plain(resolve(read_preset(name), {}))
     unlike = {flag for flag, value in flags.items() if ours[flag] != value}
     of_the_run = "game preset random_seed csv_file save_weights_prefix checkpoint_path".split()

@@ -15,7 +15,7 @@ from deepqnetwork import DeepQNetwork
 from errors import UserError
 from nvis.saliency import Saliency
 from snapshot.format import read_snapshot
-from tests.variants.small import KINDS, SHAPE, draw_batch, draw_states, make
+from tests.variants.small import BATCH, KINDS, SHAPE, draw_batch, draw_states, make
 from variants.optimizers import RULES
 
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -107,11 +107,20 @@ def test_a_snapshot_is_the_network_and_its_optimizer(kind: str, tmp_path: Path) 
     assert np.array_equal(network.predict(draw_states()), other.predict(draw_states()))
 
 
-# Batch normalization begins with variances of zero, which make numbers that float16 has not.
+# Batch normalization is refused: see test_combinations.py.
 @pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"batch_norm"}))
 def test_float16_gives_finite_numbers(kind: str) -> None:
     network = make(datatype="float16", **KINDS[kind])
     network.train(draw_batch())
+    assert np.isfinite(network.predict(draw_states())).all()
+
+
+def test_pixels_as_bytes_do_not_overflow_in_float16() -> None:
+    large = dict(pixel_max=255.0, distribution="quantile", dueling=True, init="torch", bias=True)
+    network = make(datatype="float16", network_width=1.0, **large)
+    white = np.full((BATCH, SHAPE[0] + 1, *SHAPE[1:]), 255, np.uint8)
+    # The weights make the gradient as large as that of a minibatch 16 times as large.
+    network.train(draw_batch(screens=white, weights=np.full(BATCH, 16, np.float32)))
     assert np.isfinite(network.predict(draw_states())).all()
 
 
