@@ -25,8 +25,8 @@ DATATYPES = {
     "float64": torch.float64,
 }
 # In float16 the gradient's sum over the minibatch is multiplied by this, so that small ones do not
-# vanish, and the optimizer divides by it in float32. Larger pixels give larger gradients: the factor
-# is divided by --pixel_max, so that they do not overflow.
+# vanish, and the optimizer divides by it in float32. Larger pixels give larger gradients, so that
+# it is divided by --pixel_max.
 FLOAT16_SCALE = 128.0
 OutOfMemory = torch.OutOfMemoryError  # of a GPU
 
