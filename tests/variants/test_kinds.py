@@ -116,8 +116,8 @@ def test_float16_gives_finite_numbers(kind: str) -> None:
 
 
 def test_pixels_as_bytes_do_not_overflow_in_float16() -> None:
-    large = dict(pixel_max=255.0, distribution="quantile", dueling=True, init="torch", bias=True)
-    network = make(datatype="float16", network_width=1.0, **large)
+    large: dict[str, Any] = dict(pixel_max=255.0, distribution="quantile", dueling=True, bias=True)
+    network = make(datatype="float16", network_width=1.0, init="torch", **large)
     white = np.full((BATCH, SHAPE[0] + 1, *SHAPE[1:]), 255, np.uint8)
     # The weights make the gradient as large as that of a minibatch 16 times as large.
     network.train(draw_batch(screens=white, weights=np.full(BATCH, 16, np.float32)))
