@@ -1,6 +1,6 @@
 """The replay memory's two storages: what they hold and what they cost.
 
-    ./bench.sh replay [--games breakout,pong] [--size 1000000] [--steps 2000] [flags]
+    ./bench.sh replay [--games breakout,pong] [--size 1000000] [--steps 1000] [flags]
 
 Screens of 20,000 random steps of each game, over and over, fill a memory once and a third round
 again. Prints resident bytes per step, microseconds to remember a step, milliseconds of a minibatch,

@@ -384,17 +384,17 @@ class RunSettings:
     game: str = flag("", "ROM file or name of a game")
     random_steps: int = flag(50_000, "random steps that fill the replay memory first", low=0)
     train_steps: int = flag(250_000, "training steps in an epoch", low=0)
-    test_steps: int = flag(125_000, "testing steps in an epoch, after its training steps", low=0)
+    test_steps: int = flag(125_000, "steps of a testing phase", low=0)
     epochs: int = flag(200, "the last epoch of the run", low=0, high=1_000_000)
     start_epoch: int = flag(0, "epochs that are already done", low=0, high=1_000_000)
     play_games: int = flag(0, "play this many games and learn nothing", low=0, high=1_000_000)
     test_games: int = flag(
-        0, "test for this many whole games, not for --test_steps (test.sh)", low=0, high=1_000_000
+        0, "whole games to play instead of --test_steps (test.sh)", low=0, high=1_000_000
     )
     load_weights: Path | None = flag(None, "begin with the network of this snapshot")
     save_weights_prefix: Path | None = flag(None, "write snapshots <prefix>_<epoch>.pkl")
     csv_file: Path | None = flag(
-        None, "write results to this file, a row for each phase or, of several tests, each snapshot"
+        None, "results, one row for each phase; with several snapshots, one for each of them"
     )
     checkpoint_path: Path | None = flag(
         None, "folder for checkpoints, from which the run can be resumed exactly"

@@ -132,9 +132,11 @@ def _sum_up(command: Command, failures: Failures) -> int:
     found = write_results(command.sweep, command.last_tests)
     picture = draw_results(command.sweep, found, command.last_tests)
     say(f"Wrote {results_path(command.sweep.name)}{f' and {picture}' if picture else ''}")
+    count = len(command.sweep.runs)
+    if untested := count - len(found):
+        say(f"Not in the picture: {untested} of {count} runs, in which no test game has ended.")
     for name, why in failures.items():
         say(f"{name} failed: {why}")
-    count = len(command.sweep.runs)
     say(f"{count - len(failures)} of {count} runs are finished.")
     return FAILED if failures else 0
 

@@ -66,7 +66,8 @@ VERBS = {
         "Plays with a snapshot, or with the agent of GAME that comes with the project, for\n"
         "--test_steps steps or --test_games N whole games, and prints how well it does.\n"
         "Several snapshots all play; --csv_file keeps every game's score of each.\n"
-        "The published protocol: --test_games 30 --max_episode_frames 18000.",
+        "The published protocol: --test_games 30 --max_episode_frames 18000\n"
+        "--exploration_rate_test 0.05.",
         TEST,
         flags={
             "The test": "test_games test_steps max_episode_frames exploration_rate_test "

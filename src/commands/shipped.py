@@ -97,6 +97,7 @@ def print_games(folder: Path) -> None:
         print(f"{game:22}{''.join(scores)}  {_of_game(agents, game)}".rstrip())
     print("Mean scores; those of a random and a human player are from Wang et al. 2016, table 2.")
     print("./train.sh GAME trains an agent, ./play.sh GAME shows the one listed here.")
+    print("An agent's score is that of the test phase after its epoch; README.md has longer tests.")
 
 
 def _of_game(agents: Sequence[Shipped], game: str) -> str:

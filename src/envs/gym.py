@@ -82,7 +82,10 @@ def find_spec(name: str) -> Any:
         ) from None
     package, _, id = name.rpartition(":")
     if package and not _is_installed(package):
-        raise UserError(f"The package {package} of {name} is not installed: install it.")
+        raise UserError(
+            f"The package {package} of {name} is not installed: install it with "
+            "`.venv/bin/pip install`, in the folder of this program."
+        )
     for module in (package,) if package else filter(_is_installed, PROVIDERS):
         if package or id not in gymnasium.registry:
             with shown_traceback(module):

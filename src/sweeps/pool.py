@@ -159,8 +159,8 @@ def _start(ray: ModuleType, settings: dict[str, Any]) -> None:
         raise KeyboardInterrupt from error
     except Exception as error:  # Ray's errors have no class of their own
         raise UserError(
-            f"Ray cannot start on this machine ({_in_one_line(error)}): is there free memory, and "
-            "room in /tmp and /dev/shm?"
+            f"Ray cannot start on this machine ({_in_one_line(error)}): is it too busy, "
+            "or short of memory or of room in /tmp and /dev/shm?"
         ) from None
 
 

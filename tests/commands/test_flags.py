@@ -47,7 +47,7 @@ def test_no_default_is_shown_where_the_agents_own_value_applies(
     monkeypatch.setitem(os.environ, "COLUMNS", "200")
     text, _ = shown("test", "all", capsys=capsys)
     assert re.search(r"in testing and playing \[the agent's\]$", text, re.MULTILINE)
-    assert re.search(r"not for --test_steps \(test.sh\) \[0\]$", text, re.MULTILINE)
+    assert re.search(r"instead of --test_steps \(test.sh\)( |\n +)\[0\]$", text, re.MULTILINE)
     text, _ = shown("resume", "all", capsys=capsys)
     found = re.findall(r"\[[a-z0-9.]+\]$", text.partition("\n")[2], re.MULTILINE)
     assert found == ["[false]"]  # of --overwrite

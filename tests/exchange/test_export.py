@@ -86,15 +86,31 @@ def test_an_agent_of_ones_own_code_comes_back_if_it_is_trusted(
     assert (tmp_path / "snapshots/catch_1.pkl").read_bytes() == path.read_bytes()
 
 
-def test_the_code_in_the_docs_computes_our_q_values(tmp_path: Path, safetensors: Any) -> None:
-    path, network = saved(tmp_path)
+def exec_the_code_in_the_docs(tmp_path: Path, path: Path) -> Any:
     run(path)
     text = (ROOT / "docs/export.md").read_text()
     (code,) = re.findall(r"```python\n(.*?safe_open.*?)```", text, re.DOTALL)
     known = {"path": tmp_path / "exports/breakout_1.safetensors", "states": states()}
     exec(code, known)
-    found: Any = known["q"]
+    return known["q"]
+
+
+@pytest.mark.parametrize("settings", [{}, dict(bias=True, init="torch", pixel_max=255.0)], ids=str)
+def test_the_code_in_the_docs_computes_our_q_values(
+    tmp_path: Path, safetensors: Any, settings: dict[str, Any]
+) -> None:
+    path, network = saved(tmp_path, **settings)
+    found = exec_the_code_in_the_docs(tmp_path, path)
     np.testing.assert_allclose(found.detach(), network.predict(states()), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [dict(distribution="c51"), dict(dueling=True)], ids=str)
+def test_the_code_in_the_docs_refuses_other_heads(
+    tmp_path: Path, safetensors: Any, settings: dict[str, Any]
+) -> None:
+    path, _ = saved(tmp_path, **settings)
+    with pytest.raises(AssertionError):
+        exec_the_code_in_the_docs(tmp_path, path)
 
 
 def test_the_description_says_how_the_game_is_seen(tmp_path: Path, safetensors: Any) -> None:

@@ -193,6 +193,19 @@ def test_a_full_disk_behind_the_messages_changes_no_exit_code(
     full.close()
 
 
+def test_runs_that_are_not_in_the_picture_are_counted(
+    two: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row(two.runs[1], 1, "test", 4.0)
+    command = read_command(["pong", "--seeds", "2", *FLAGS.split()])
+    said = "Not in the picture: 1 of 2 runs, in which no test game has ended."
+    assert sweep._sum_up(command, {}) == 0
+    assert said in capsys.readouterr().err
+    row(two.runs[0], 1, "test", 4.0)
+    assert sweep._sum_up(command, {}) == 0
+    assert "Not in the picture" not in capsys.readouterr().err
+
+
 def test_status_shows_the_table_of_a_sweep(two: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
     describe(two)
     row(two.runs[1], 1, "test", 4.0)
