@@ -96,10 +96,10 @@ def curves(file: Path, again: Path) -> None:
     rows = original.read_text().splitlines(keepends=True)
     seeds = sorted((ROOT / "docs" / "experiments").glob("breakout_2015_seed*.csv"))
     with tempfile.TemporaryDirectory() as folder:
-        first = Path(folder) / "original_of_2015.csv"
+        first = Path(folder) / "breakout_of_2015.csv"
         longest = max(len(path.read_text().splitlines()) for path in seeds)
         first.write_text("".join(rows[:longest]))
-        here = [Path(folder) / path.name.replace("breakout_2015_seed", "again_") for path in seeds]
+        here = [Path(folder) / path.name.replace("2015_seed", "again_") for path in seeds]
         for path, copy in zip(seeds, here, strict=True):
             shutil.copy(path, copy)
         flags = ["--fields", "average_reward,meanq", "--figure_height", "5"]

@@ -96,7 +96,13 @@ def convolutions(layers: Sequence[SavedLayer]) -> list[Convolution]:
         elif layer.kind == "Bias":
             found[-1] = replace(found[-1], bias=params["W"][:, 0])
         elif layer.kind == "BatchNorm":
-            scale = params["gamma"] / np.sqrt(params["gvar"] + np.float32(config["eps"]))
-            shift = params["beta"] - params["gmean"] * scale
-            found[-1] = replace(found[-1], scale=scale[:, 0], shift=shift[:, 0])
+            scale, shift = folded(layer)
+            found[-1] = replace(found[-1], scale=scale, shift=shift)
     return found
+
+
+def folded(layer: SavedLayer) -> tuple[FloatArray, FloatArray]:
+    """Scale and shift, (outputs,) each, by which a batch normalization changes its inputs."""
+    params = layer.params
+    scale = params["gamma"] / np.sqrt(params["gvar"] + np.float32(layer.config["eps"]))
+    return scale[:, 0], (params["beta"] - params["gmean"] * scale)[:, 0]

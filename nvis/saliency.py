@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nvis.convolution import FloatArray, convolutions
+from nvis.convolution import FloatArray, convolutions, folded
 from nvis.guided_backpropagation import floats
 from snapshot.layers import SavedLayer
 
@@ -68,7 +68,5 @@ def _linears(layers: Sequence[SavedLayer]) -> list[_Linear]:
         elif found and layer.kind == "Bias":
             found[-1].shift = params["W"][:, 0]
         elif found and layer.kind == "BatchNorm":
-            scale = params["gamma"] / np.sqrt(params["gvar"] + np.float32(layer.config["eps"]))
-            found[-1].scale = scale[:, 0]
-            found[-1].shift = (params["beta"] - params["gmean"] * scale)[:, 0]
+            found[-1].scale, found[-1].shift = folded(layer)
     return found

@@ -104,21 +104,21 @@ class Agent:
         powers = 1 + self.settings.exploration_spread * np.linspace(0, 1, len(self.games))
         return np.asarray(self.exploration_rate() ** powers)
 
-    def choose(self, games: Sequence[int], exploration: float | Rates, explore: bool) -> list[int]:
+    def choose(self, games: Sequence[int], exploration: float | Rates, training: bool) -> list[int]:
         """An epsilon-greedy action for each of the games, by their rate or rates of exploration.
 
-        With `explore` it is for training: noisy layers explore, and in the overlapped loop the
+        In `training` random actions may last, noisy layers explore, and in the overlapped loop the
         target network chooses.
         """
         explores = self.rng.random(len(games)) < exploration
         drawn = self.rng.integers(self.num_actions, size=len(games))
-        if explore and self.repeated:
+        if training and self.repeated:
             explores, drawn = self.repeated.extend(games, explores, drawn)
         actions: list[int] = drawn.tolist()
         greedy = np.flatnonzero(~explores).tolist()
         if greedy and self.network:
             states = np.stack([self.games[games[n]].buffer.state() for n in greedy])
-            q = self.network.predict(states, training=explore)  # (N, num_actions)
+            q = self.network.predict(states, training=training)  # (N, num_actions)
             for n, values in zip(greedy, q, strict=True):
                 actions[n] = self._best(values)
             self.qvalues = q[0]
@@ -135,11 +135,11 @@ class Agent:
         exploration: float | Rates,
         *,
         remember: bool,
-        explore: bool = False,
+        training: bool = False,
         meanwhile: Callable[[], None] | None = None,
     ) -> list[GameStep]:
         """Make a step in each of the games, remembered or not; call `meanwhile` as they play."""
-        actions = self.choose(games, exploration, explore)
+        actions = self.choose(games, exploration, training)
         rates = np.broadcast_to(exploration, len(games)).tolist()
         for i, action in zip(games, actions, strict=True):
             for callback in self.callbacks:
@@ -180,7 +180,7 @@ class Agent:
         for step in self._rounds(start, steps):
             if step == 0:
                 self.restart(games, remember=True)
-            self.step(games, exploration, remember=True, explore=True)
+            self.step(games, exploration, remember=True, training=True)
             self._round_done(step + len(games))
 
     def train(self, steps: int, *, start: int = 0) -> None:
@@ -192,9 +192,9 @@ class Agent:
         for step in self._rounds(start, steps):
             rates, learn = self.exploration_rates(), partial(self._learn, step)
             if len(games) > 1:  # they play while the network learns from the steps before
-                self.step(games, rates, remember=True, explore=True, meanwhile=learn)
+                self.step(games, rates, remember=True, training=True, meanwhile=learn)
             else:
-                self.step(games, rates, remember=True, explore=True)
+                self.step(games, rates, remember=True, training=True)
                 learn()
             self.total_train_steps += len(games)
             self._round_done(step + len(games))

@@ -8,12 +8,14 @@ never end, are neither read nor replaced.
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import io
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 LINK = "it is a symbolic link: remove it, or name the file it points to"
 NO_FILE = "it is no regular file"
@@ -80,6 +82,15 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise NotWritten(error, path, data) from error
 
 
+def csv_bytes(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """The content of a CSV file with these rows."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode(errors="backslashreplace")
+
+
 def write_new(path: Path, content: Iterable[bytes | memoryview]) -> None:
     """Write a file that was not there, or in place of what was, and wait until it is on the disk.
 
@@ -93,6 +104,15 @@ def write_new(path: Path, content: Iterable[bytes | memoryview]) -> None:
             file.write(part)
         file.flush()
         os.fsync(file.fileno())
+
+
+def stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when a file is written to; None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 def _megabytes(size: int) -> str:

@@ -28,6 +28,7 @@ from pathlib import Path
 
 import matplotlib
 
+from atomic import stamp
 from commands.exit_codes import exit_code, say
 from commands.plain_parser import PlainParser
 from errors import UserError, clean
@@ -42,7 +43,7 @@ from plots.csv_files import (
     printable,
     read_runs,
 )
-from plots.curves import MAX_GROUPS, MAX_PANELS, draw
+from plots.curves import MAX_GROUPS, MAX_PANELS, draw, has_curves
 from plots.files import save_figure
 
 FIELDS = "average_reward,meanq,nr_games,meancost"
@@ -129,6 +130,12 @@ def _check_fields(run: Results, fields: Sequence[str]) -> None:
             )
 
 
+def usual_fields(groups: Sequence[Group]) -> list[str]:
+    """The usual fields, without those that have no values: tests alone have no loss."""
+    fields = FIELDS.split(",")
+    return [field for field in fields if has_curves(groups, field)] or fields
+
+
 def png_path(groups: Sequence[Group]) -> Path:
     """A path in the folder of the first CSV, named after what the names of all runs share.
 
@@ -155,7 +162,7 @@ def plot(options: argparse.Namespace) -> Path:
     if not options.fields and compares_settings(groups):
         figure = draw_comparison(runs, **size)
     else:
-        figure = draw(groups, options.fields or FIELDS.split(","), **size)
+        figure = draw(groups, options.fields or usual_fields(groups), **size)
     save_figure(figure, path, dpi=options.dpi)
     for note in [*left_out, *(note for run in runs for note in run.notes)]:
         print(clean(f"plot: {note}"), file=sys.stderr)
@@ -170,7 +177,7 @@ def follow(options: argparse.Namespace) -> None:
     said = ""
     with contextlib.suppress(KeyboardInterrupt):
         while True:
-            now = [_stamp(path) for path in options.csv_file]
+            now = [stamp(path) for path in options.csv_file]
             if now != seen:
                 seen = now
                 try:
@@ -190,15 +197,6 @@ def main(arguments: Sequence[str]) -> int:
         options = parse(arguments)
         plot(options) if options.follow is None else follow(options)
     return ending.code
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """What changes when a file is written to."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size
 
 
 def _within(low: float, high: float) -> Callable[[str], float]:

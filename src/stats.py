@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent import Agent, Callback, GameStep, Phase
-from atomic import free_name, read_whole, write_atomically
+from atomic import csv_bytes, free_name, read_whole, write_atomically
 from checkpoint.manifest import CSV_BYTES, CSV_LINES, ROW, parse_row
 from engine.make import LearningNetwork
 from errors import UserError
@@ -210,10 +210,5 @@ class Statistics(Callback):
 
     def write(self) -> None:
         """Write all rows; if that fails, the old file stays and this one is owed."""
-        if not self.csv_file:
-            return
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        self.owed.write(self.csv_file, text.getvalue().encode())
+        if self.csv_file:
+            self.owed.write(self.csv_file, csv_bytes(COLUMNS, self.rows))

@@ -416,6 +416,16 @@ def test_the_tests_of_several_runs_are_not_one_curve(tmp_path: Path) -> None:
     assert (tmp_path / "eval.png").exists()
 
 
+def test_tests_alone_have_no_empty_panels_and_whole_numbers_of_games(tmp_path: Path) -> None:
+    path = tmp_path / "eval.csv"
+    rows = "".join(f"{epoch},test,{epoch},,2,,snapshots/pong_{epoch}.pkl\n" for epoch in (1, 2, 3))
+    path.write_text(f"epoch,phase,{plot.FIELDS},snapshot\n{rows}")
+    groups, _ = plot.read_groups([path], None)
+    assert plot.usual_fields(groups) == ["average_reward", "nr_games"]
+    games = draw(groups, ["nr_games"], width=16, height=9).axes[0]
+    assert all(tick.is_integer() for tick in games.get_yticks().tolist())
+
+
 def test_a_long_heading_is_whole_and_beside_what_is_said_aside(tmp_path: Path) -> None:
     games = ("montezuma_revenge", "space_invaders", "private_eye")
     figure = drawn(*(write_run(tmp_path / f"{game}.csv") for game in games))

@@ -7,6 +7,7 @@ from typing import Any
 
 from api.agent import LoadedAgent
 from api.environment import PlayedEnvironment
+from commands.flags import text_of
 from commands.verbs import parse
 from engine.make import make_network
 from seeds import random_stream
@@ -21,7 +22,7 @@ def load(snapshot: str | Path, **flags: Any) -> tuple[LoadedAgent, PlayedEnviron
 
     Raises UserError if the file or a flag cannot be used.
     """
-    words = [f"--{name}={_word(value)}" for name, value in flags.items()]
+    words = [f"--{name}={text_of(value)}" for name, value in flags.items()]
     task = parse("test", [str(snapshot), *words])
     config, path = task.config, task.config.load_weights
     assert path
@@ -35,7 +36,3 @@ def load(snapshot: str | Path, **flags: Any) -> tuple[LoadedAgent, PlayedEnviron
     rng = random_stream(config.random_seed, "exploration")
     agent = LoadedAgent(network, path=path, snapshot=loaded, action_names=names, rng=rng)
     return agent, environment
-
-
-def _word(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -23,12 +23,13 @@ TEST = {"random_steps": 0, "train_steps": 0, "epochs": 1, "threads": 1}
 PLAY = {"play_games": 1, "random_steps": 0, "threads": 1}
 GAMES = "play_games max_episode_frames exploration_rate_test random_seed"
 MACHINE = "backend datatype"
-# Flags of a snapshot's training that must be the same when it plays.
-FROM_SNAPSHOT = """environment frame_skip repeat_action_probability minimal_action_set
+PREPROCESSING = """environment frame_skip repeat_action_probability minimal_action_set
     color_averaging frame_maximum resize screen_width screen_height history_length zero_history
-    batch_norm bias padding pixel_max random_starts random_ties exploration_rate_test
-    max_episode_frames noisy dueling distribution atoms value_min value_max network network_width
-    normalization"""
+    random_starts max_episode_frames"""
+NETWORK = """network network_width dueling noisy distribution atoms value_min value_max
+    normalization batch_norm bias padding pixel_max"""
+# Flags of a snapshot's training that must be the same when it plays.
+FROM_SNAPSHOT = f"{PREPROCESSING} {NETWORK} random_ties exploration_rate_test"
 VERBS = {
     "train": Verb(
         "./train.sh GAME [LABEL] [flags]",

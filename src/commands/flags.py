@@ -93,7 +93,7 @@ def _add_flag(group: Any, name: str, verb: Verb) -> None:
     field, kind = FIELDS[name], kind_of(name)
     default = verb.defaults.get(name, field.default)
     choices = field.metadata["choices"]
-    shown = str(default).lower() if isinstance(default, bool) else default
+    shown = text_of(default)
     if verb.kept == "all" and name != "overwrite":
         shown = "the run's"
     elif name in verb.kept.split() and name not in verb.defaults:
@@ -109,3 +109,8 @@ def _add_flag(group: Any, name: str, verb: Verb) -> None:
         help=(field.metadata["help"] + suffix).replace("%", "%%"),
         **bare,
     )
+
+
+def text_of(value: Any) -> str:
+    """A flag's value as it is written on a command line."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from commands.schema import MAX_ACTIONS
 from config import EnvironmentSettings
 from environment import Screen
 from errors import UserError, shown, shown_traceback
@@ -25,7 +26,6 @@ from watch.frames import Frame, FrameListener
 
 Picture = NDArray[np.uint8]  # (height, width) gray, or (height, width, 3) red, green, blue
 TRIAL_STEPS = 12  # made before the work starts, to find what is wrong with a world
-MAX_ACTIONS = 256  # the replay memory keeps an action in a byte
 MAX_FRAMES_PER_SECOND = 1000
 FRAMES_PER_SECOND = 15.0  # of a world that does not say: Atari's steps per second
 

@@ -6,17 +6,13 @@ from typing import Any
 
 from api.agent import LoadedAgent
 from api.environment import PlayedEnvironment
+from commands.catalog import NETWORK, PREPROCESSING
 from config import Config
 from engine.export import described_layers
 from palette import ALE_LUMA, LUA_LUMA
 
 KEY = "simple_dqn"  # of the description in a file's metadata
 VERSION = 1
-PREPROCESSING = """environment frame_skip repeat_action_probability minimal_action_set
-    color_averaging frame_maximum resize screen_width screen_height history_length zero_history
-    random_starts max_episode_frames""".split()
-NETWORK = """network network_width dueling noisy distribution atoms value_min value_max
-    normalization batch_norm bias padding pixel_max""".split()
 
 
 def describe(agent: LoadedAgent, environment: PlayedEnvironment) -> dict[str, Any]:
@@ -28,9 +24,9 @@ def describe(agent: LoadedAgent, environment: PlayedEnvironment) -> dict[str, An
         "game": snapshot.info.get("game", config.game),
         "actions": list(agent.action_names),
         "epoch": snapshot.epoch,
-        "preprocessing": {name: getattr(config, name) for name in PREPROCESSING},
+        "preprocessing": {name: getattr(config, name) for name in PREPROCESSING.split()},
         "in_words": in_words(config),
-        "network": {name: getattr(config, name) for name in NETWORK},
+        "network": {name: getattr(config, name) for name in NETWORK.split()},
         "layers": described_layers(network),
         "info": snapshot.info,
     }

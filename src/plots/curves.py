@@ -152,9 +152,8 @@ def _panel(axes: Axes, groups: Sequence[tuple[Group, str]], field: str, *, by_ph
     if field in COUNTS and values and max(values) > FAR_APART * min(values):
         axes.set_yscale("symlog", linthresh=1)  # "sym" because some count may be 0
     else:
-        axes.yaxis.set_major_locator(
-            MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10], integer=field in COUNTS)
-        )
+        whole = {"integer": True, "min_n_ticks": 1} if field in COUNTS else {}
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10], **whole))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     for group, color in groups:
         phases = _phases(group, field)
@@ -303,6 +302,11 @@ def _phases(group: Group, field: str) -> list[str]:
     """The phases that have something to draw, the one that counts most last."""
     phases = ("train",) if field in LEARNING else PHASES
     return [phase for phase in phases if _curves(group, phase, field)]
+
+
+def has_curves(groups: Sequence[Group], field: str) -> bool:
+    """Whether there is something to draw of a field."""
+    return any(_phases(group, field) for group in groups)
 
 
 def _curves(group: Group, phase: str, field: str) -> list[dict[float, float]]:

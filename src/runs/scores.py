@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
+from atomic import csv_bytes
 from commands.paths import portable
 from runs.human_scores import human_normalized
 from runs.run import Run
@@ -57,8 +56,4 @@ def write_scores(parts: Run) -> None:
         "median_game_reward": statistics.median(scores) if scores else "",
         "game_rewards": " ".join(f"{score:g}" for score in scores),
     }
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(row), lineterminator="\n")
-    writer.writeheader()
-    writer.writerow(row)
-    parts.owed.write(path, text.getvalue().encode(errors="backslashreplace"))
+    parts.owed.write(path, csv_bytes(row, [row]))

@@ -18,27 +18,11 @@ from numpy.typing import NDArray
 
 from atomic import read_whole, write_atomically
 from commands.paths import name_and_epoch
-from commands.schema import COUNT, FINITE, Value, record, sequence, texts
+from commands.schema import COUNT, FINITE, MAX_ACTIONS, Value, record, sequence, texts
 from errors import UserError, shown
-from snapshot.layers import (
-    SavedLayer,
-    batch_norm,
-    bias,
-    convolution,
-    described,
-    from_neon,
-    from_neon_1_0,
-    get,
-    linear,
-    relu,
-    to_neon,
-)
+from snapshot.layers import SavedLayer, described, from_neon, from_neon_1_0, get, to_neon
 from snapshot.pickle_writer import dumps
 from snapshot.safe_pickle import MAX_BYTES, loads
-
-__all__ = ["SavedLayer", "batch_norm", "bias", "convolution", "linear", "relu"]
-__all__ += ["Snapshot", "game_of", "read_snapshot", "write_snapshot"]
-
 
 TENSORS = "simple_dqn_tensors"  # the key of Snapshot.tensors, which Neon ignores
 
@@ -150,7 +134,6 @@ INFO = {
     "score": replace(FINITE, optional=True),  # the same, in snapshots of earlier versions
 }
 ACTION = Value(kind=str, longest=64)
-MAX_ACTIONS = 256  # the replay memory keeps an action in a byte
 MAX_EPOCH = 1_000_000
 
 

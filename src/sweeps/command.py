@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from checkpoint.resume import CHANGE_LEARNING, MAY_CHANGE
 from commands.catalog import Verb
-from commands.flags import Parser
+from commands.flags import Parser, text_of
 from commands.paths import portable_flags
+from commands.plain_parser import PlainParser
 from commands.presets import read_preset
 from commands.schema import Value
 from commands.verbs import Task, parse
@@ -59,11 +60,6 @@ class Command:
     last_tests: int
     dry_run: bool
     detach: bool
-
-
-class _Own(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message[:1].upper()}{message[1:]}. See ./sweep.sh --help.")
 
 
 def read_command(arguments: Sequence[str]) -> Command:
@@ -118,13 +114,11 @@ def read_command(arguments: Sequence[str]) -> Command:
 
 
 def _own_parser() -> argparse.ArgumentParser:
-    parser = _Own(
-        prog="sweep.sh",
+    parser = PlainParser(
+        prog="./sweep.sh",
         usage=USAGE,
         description=DESCRIPTION,
         epilog="All flags of ./train.sh are accepted too; ./train.sh --help all explains them.",
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add(
@@ -178,7 +172,7 @@ def _settings(
 ) -> dict[str, tuple[str, ...]]:
     """The flags of each setting, by the setting's name."""
     choices: list[list[tuple[str, str]]] = []  # of each varied flag, its values
-    fixed = {flag: _text(value) for flag, value in given.items()}
+    fixed = {flag: text_of(value) for flag, value in given.items()}
     names = presets.split(",") if presets else []
     if len(names) > 1:
         choices.append([("preset", name) for name in names])
@@ -236,7 +230,3 @@ def _decisive(task: Task) -> dict[str, Any]:
     """The flags that affect what is learned; --epochs too, so that runs can be compared."""
     left_out = {"game", "random_seed", *MAY_CHANGE} - set(CHANGE_LEARNING)
     return {k: v for k, v in portable_flags(task.config).items() if k not in left_out}
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

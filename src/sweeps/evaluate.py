@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import importlib.util
-import io
 import secrets
 import sys
 import tempfile
@@ -13,9 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from atomic import check_replaceable, write_atomically
+from atomic import check_replaceable, csv_bytes, write_atomically
 from commands.catalog import VERBS
-from commands.flags import Parser
+from commands.exit_codes import say
+from commands.flags import Parser, text_of
 from commands.paths import name_and_epoch
 from commands.verbs import snapshot_of
 from config import ROOT
@@ -95,9 +95,7 @@ def _place(path: Path) -> tuple[str, int]:
 
 
 def _jobs(snapshots: Sequence[Path], given: dict[str, Any], folder: Path) -> list[Job]:
-    flags = []
-    for flag, value in given.items():
-        flags.append(f"--{flag}={str(value).lower() if isinstance(value, bool) else value}")
+    flags = [f"--{flag}={text_of(value)}" for flag, value in given.items()]
     jobs = []
     for n, path in enumerate(snapshots):
         command = ("test", str(path), *flags, f"--csv_file={folder / f'{n}.csv'}", "--overwrite")
@@ -118,8 +116,14 @@ def _jobs(snapshots: Sequence[Path], given: dict[str, Any], folder: Path) -> lis
 
 
 def _play(jobs: Sequence[Job], printer: _Printer, *, on_gpu: bool) -> Failures:
-    if not on_gpu and importlib.util.find_spec("ray"):
-        with open_pool(cpus=1, gpus=0) as pool:
+    with contextlib.ExitStack() as stack:
+        pool = None
+        if not on_gpu and importlib.util.find_spec("ray"):
+            try:
+                pool = stack.enter_context(open_pool(cpus=1, gpus=0))
+            except UserError as error:
+                say(f"test: {error} The snapshots play one after another.")
+        if pool:
             return drive(
                 jobs,
                 pool,
@@ -176,12 +180,8 @@ def _result(row: Row) -> str:
 
 
 def _write(path: Path, rows: Sequence[Row]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
     try:
-        write_atomically(path, text.getvalue().encode())
+        write_atomically(path, csv_bytes(rows[0], rows))
     except OSError as error:
         raise NotSaved(f"Cannot write {path}: {error.strerror}.") from None
 

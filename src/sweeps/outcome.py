@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 from pathlib import Path
 
-from atomic import write_atomically
+from atomic import csv_bytes, write_atomically
 from errors import UserError
 from plots.comparison import scores_of
 from plots.csv_files import Results, read_results
@@ -35,21 +33,19 @@ def write_results(sweep: Sweep, last_tests: int) -> list[Results]:
 
     `last_tests` of a run's last tests are averaged. A full disk is reported.
     """
-    text, found = io.StringIO(), []
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
+    rows, found = [], []
     for run in sweep.runs:
         try:
             results = read_results(run.csv_file)
         except UserError:  # nothing yet
             continue
         row = _row(run, results, last_tests)
-        writer.writerow(row)
+        rows.append(row)
         if row["last"] != "":
             found.append(results)
     path = results_path(sweep.name)
     try:
-        write_atomically(path, text.getvalue().encode())
+        write_atomically(path, csv_bytes(COLUMNS, rows))
     except OSError as error:
         logger.error("Cannot write %s (%s).", path, error.strerror)
     return found

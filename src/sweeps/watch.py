@@ -9,9 +9,9 @@ import sys
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TextIO
 
+from atomic import stamp
 from commands.exit_codes import drop
 from errors import UserError, clean
 from plots.csv_files import Results, read_results
@@ -68,13 +68,11 @@ class Watch:
         """The state of every run; `failed` are the names of those that failed or were given up."""
         found = []
         for run in self.sweep.runs:
-            stamp = (_stamp(run.csv_file), _stamp(run.log), run.name in failed)
+            seen = (stamp(run.csv_file), stamp(run.log), run.name in failed)
             before = self.known.get(run.name)
-            if not before or before[0] != stamp:
-                before = self.known[run.name] = (
-                    stamp,
-                    _state(run, run.name in failed, self.at_work),
-                )
+            if not before or before[0] != seen:
+                before = (seen, _state(run, run.name in failed, self.at_work))
+                self.known[run.name] = before
             found.append(before[1])
         return found
 
@@ -128,14 +126,6 @@ def _state(run: PlannedRun, failed: bool, at_work: bool) -> State:
         steps_left=steps_left,
         seconds_left=seconds if other or not left else None,
     )
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size
 
 
 def summary(states: Sequence[State], at_once: int | None) -> str:

@@ -15,19 +15,16 @@ from numpy.typing import NDArray
 
 from atomic import write_atomically
 from errors import UserError
-from snapshot.format import (
+from snapshot.format import Snapshot, game_of, read_snapshot, write_snapshot
+from snapshot.layers import (
+    NEON_1_0_CONVOLUTIONS,
     SavedLayer,
-    Snapshot,
     batch_norm,
     bias,
     convolution,
-    game_of,
     linear,
-    read_snapshot,
     relu,
-    write_snapshot,
 )
-from snapshot.layers import NEON_1_0_CONVOLUTIONS
 
 GOLDEN = sorted(Path("tests/golden").glob("*.pkl"))  # written by Neon 2.6
 # Written by Python 2.7 and numpy 1.16: as by Neon 1.0, and as by the original's convert_weights.py

@@ -19,6 +19,7 @@ import pytest
 
 from config import ROOT, Config, to_plain
 from deepqnetwork import DeepQNetwork
+from errors import UserError
 from main import main
 from sweeps import evaluate
 from sweeps.node import MARK, Job
@@ -105,6 +106,22 @@ def test_a_snapshot_that_cannot_be_tested_stops_no_other(
     assert main(["test", "breakout_2.pkl", "breakout_3.pkl", *PLAY.split()]) == 2
     assert "test: breakout_3.pkl: test: breakout_3.pkl" in capsys.readouterr().err
     assert [row["epoch"] for row in rows(home / "eval.csv")] == ["2"]
+
+
+def test_snapshots_play_in_turn_if_ray_cannot_start(
+    home: Path,
+    snapshots: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def too_busy(**_: object) -> None:
+        raise UserError("Ray cannot start on this machine.")
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
+    monkeypatch.setattr(evaluate, "open_pool", too_busy)
+    assert main(["test", *snapshots, *PLAY.split()]) == 0
+    assert "Ray cannot start on this machine. The snapshots play" in capsys.readouterr().err
+    assert [row["epoch"] for row in rows(home / "eval.csv")] == ["2", "10"]
 
 
 def test_ctrl_c_keeps_the_scores_of_finished_tests(
