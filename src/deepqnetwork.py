@@ -20,7 +20,7 @@ from torch import Tensor
 from config import NetworkSettings
 from engine.cuda_graph import Captured
 from engine.device import DATATYPES, FLOAT16_SCALE, set_up_device, to_device, use_one_thread
-from engine.divide import divide
+from engine.divide import divide, needs_whole_minibatch
 from engine.hardware import cores
 from engine.inspection import Inspector
 from engine.numbers import Numbers
@@ -78,7 +78,7 @@ class DeepQNetwork:
         self.random.manual_seed(int(rng.spawn(1)[0].integers(2**63)))
         self.online = self._new_network()
         self.online.initialize(s.init, rng)
-        whole = on_gpu or self.online.needs_whole_minibatch
+        whole = on_gpu or needs_whole_minibatch(self.online)
         self.parts = 1 if whole else min(s.update_parts, s.batch_size)
         self.target = self._new_network() if s.target_steps else self.online
         averaged = bool(s.average_decay)  # what tests play with and snapshots keep

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.dropout import _DropoutNd
 
 from config import NetworkSettings
-from engine.flat import Flat
 from engine.layer import Layer, to_input
+from engine.storage import MASTER_DTYPES, store
 
 if TYPE_CHECKING:
     from heads import Head
@@ -79,10 +77,8 @@ class NatureFeatures(nn.Module):
 class Network(nn.Module):
     """Q(s, .) of a batch of states: features, and a head that turns them into outputs.
 
-    There are two sets of weights. The optimizer changes `masters`, which a snapshot keeps; the
-    forward pass reads the modules' parameters. In float32 and float64 both are the same tensors. In
-    16 bits the parameters are copies, except those of the last layer and of normalization. All of a
-    set lie in one tensor.
+    The optimizer changes `masters`, which a snapshot keeps; the forward pass reads the modules'
+    parameters. In 16 bits these are copies, see engine/storage.py; otherwise both are the same.
     """
 
     features: Features
@@ -101,33 +97,11 @@ class Network(nn.Module):
         self.features, self.head = features, head
         self.padding, self.pixel_max, self.dtype = settings.padding, settings.pixel_max, dtype
         self.block: int = features.block
-        low = dtype in (torch.float16, torch.bfloat16)
-        self.master_dtype = torch.float32 if low else dtype
+        self.master_dtype = MASTER_DTYPES.get(dtype, dtype)
         self.to(device, self.master_dtype)
-        parameters = list(self.parameters())
-        self.weights = Flat(parameters)
-        for parameter, part in zip(parameters, self.weights.parts, strict=True):
-            parameter.data = part.copy_(parameter.detach())
-        self.masters = {name: p.detach() for name, p in self.named_parameters()}
+        self.weights, self.copies, self.masters = store(self, dtype)
         self.spectral = [pair for pair in self.layers().items() if pair[1].spectral]
         self.noisy = [layer for layer in self.modules() if isinstance(layer, Noisy)]
-        # Whether in training a state's outputs depend on the rest of the minibatch, or on something
-        # that two threads would share: a random stream, or the buffers of somebody's own layers.
-        self.needs_whole_minibatch = any(
-            isinstance(module, _BatchNorm | _DropoutNd | nn.RReLU)
-            or getattr(module, "whole_minibatch", False)
-            or getattr(module, "batch_normalized", False)
-            or (name.startswith("features") and type(module) is not Layer and module._buffers)
-            for name, module in self.named_modules()
-        )
-        self.copies = Flat(parameters, dtype) if low else self.weights
-        if low:
-            for (name, parameter), part in zip(
-                self.named_parameters(), self.copies.parts, strict=True
-            ):
-                layer = self.get_submodule(name.rpartition(".")[0])
-                if not name.endswith(("gamma", "beta")) and not getattr(layer, "exact", False):
-                    parameter.data = part.copy_(parameter.detach())
 
     def forward(
         self, states: Tensor, *, training: bool = False, taus: Tensor | None = None

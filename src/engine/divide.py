@@ -6,14 +6,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from engine.device import to_device
+from engine.layer import Layer
 from replay_memory import Minibatch
 from targets import Batch
 
 if TYPE_CHECKING:
     from deepqnetwork import DeepQNetwork
+
+
+def needs_whole_minibatch(network: nn.Module) -> bool:
+    """Whether in training a state's outputs depend on the rest of the minibatch, or on something
+    that two threads would share: a random stream, or the buffers of somebody's own layers.
+    """
+    return any(
+        isinstance(module, _BatchNorm | _DropoutNd | nn.RReLU)
+        or getattr(module, "whole_minibatch", False)
+        or getattr(module, "batch_normalized", False)
+        or (name.startswith("features") and type(module) is not Layer and bool(module._buffers))
+        for name, module in network.named_modules()
+    )
 
 
 def divide(network: DeepQNetwork, minibatch: Minibatch) -> list[Batch]:
