@@ -33,7 +33,7 @@ from runs.outputs import check_outputs
 from runs.owed import Owed
 from runs.plan import Planned, plan, position_after
 from runs.position import Position
-from runs.preflight import check_files, check_memory, check_snapshot
+from runs.preflight import check_files, check_memory, check_snapshot_size
 from runs.run import Run
 from runs.scores import print_summary, write_scores
 from runs.signals import stop_in_order
@@ -73,7 +73,7 @@ def run(task: Task, ending: Ending) -> None:
         parts = ending.run = construct(task, storage)
         if parts.network:
             if config.save_weights_prefix:
-                check_snapshot(parts.network)
+                check_snapshot_size(parts.network)
             warn_of_unseen(config, parts.network.layers())
         restore(parts)
         parts.agent.callbacks += make_observers(task, parts.stats, todo, pace)

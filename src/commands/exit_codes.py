@@ -56,17 +56,17 @@ def exit_code(verb: str) -> Iterator[Ending]:
         if ending.run and ending.run.agent.stopped:
             ending.code = ending.code or STOPPED
             if not ending.run.finished and ending.run.memory:
-                logger.info(how_to_resume(ending))
+                logger.info(_advice(ending))
     except UserError as error:
         _end(ending, UNUSABLE_INPUT, f"{verb}: {error} {_if_played(ending)}")
     except Diverged as error:
         hint = " Give it a lower --learning_rate, or it diverges again." if ending.run else ""
-        _end(ending, DIVERGED, f"{verb}: {error} {how_to_resume(ending)}{hint}")
+        _end(ending, DIVERGED, f"{verb}: {error} {_advice(ending)}{hint}")
     except NotSaved as error:
-        remaining = "" if ending.run and ending.run.finished else how_to_resume(ending)
+        remaining = "" if ending.run and ending.run.finished else _advice(ending)
         _end(ending, NOT_SAVED, f"{verb}: {error} {remaining}")
     except PartDied as error:
-        _end(ending, PART_DIED, f"{verb}: {error} {how_to_resume(ending)}")
+        _end(ending, PART_DIED, f"{verb}: {error} {_advice(ending)}")
     except KeyboardInterrupt:
         _end(ending, STOPPED, f"\n{verb}: stopped. {_if_played(ending)}")
     except BrokenPipeError:  # the program that read the output has ended
@@ -74,12 +74,12 @@ def exit_code(verb: str) -> Iterator[Ending]:
     except (Exception, SystemExit) as error:
         name = users_code(error)
         if name and not _is_of_memory(error):
-            _end(ending, UNUSABLE_INPUT, f"{verb}: {stopped(name, error)} {how_to_resume(ending)}")
+            _end(ending, UNUSABLE_INPUT, f"{verb}: {stopped(name, error)} {_advice(ending)}")
         elif sentence := _of_the_world(error):
             code = PART_DIED if ending.run else UNUSABLE_INPUT
             if isinstance(error, NotWritten) or getattr(error, "errno", 0) == errno.ENOSPC:
                 code = NOT_SAVED
-            _end(ending, code, f"{verb}: {sentence} {how_to_resume(ending)}")
+            _end(ending, code, f"{verb}: {sentence} {_advice(ending)}")
         else:
             raise
     finally:
@@ -90,7 +90,7 @@ def exit_code(verb: str) -> Iterator[Ending]:
                 raise SystemExit(NOT_SAVED)
 
 
-def how_to_resume(ending: Ending) -> str:
+def _advice(ending: Ending) -> str:
     """How to resume a run that ended early; "" if none had begun."""
     from runs.files import how_to_resume
 
@@ -99,7 +99,7 @@ def how_to_resume(ending: Ending) -> str:
 
 def _if_played(ending: Ending) -> str:
     played = ending.run and (ending.run.stats.rows or ending.run.agent.phase_step)
-    return how_to_resume(ending) if played else ""
+    return _advice(ending) if played else ""
 
 
 def _end(ending: Ending, code: int, sentence: str) -> None:

@@ -21,7 +21,7 @@ from commands.verbs import Task
 from config import Config
 from replay.make import storage_bytes
 from runs.plan import Planned
-from runs.preflight import check_snapshot
+from runs.preflight import check_snapshot_size
 from runs.run import Run
 
 logger = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def measure(parts: Run, names: Container[str]) -> Forecast:
     """
     agent, network, memory = parts.agent, parts.network, parts.memory
     assert network and memory
-    size = check_snapshot(network)
+    size = check_snapshot_size(network)
     agent.callbacks.clear()
     count = len(agent.games)
     pace = {"random": _seconds_a_step(agent.play_random, count, "random", 4 * memory.batch_size)}

@@ -69,7 +69,7 @@ def check_memory(config: Config) -> None:
         )
 
 
-def check_snapshot(network: LearningNetwork) -> int:
+def check_snapshot_size(network: LearningNetwork) -> int:
     """How many bytes a snapshot of `network` has at most. Raises UserError if that is too much."""
     state = network.get_state()
     kept = [array.size for name, array in state.items() if name.startswith(("online", "optimizer"))]
