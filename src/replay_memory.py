@@ -220,7 +220,8 @@ class ReplayMemory:
                 return chosen[: self.batch_size]
         raise UserError(
             f"The replay memory has no {self.history + self.n} screens in a row from one episode: "
-            "use a smaller --history_length or --n_step, or more --max_episode_frames if set."
+            "use more --random_steps, a smaller --history_length or --n_step, or more "
+            "--max_episode_frames if set."
         )
 
     def valid(self, index: Index) -> NDArray[np.bool_]:

@@ -66,10 +66,16 @@ def find_run(words: Sequence[str], folder: Path | None) -> tuple[str, Checkpoint
     checkpoint, problems = newest(place)
     for problem in problems:
         logger.warning(problem)
-    if checkpoint:
+    if checkpoint and not (snapshots and _is_behind(checkpoint, snapshots[-1])):
         return name, checkpoint
     if snapshots:
-        logger.warning("%s has no valid checkpoint: resuming from %s.", name, snapshots[-1])
+        found = f"is at {position(checkpoint)}" if checkpoint else "is not valid"
+        logger.warning(
+            "The checkpoint in %s %s: resuming from %s with a new replay memory.",
+            place,
+            found,
+            snapshots[-1],
+        )
         return name, snapshots[-1]
     if problems:
         raise UserError(
@@ -104,11 +110,30 @@ def _of_snapshot(path: Path, folder: Path | None) -> tuple[str, Checkpoint | Pat
 
 def _leads_to(checkpoint: Checkpoint, prefix: Path, epoch: int) -> bool:
     """Whether the snapshot of `epoch` is the last or the next one of the checkpoint's run."""
-    flags, at = checkpoint.state["about"]["flags"], position(checkpoint)
-    start = flags.get("start_epoch")
-    last = at.epoch - (at.phase == "train") if at.epoch else start if type(start) is int else 0
-    same = is_same_place(flags.get("save_weights_prefix"), prefix)
-    return same and last <= epoch <= last + 1
+    last = _last_epoch(checkpoint)
+    return _has_snapshots(checkpoint, prefix) and last <= epoch <= last + 1
+
+
+def _is_behind(checkpoint: Checkpoint, snapshot: Path) -> bool:
+    """Whether the checkpoint's run has written `snapshot` in a later epoch than its next one.
+
+    So it is if the run continued with --checkpoint_minutes 0, or without room for checkpoints.
+    """
+    name, epoch = name_and_epoch(snapshot)
+    ours = _has_snapshots(checkpoint, snapshot.with_name(name))
+    return ours and epoch > _last_epoch(checkpoint) + 1
+
+
+def _has_snapshots(checkpoint: Checkpoint, prefix: Path) -> bool:
+    return is_same_place(checkpoint.state["about"]["flags"].get("save_weights_prefix"), prefix)
+
+
+def _last_epoch(checkpoint: Checkpoint) -> int:
+    """The epoch of the last snapshot before the checkpoint."""
+    at, start = position(checkpoint), checkpoint.state["about"]["flags"].get("start_epoch")
+    if not at.epoch:
+        return start if type(start) is int else 0
+    return at.epoch - (at.phase == "train")
 
 
 def resumed_config(
@@ -163,7 +188,7 @@ def resumed_config(
 def _lacks_its_last_snapshot(config: Config, at: Position) -> bool:
     """Whether a run is finished except for its last snapshot, for which there was no room."""
     prefix = config.save_weights_prefix
-    if not prefix or at != Position(config.epochs + 1, "train", 0):
+    if not prefix or not config.train_steps or at != Position(config.epochs + 1, "train", 0):
         return False
     return not snapshot_path(prefix, config.epochs).exists()
 

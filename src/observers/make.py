@@ -42,7 +42,10 @@ def make_observers(
         meter = Meter(stats, inspect_updates(stats.network))
         found.append(meter)
         if config.tensorboard:
-            folder = config.tensorboard / task.name
+            # Tests of a snapshot have a folder of their own: TensorBoard discards what a folder has
+            # from later steps.
+            name = f"{task.name}_test" if task.verb == "test" else task.name
+            folder = config.tensorboard / name
             found.append(TensorBoard(folder, stats=stats, meter=meter))
         if config.log == "json":
             found.append(JsonLog(stats=stats, meter=meter))

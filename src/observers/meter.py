@@ -50,7 +50,7 @@ class Meter(Callback):
         """Measure if a thousand steps are complete."""
         self.latest = None
         if self.begun is None:  # a resumed run starts in the middle of a phase
-            self.begun = step - len(self.stats.running)
+            self.begun = max(step - len(self.stats.running), 0)  # fewer games may play
         if step // STEPS == self.begun // STEPS:
             return
         now, stats = time.monotonic(), self.stats

@@ -16,7 +16,7 @@ def remove_snapshots(config: Config, rows: Sequence[dict[str, Any]]) -> None:
     """Keep the --keep_snapshots newest snapshots and the best one, and remove the others.
 
     The best one has the highest mean score of the games that ended in a test, in the `rows` of the
-    CSV.
+    CSV. Snapshots of epochs without rows stay: nobody knows how good they are.
     """
     prefix = config.save_weights_prefix
     if not prefix or not config.keep_snapshots:
@@ -28,6 +28,7 @@ def remove_snapshots(config: Config, rows: Sequence[dict[str, Any]]) -> None:
         if row["phase"] == "test" and row["epoch"] in snapshots and row["nr_games"]
     }
     kept = set(sorted(snapshots)[-config.keep_snapshots :])
+    kept |= snapshots.keys() - {row["epoch"] for row in rows}
     if tested:
         kept.add(max(tested, key=lambda epoch: tested[epoch]))
     for epoch, path in snapshots.items():

@@ -62,6 +62,10 @@ def custom_features(settings: NetworkSettings) -> Features:
                 f"{name} has a parameter that cannot learn, {useless}, as it is frozen or the "
                 "features do not depend on it: remove it, or register it as a buffer."
             )
+        if odd := next((n for n, b in module.named_buffers() if not b.isfinite().all()), None):
+            raise UserError(
+                f"{name} has a buffer that is not finite, {odd}: compute it in the forward pass."
+            )
         features.train()
         features.image = tuple(given.shape[1:])
     return cast(Features, features)

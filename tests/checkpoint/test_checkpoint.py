@@ -217,6 +217,33 @@ def test_more_epochs_make_a_finished_run_longer(
     assert (resumed["at"], resumed["changed"]) == ("epoch 3, train, step 0", "epochs 2 -> 3")
 
 
+def test_a_run_that_trained_nothing_has_no_snapshot_to_write(
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(home, monkeypatch)
+    assert run.train("--train_steps", "0") == 0
+    assert run.resume() == 2
+    assert "This run is finished, with 2 epochs" in said()
+    assert not list(run.snapshots.glob("*"))
+
+
+def test_a_run_that_went_on_without_checkpoints_is_not_taken_back(
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(home, monkeypatch)
+    assert run.train("--epochs", "2") == 0
+    assert run.resume("--epochs", "4", "--checkpoint_minutes", "0") == 0
+    expected = run.results()
+    assert run.resume("--epochs", "5") == 0
+    text = said()
+    assert "is at epoch 3, train, step 0: resuming from" in text
+    assert "breakout_4.pkl with a new replay memory" in text
+    found = run.results()
+    assert found["rows"][: len(expected["rows"])] == expected.pop("rows")
+    assert {name: found[name] for name in expected} == expected
+    assert "breakout_5.pkl" in found
+
+
 def test_a_finished_run_writes_its_last_snapshot_if_that_is_missing(
     home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
 ) -> None:

@@ -153,6 +153,26 @@ def test_a_resumed_run_takes_back_what_was_written_after_its_checkpoint(
     assert [step for step, _ in values(Path("tb/breakout_one"))["train/epoch"]] == [40, 80]
 
 
+def test_a_test_of_a_snapshot_takes_nothing_back(home: Path, library: Any) -> None:
+    train("one", "--tensorboard tb")
+    before = events(Path("tb/breakout_one"))
+    test = "test snapshots/breakout_one_1.pkl --test_games 1 --max_episode_frames 200"
+    assert main(f"{test} --tensorboard tb --log_level ERROR".split()) == 0
+    assert events(Path("tb/breakout_one")) == before
+    assert "test/average_reward" in values(Path("tb/breakout_one_test"))
+
+
+def test_games_that_do_not_play_are_no_steps(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train("one")
+    capsys.readouterr()
+    test = "test snapshots/breakout_one_1.pkl --test_games 1 --max_episode_frames 200 --num_envs 3"
+    assert main(f"{test} --log json".split()) == 0
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each for each in said if each["event"] == "progress" and each["step"] % 10] == []
+
+
 def test_without_the_library_a_sentence_says_how_to_install_it(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

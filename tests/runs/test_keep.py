@@ -14,8 +14,8 @@ SCORES = {1: 5.0, 2: 30.0, 3: 7.0, 4: 6.0, 5: 8.0}
 
 
 def rows(*epochs: int) -> list[dict[str, Any]]:
-    """Training scores say the opposite."""
-    train = [row(n, "train", -SCORES[n]) for n in epochs]
+    """Tests after these epochs. Training scores say the opposite."""
+    train = [row(n, "train", -SCORES[n]) for n in SCORES]
     return train + [row(n, "test", SCORES[n]) for n in epochs]
 
 
@@ -52,6 +52,15 @@ def test_the_newest_and_the_best_stay(
     remove_snapshots(config, rows(*tested))
     expected = others | {f"pong_{epoch}.pkl" for epoch in left}
     assert {path.name for path in tmp_path.iterdir()} == expected
+
+
+def test_snapshots_of_epochs_without_rows_stay(tmp_path: Path) -> None:
+    for epoch in SCORES:
+        (tmp_path / f"pong_{epoch}.pkl").touch()
+    config = Config(save_weights_prefix=tmp_path / "pong", keep_snapshots=1)
+    remove_snapshots(config, [row(4, "train", 1.0), row(5, "train", 1.0)])
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {f"pong_{epoch}.pkl" for epoch in (1, 2, 3, 5)}
 
 
 def test_without_snapshots_nothing_is_removed() -> None:

@@ -193,6 +193,17 @@ def test_a_network_that_says_so_is_given_whole_minibatches(write: Write) -> None
             """,
             "has hidden 'many': it must be a number of units",
         ),
+        (
+            """
+            class Mine(nn.Module):
+                def __init__(self, settings):
+                    super().__init__()
+                    self.layer = nn.Linear(2 * 36 * 36, 8)
+                    self.register_buffer("mask", torch.full((8,), -torch.inf))
+                def forward(self, x): return self.layer(x.flatten(1))
+            """,
+            "has a buffer that is not finite, mask: compute it in the forward pass",
+        ),
         ("class Mine(nn.Module):\n    def __init__(self): super().__init__()", "stopped with the"),
         ("raise SystemExit", "stopped with the error above"),
     ],
