@@ -125,7 +125,7 @@ class ALEEnvironment:
             if self.frame_listeners:
                 audio = np.array(self.ale.getAudio()) if self.sound else None
                 for listener in self.frame_listeners:
-                    listener(Frame(self.frame_rgb(), audio))
+                    listener(Frame(self.frame_rgb(), audio, flickers=True))
             if stops and self.ale.lives() < lives:
                 break
         self.life_lost = self.ale.lives() < lives

@@ -18,6 +18,7 @@ from commands.combinations import check_together
 from commands.paths import (
     ask_for_places,
     earlier_snapshots,
+    file_name,
     is_same_place,
     name_and_epoch,
     run_paths,
@@ -25,7 +26,7 @@ from commands.paths import (
 )
 from config import CODE, FIELDS, Config, check, kind_of, to_plain
 from envs.custom import code_name
-from envs.roms import ENDINGS, file_name, find_rom, game_name, rom_md5, rom_of_game
+from envs.roms import ENDINGS, find_rom, game_name, rom_md5, rom_of_game
 from envs.trust import is_moved, trusted_code, trusted_game
 from errors import UserError, shown
 from runs.position import Position, position
@@ -179,7 +180,7 @@ def resumed_config(
     if config.environment == "ale":
         rom = _rom(config.game, about["rom_md5"], Path(word))
     else:
-        trusted_game(folder, config.game)
+        trusted_game(folder, config.game, config.environment)
     _warn_of_versions(about["versions"])
     logger.info("Resuming %s at %s", folder.name, at)
     return config, rom

@@ -108,3 +108,13 @@ def earlier_snapshots(prefix: Path) -> list[Path]:
         if name == prefix.name and epoch >= 0:
             found[epoch] = path
     return [found[epoch] for epoch in sorted(found)]
+
+
+def snake_case(name: str) -> str:
+    """space_invaders for SpaceInvaders."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def file_name(game: str) -> str:
+    """The name of a game that is not ALE's, as used in file names: ALE_Pong-v5 for ALE/Pong-v5."""
+    return re.sub(r"[^\w.-]+", "_", game)

@@ -21,6 +21,7 @@ from commands.flags import Parser
 from commands.paths import (
     ask_for_places,
     earlier_snapshots,
+    file_name,
     is_same_place,
     name_and_epoch,
     run_paths,
@@ -30,8 +31,8 @@ from commands.schema import Value
 from commands.shipped import choose_agent, find_agent, print_games
 from config import CODE, FIELDS, ROOT, Config, check, kind_of
 from envs.custom import code_name
-from envs.roms import ENDINGS, file_name, find_rom, game_name, rom_md5, rom_of_game
-from envs.trust import remember_code, trusted_code, trusted_game
+from envs.roms import ENDINGS, find_rom, game_name, rom_md5, rom_of_game
+from envs.trust import is_harmless, remember_code, trusted_code, trusted_game
 from errors import UserError, shown
 from runs.outputs import free_path
 from snapshot.format import Snapshot, game_of, read_snapshot
@@ -134,6 +135,10 @@ def _game_task(
         trained = _trained(weights, snapshot, given)
     config = _resolve({**given, "game": game}, defaults, trained)
     is_ale = config.environment == "ale"
+    if not is_ale and not is_harmless(game, config.environment):
+        raise UserError(
+            f"{shown(game)} cannot be the name of a game: use letters, digits, /, . and -."
+        )
     name = "_".join([game_name(game) if is_ale else file_name(game), *label])
     RUN_NAME.check("The name of a run", name)
     check_verb(verb, config)
@@ -190,7 +195,7 @@ def _snapshot_task(verb: str, path: Path, defaults: dict[str, Any], given: dict[
     trained = _trained(path, snapshot, given)
     environment = given.get("environment", trained.get("environment", "ale"))
     if trained.get("environment", "ale") != "ale":
-        game = trusted_game(path, snapshot.flags.get("game"))
+        game = trusted_game(path, snapshot.flags.get("game"), environment)
     else:
         game = game_of(path, snapshot)
     rom = _rom_of(game, path) if environment == "ale" else None

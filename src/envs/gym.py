@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import inspect
 import logging
 import os
 import pkgutil
@@ -105,6 +106,14 @@ def _is_installed(package: str) -> bool:
     return top.isidentifier() and importlib.util.find_spec(top) is not None
 
 
+def _renders(creator: Any) -> bool:
+    """Whether the class or function that makes an environment takes render_mode="rgb_array"."""
+    if hasattr(creator, "metadata"):
+        return "rgb_array" in (creator.metadata.get("render_modes") or ())
+    parameters = inspect.signature(creator).parameters.values()
+    return any(each.name == "render_mode" or each.kind is each.VAR_KEYWORD for each in parameters)
+
+
 class GymWorld:
     """A Gymnasium environment as a World (see preprocessing.py).
 
@@ -127,8 +136,7 @@ class GymWorld:
             try:
                 creator = spec.entry_point
                 creator = pkgutil.resolve_name(creator) if isinstance(creator, str) else creator
-                modes = getattr(creator, "metadata", {}).get("render_modes") or ()
-                if "rgb_array" in modes:
+                if _renders(creator):
                     keywords["render_mode"] = "rgb_array"
                 self.env: Any = gymnasium.make(spec, disable_env_checker=True, **keywords)
             except (gymnasium.error.Error, ImportError) as error:
@@ -159,7 +167,8 @@ class GymWorld:
     def action_names(self) -> tuple[str, ...]:
         """The environment's own names, else those in ACTIONS, else `action_0` and so on."""
         count = int(self._action_space().n)
-        own: Sequence[Any] = getattr(self.env.unwrapped, "get_action_meanings", list)()
+        meanings: Any = getattr(self.env.unwrapped, "get_action_meanings", ())
+        own: Sequence[Any] = meanings() if callable(meanings) else meanings
         names = own or ACTIONS.get(self.env.unwrapped.spec.name, ())
         if len(names) == count:
             return tuple(str(name) for name in names)

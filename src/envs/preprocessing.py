@@ -73,12 +73,13 @@ class PreprocessedEnvironment:
             raise UserError(f"{name} lacks {', '.join(missing)}: every environment needs that.")
         self.action_names = self._named_actions()
         rate = getattr(world, "frames_per_second", FRAMES_PER_SECOND)
-        if not _is_number(rate) or not 0 < float(rate) <= MAX_FRAMES_PER_SECOND:
+        if not _is_number(rate) or not 0.01 <= float(rate) <= MAX_FRAMES_PER_SECOND:
             raise UserError(
-                f"frames_per_second of {name} is {shown(rate)}: it must be a number above 0, at "
-                f"most {MAX_FRAMES_PER_SECOND}."
+                f"frames_per_second of {name} is {shown(rate)}: it must be a number from 0.01 "
+                f"to {MAX_FRAMES_PER_SECOND}."
             )
         self.frames_per_second = float(rate)
+        self.sound = bool(getattr(world, "sound", False))
         # A world with listeners of its own sends its frames itself; otherwise one frame per act.
         self.shows_itself = hasattr(world, "frame_listeners")
         self.frame_listeners: list[FrameListener] = getattr(world, "frame_listeners", [])
@@ -217,8 +218,9 @@ class PreprocessedEnvironment:
         return picture
 
     def _named_actions(self) -> tuple[str, ...]:
-        names = self.world.action_names
-        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        names: Any = self.world.action_names
+        is_list = isinstance(names, Sequence) and not isinstance(names, str)
+        if not is_list or not all(isinstance(name, str) and name.strip() for name in names):
             raise UserError(f"action_names of {self.name} must be a list of words.")
         if not 1 <= len(names) <= MAX_ACTIONS:
             raise UserError(

@@ -12,6 +12,7 @@ import ale_py
 import ale_py.roms
 
 from atomic import read_whole
+from commands.paths import snake_case
 from config import ROOT
 from errors import UserError
 
@@ -35,16 +36,11 @@ def game_name(game: str) -> str:
     it cannot be read.
     """
     stem = re.sub(r"\.(bin|rom|a26)$", "", Path(game).name, flags=re.IGNORECASE)
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", stem).lower()
+    name = snake_case(stem)
     if stem != Path(game).name and name not in known_games() and Path(game).is_file():
         rom_md5(Path(game))  # raises UserError if it is too large to be read
         return ale_py.ALEInterface.isSupportedROM(game) or name
     return name
-
-
-def file_name(game: str) -> str:
-    """The name of a game that is not ALE's, as used in file names: ALE_Pong-v5 for ALE/Pong-v5."""
-    return re.sub(r"[^\w.-]+", "_", game)
 
 
 def find_rom(game: str) -> Path:

@@ -113,16 +113,26 @@ def is_ours(digest: str, signature: object) -> bool:
     )
 
 
-def trusted_game(path: Path, game: Any) -> str:
-    """The `game` of snapshot `path` if it is a harmless name outside ALE. Raises UserError."""
-    if not isinstance(game, str) or not re.fullmatch(r"(\w+:)?[\w./-]{0,200}\w", game, re.ASCII):
+def is_harmless(game: Any, environment: str) -> bool:
+    """Whether `game` can be a game of --environment gym or of a class of one's own.
+
+    For the class it is only a word. In Gymnasium it may name a package, which is imported.
+    """
+    if not isinstance(game, str) or not game or len(game) > 200 or not is_plain(game):
+        return False
+    return environment != "gym" or bool(re.fullmatch(r"([\w.]+:)?[\w./-]*\w", game, re.ASCII))
+
+
+def trusted_game(path: Path, game: Any, environment: str) -> str:
+    """The `game` of snapshot `path` if it is a harmless name in `environment`. Raises UserError."""
+    if not is_harmless(game, environment):
         raise UserError(f"{path} plays {shown(game)}, which is not the name of an environment.")
-    package, colon, _ = game.partition(":")
+    package, colon, _ = game.partition(":") if environment == "gym" else ("", "", "")
     if colon and not any(_needs_gymnasium(name) for name in _distributions(package)):
         raise UserError(
             f"{path} plays {game}, but no package {package} for Gymnasium is installed: install it."
         )
-    return game
+    return str(game)
 
 
 def _key() -> bytes:
@@ -170,7 +180,7 @@ def _digest(file: Path, name: str) -> str:
 
 
 def _distributions(package: str) -> list[str]:
-    return list(metadata.packages_distributions().get(package, ()))
+    return list(metadata.packages_distributions().get(package.partition(".")[0], ()))
 
 
 def _needs_gymnasium(distribution: str) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from atomic import read_whole
 from checkpoint.manifest import CSV_BYTES, CSV_LINES, PHASES
-from commands.paths import run_paths
+from commands.paths import file_name, run_paths, snake_case
 from commands.schema import FINITE
 from errors import UserError
 from runs.human_scores import SCORES as HUMAN_SCORES
@@ -67,11 +67,12 @@ class Results:
         """The game in the run's JSON file, or an Atari game that its name begins with, or ""."""
         file = run_paths(Path(self.run).name)["csv_file"] if self.run else self.path
         try:
-            game = json.loads(read_whole(file.with_suffix(".json"), 1 << 20))["flags"]["game"]
-        except (OSError, ValueError, LookupError, TypeError, RecursionError):
-            game = None
-        if isinstance(game, str) and re.fullmatch(r"[\w./: -]*\w", game):
-            return Path(game).stem
+            flags = json.loads(read_whole(file.with_suffix(".json"), 1 << 20))["flags"]
+            game, is_ale = flags["game"], flags.get("environment", "ale") == "ale"
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            game, is_ale = None, False
+        if isinstance(game, str) and re.fullmatch(r"[\w./: +-]*\w", game):
+            return snake_case(Path(game).stem) if is_ale else file_name(game)
         name = f"{self.series.stem}_"
         return max(
             (each for each in HUMAN_SCORES if name.startswith(f"{each}_")), key=len, default=""

@@ -210,7 +210,10 @@ def _settings(
 
 def _word(flag: str, value: str) -> str:
     """A setting's part of a file name."""
-    if kind_of(flag) is Path or flag in CODE or value.endswith(".toml"):  # a preset's file
+    if flag in CODE and ":" in value:  # FILE.py:CLASS
+        file, _, name = value.rpartition(":")
+        value = f"{Path(file).stem}-{name}"
+    elif kind_of(flag) is Path or value.endswith(".toml"):  # a preset's file
         value = Path(value).stem
     value = re.sub(r"[^\w.+-]+", "-", value, flags=re.ASCII)
     return value if flag == "preset" else f"{flag}_{value}"

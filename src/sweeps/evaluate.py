@@ -49,6 +49,8 @@ def evaluate(arguments: Sequence[str]) -> int:
         raise UserError("--best compares snapshots: give at least two.")
     if len(snapshots) < 2:
         raise UserError(f"{snapshots[0]} is named twice: name it once, or other snapshots too.")
+    if given.get("log") == "json":
+        raise UserError("--log json is for one snapshot: give --csv_file for those of several.")
     if missing := [path for path in snapshots if not path.is_file()]:
         raise UserError(f"{missing[0]} does not exist: give snapshots, like snapshots/pong_3.pkl.")
     if best and len(names := _games_of(snapshots)) > 1:
@@ -186,7 +188,11 @@ def _write(path: Path, rows: Sequence[Row]) -> None:
         raise NotSaved(f"Cannot write {path}: {error.strerror}.") from None
 
 
-def _name_best(rows: Sequence[Row]) -> None:
+def _name_best(found: Sequence[Row]) -> None:
+    rows = [row for row in found if row["nr_games"] != "0"]
+    if not rows:
+        print("No game ended, so no snapshot is the best one: give more --test_steps.")
+        return
     best = max(rows, key=lambda row: float(row["average_reward"]))
     others = sum(row["average_reward"] == best["average_reward"] for row in rows) - 1
     as_good = f", as good as {others} other{'s' * (others > 1)}" if others else ""

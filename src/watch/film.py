@@ -186,7 +186,6 @@ class Gif:
         self.video.pix_fmt = "pal8"
         self.time_base = self.every / frames_per_second
         self.frames = 0
-        self.previous: Picture | None = None
         self.seen: Any = np.empty(0, np.int32)  # colors, red << 16 | green << 8 | blue
         self.numbers: Any = np.zeros(1 << 24, np.uint8)  # of each color seen, in the palette
         self.exact = np.full((256, 4), 255, np.uint8)  # the palette: alpha, red, green, blue
@@ -194,14 +193,12 @@ class Gif:
         self.palette.putpalette(bytes(3))
 
     def add(self, picture: Picture, audio: NDArray[np.uint8] | None) -> None:
-        """Add a frame. Sprites that are drawn in skipped frames only are kept."""
+        """Add a frame, one of `every` of which is shown."""
         self.whole = False
         if self.frames % self.every == 0:
-            both = picture if self.previous is None else np.maximum(self.previous, picture)
-            frame = av.VideoFrame.from_ndarray(self._numbered(both), "pal8")
+            frame = av.VideoFrame.from_ndarray(self._numbered(picture), "pal8")
             frame.pts, frame.time_base = self.frames // self.every, self.time_base
             self.file.mux(self.video.encode(frame))
-        self.previous = picture.copy()
         self.frames += 1
         self.whole = True
 

@@ -14,6 +14,7 @@ class Frame(NamedTuple):
 
     rgb: NDArray[np.uint8]  # (height, width, 3)
     audio: NDArray[np.uint8] | None  # (512,) samples of this frame, or None without sound
+    flickers: bool = False  # sprites may be drawn in every other frame only, as in Atari games
 
 
 FrameListener = Callable[[Frame], None]

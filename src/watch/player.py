@@ -118,7 +118,7 @@ class Player(Callback):
         if self.paused:
             note = "paused   p: resume   n: one step"
         keys = self._keys() if self.shows_keys else ()
-        scene = Scene(self.frame.rgb, self.view, self.shows_view, keys, note)
+        scene = Scene(self.frame.rgb, self.view, self.shows_view, keys, note, self.frame.flickers)
         self.display.draw(scene)
 
     def _say(self, note: str, seconds: float = NOTE_SECONDS) -> None:

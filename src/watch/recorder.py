@@ -18,7 +18,7 @@ from tqdm import tqdm
 from agent import Agent
 from errors import NotSaved, UserError
 from watch.agent_view import AgentView
-from watch.film import Film, make_film, make_folder, open_new
+from watch.film import Film, Gif, make_film, make_folder, open_new
 from watch.frames import Frame
 from watch.joystick import attached
 from watch.picture import Picture, glowing, scaled, size_of
@@ -101,6 +101,7 @@ class Recorder:
         self.others: list[Film] = []  # recordings of the game's own picture
         self.frames = 0
         self.error: Exception | None = None
+        self.before: Picture | None = None  # the game's picture in the last frame
         self.whole = np.empty((0, 0, 3), np.uint8)  # the film's last picture
         self.panel_shows = -1  # view.changes
 
@@ -110,7 +111,7 @@ class Recorder:
             return
         try:
             if self.film:
-                self.film.add(self.picture(frame.rgb), frame.audio)
+                self.film.add(self.picture(self._unflickered(frame)), frame.audio)
             for other in self.others:
                 other.add(frame.rgb, frame.audio)
             self.frames += 1
@@ -120,6 +121,13 @@ class Recorder:
                 self.agent.stop()
             else:
                 logger.error("%s The run continues.", self.problem())
+
+    def _unflickered(self, frame: Frame) -> Picture:
+        """The game's picture. A .gif skips frames, but keeps sprites that are only in these."""
+        before, self.before = self.before, frame.rgb
+        if before is None or not frame.flickers or not isinstance(self.film, Gif):
+            return frame.rgb
+        return np.maximum(before, frame.rgb)
 
     def problem(self) -> str:
         """Why the recording ended early: a sentence."""
@@ -178,6 +186,9 @@ def recording(
     then everything recorded before is kept.
     """
     environment: Any = agent.games[0].environment
+    has_sound = bool(getattr(environment, "sound", False))
+    if sound_file and not has_sound:
+        raise UserError("There is no sound in this game: remove --record_sound_filename.")
     picture = environment.frame_rgb()
     view = AgentView(agent, game=game, action_names=environment.action_names)
     shows_view = overlay == "mind"
@@ -193,7 +204,7 @@ def recording(
                 video_file,
                 size=recorder.size(picture),
                 frames_per_second=environment.frames_per_second,
-                sound=getattr(environment, "sound", False),
+                sound=has_sound,
             )
         if screen_path:
             recorder.others.append(FrameFolder(screen_path))

@@ -33,6 +33,7 @@ class Scene:
     shows_view: bool
     keys: Sequence[tuple[str, str]]  # those of KEYS to be listed over the picture
     note: str  # a few words over the picture, or none
+    flickers: bool = False  # see watch.frames.Frame
 
 
 class Display(Protocol):

@@ -99,9 +99,8 @@ class Terminal:
         columns, lines = size.columns or SIZE[0], size.lines or SIZE[1]
         if (columns, lines) != self.canvas.size:
             self._write("\x1b[0m\x1b[2J")
-        # Many games draw sprites in every other frame only: show the brighter pixels of two frames.
         picture = scene.picture
-        if self.previous is not None and self.previous.shape == picture.shape:
+        if scene.flickers and self.previous is not None and self.previous.shape == picture.shape:
             picture = np.maximum(self.previous, picture)
         self.previous = scene.picture
         canvas = Canvas(columns, lines, colored=self.colored)

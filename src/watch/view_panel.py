@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from watch.agent_view import HISTORY, AgentView
 
 WIDTH, HEIGHT = 392, 630  # pixels at scale 1; three times the 210 lines of a game
+MOST_ACTIONS = 24  # whose Q-values are shown
 MARGIN = 16
 INNER = WIDTH - 2 * MARGIN
 BACKGROUND = (13, 17, 23)
@@ -146,13 +147,18 @@ class Panel:
         if not view.network:
             self._label(y, "There is no network: you play")
             return y
+        q, listed = view.qvalues, list(range(len(view.action_names)))
         self._label(y, "Q-value of each action, and the agent's choice")
-        names, q = view.action_names, view.qvalues
-        row = min(26.0, 240 / len(names))
+        if len(listed) > MOST_ACTIONS:  # those that look best
+            best = sorted(listed, key=lambda i: 0.0 if q is None else -float(q[i]))
+            chosen = best[0] if view.action is None else view.action
+            listed = sorted({chosen, *best[: MOST_ACTIONS - 1]})
+        row = min(26.0, 240 / len(listed))
         size = min(13, int(row) - 2)
         low, high = _range(view)
-        for i, name in enumerate(names):
-            top = y + 10 + i * row
+        for n, i in enumerate(listed):
+            name = view.action_names[i]
+            top = y + 10 + n * row
             middle, thickness = top + row / 2, row * 0.55
             color = AMBER if i == view.action else BLUE
             self._text(MARGIN, middle, name, size, TEXT if i == view.action else MUTED, "lm")
@@ -163,7 +169,7 @@ class Panel:
                 self._box((128, bar[1], 128 + length, bar[3]), color, 3)
                 value = TEXT if i == view.action else MUTED
                 self._text(WIDTH - MARGIN, middle, _number(float(q[i])), size, value, "rm")
-        return y + 10 + len(names) * row
+        return y + 10 + len(listed) * row
 
     def _chart(
         self, picture: Picture, view: AgentView, box: tuple[float, float, float, float]

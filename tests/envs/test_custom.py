@@ -349,7 +349,7 @@ def test_a_world_may_draw_all_its_pictures_in_one_array() -> None:
         ({"screen": lambda: np.zeros((4, 5))}, "type float64"),
         ({"screen": lambda: None}, "type object"),
         ({"frame_rgb": lambda: np.zeros((4, 5, 3))}, "frame_rgb returned .* type float64"),
-        ({"frames_per_second": 0}, "frames_per_second of .* is 0: it must be a number above 0"),
+        ({"frames_per_second": 0}, "frames_per_second of .* is 0: it must be a number from 0.01 to"),
         ({"frames_per_second": "fast"}, "frames_per_second of .* is 'fast'"),
         ({"act": lambda action: float("nan")}, "reward nan"),
         ({"act": lambda action: None}, "reward None: it must be a number"),
@@ -390,6 +390,11 @@ def test_screens_keep_their_shape_and_actions_their_names() -> None:
     world.action_names = ["NOOP", "LEFT"]
     with pytest.raises(UserError, match="NOOP, RIGHT and cannot learn others"):
         environment.restart()
+    for names in (lambda: ["NOOP"], None, "NOOP", ["NOOP", ""], ["NOOP", 1]):
+        world = Corridor()
+        world.action_names = names
+        with pytest.raises(UserError, match="must be a list of words"):
+            preprocess(world)
 
 
 # Where it comes from and how it is made
@@ -536,14 +541,26 @@ def test_other_names_are_refused(name: str) -> None:
 
 def test_a_snapshot_names_only_packages_for_gymnasium(tmp_path: Path) -> None:
     snapshot = tmp_path / "x_1.pkl"
-    for game in ("catch", "ALE/Breakout-v5"):
-        assert trusted_game(snapshot, game) == game
-    for nonsense in (None, 3, "", "a b", "os.system:x", "a:b:c", "-"):
+    for game in ("CartPole-v1", "ALE/Breakout-v5"):
+        assert trusted_game(snapshot, game, "gym") == game
+    for nonsense in (None, 3, "", "a b", "a:b:c", "-"):
         with pytest.raises(UserError, match="not the name of an environment"):
-            trusted_game(snapshot, nonsense)
-    for game in ("antigravity:x", "pytest:x"):
+            trusted_game(snapshot, nonsense, "gym")
+    for game in ("antigravity:x", "pytest:x", "os.system:x"):
         with pytest.raises(UserError, match=r"no package .* for Gymnasium"):
-            trusted_game(snapshot, game)
+            trusted_game(snapshot, game, "gym")
+    for game in ("my game", "größe", "a:b:c", "Catch+2"):  # a word for a class of one's own
+        assert trusted_game(snapshot, game, CATCH) == game
+    for nonsense in (None, 3, "", "a\nb", "x" * 300):
+        with pytest.raises(UserError, match="not the name of an environment"):
+            trusted_game(snapshot, nonsense, CATCH)
+
+
+def test_a_name_that_could_not_be_read_again_is_refused_before_training(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main.main(["train", "a b", "--environment", "gym"]) == 2
+    assert "cannot be the name of a game" in capsys.readouterr().err
 
 
 def test_the_command_line_wins_over_the_environment_and_game_of_a_snapshot(

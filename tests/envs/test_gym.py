@@ -329,6 +329,21 @@ def test_what_cannot_work_is_refused(name: str, says: str, capsys: Any) -> None:
     assert ("in step" in capsys.readouterr().err) == (name == "TestFailing-v0")
 
 
+def test_functions_may_make_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rendered(**keywords: Any) -> Counter:
+        return Counter(**keywords)
+
+    def seen() -> Counter:
+        return Counter(shape=(40, 30))
+
+    for name, function in (("TestRendered-v0", rendered), ("TestSeen-v0", seen)):
+        gymnasium.register(name, function)
+        try:
+            assert make(name).frame_rgb().shape[2] == 3
+        finally:
+            del gymnasium.registry[name]
+
+
 def test_a_package_can_be_named() -> None:
     assert make("gymnasium:CartPole-v1").name == "gymnasium:CartPole-v1"
 

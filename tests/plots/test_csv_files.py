@@ -202,6 +202,22 @@ def test_the_game_is_what_the_json_says_else_the_name(tmp_path: Path) -> None:
         assert results.game == game
 
 
+@pytest.mark.parametrize(
+    ("name", "flags", "game"),
+    [
+        ("breakout_mine_seed1.csv", {"game": "Breakout"}, "breakout"),
+        ("ALE_Pong-v5_mine.csv", {"game": "ALE/Pong-v5", "environment": "gym"}, "ALE_Pong-v5"),
+        ("my_game_mine.csv", {"game": "my game", "environment": "x.py:Mine"}, "my_game"),
+    ],
+)
+def test_games_have_the_names_that_files_have(
+    tmp_path: Path, name: str, flags: dict[str, str], game: str
+) -> None:
+    results = read(tmp_path, SMALL, name)
+    (tmp_path / name).with_suffix(".json").write_text(json.dumps({"flags": flags}))
+    assert (results.game, results.setting) == (game, "mine")
+
+
 def test_seeds_are_grouped_and_nothing_else(tmp_path: Path) -> None:
     names = """breakout_seed1 breakout_seed2 breakout-seed-3 breakout breakout_fast breakout_2
         old/breakout seed1/pong seed2/pong

@@ -57,9 +57,15 @@ def test_seeds_are_a_number_or_a_list(home: Path, seeds: str, expected: tuple[in
 
 def test_values_keep_all_their_digits_and_files_only_their_names(home: Path) -> None:
     (home / "mine.toml").write_text("epochs = 3\n")
+    (home / "mine.py").write_text("class One: ...\nclass Two: ...\n")
     for flags, settings in {
         "--vary learning_rate=2.5e-4,1.0": ["learning_rate_2.5e-4", "learning_rate_1.0"],
         "--preset mine.toml,nature": ["mine", "nature"],
+        "--vary network=nature,mine.py:One,mine.py:Two": [
+            "network_nature",
+            "network_mine-One",
+            "network_mine-Two",
+        ],
     }.items():
         assert list(command(f"pong --seeds 1 {flags}").sweep.settings) == settings
 

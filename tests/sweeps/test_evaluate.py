@@ -177,6 +177,18 @@ def test_a_request_to_end_ends_all_tests_without_a_traceback(
     assert not tests()
 
 
+def test_a_snapshot_that_finished_no_game_is_not_the_best(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    low = {"min_game_reward": "-21", "max_game_reward": "-21", "median_game_reward": "-21"}
+    ended = {"snapshot": "a.pkl", "nr_games": "1", "average_reward": "-21", **low}
+    unfinished = {"snapshot": "b.pkl", "nr_games": "0", "average_reward": "-3"}
+    evaluate._name_best([ended, unfinished])
+    assert capsys.readouterr().out.startswith("Best: a.pkl, mean -21.00")
+    evaluate._name_best([unfinished])
+    assert capsys.readouterr().out.startswith("No game ended")
+
+
 PONG = next((Path(__file__).resolve().parents[2] / "agents").glob("pong_*.pkl"))
 
 
@@ -193,6 +205,7 @@ PONG = next((Path(__file__).resolve().parents[2] / "agents").glob("pong_*.pkl"))
             "breakout_2.pkl already exists",
         ),
         ("breakout_2.pkl breakout_10.pkl --tset_games 3", "There is no flag --tset_games"),
+        ("breakout_2.pkl breakout_10.pkl --log json", "--log json is for one snapshot"),
     ],
 )
 def test_bad_input_gets_a_sentence_before_anything_is_played(

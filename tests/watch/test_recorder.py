@@ -88,6 +88,35 @@ def test_a_gif_is_small_however_its_name_is_written(tmp_path: Path, name: str) -
         assert film.size == (320, 210)
 
 
+@pytest.mark.parametrize("flickers", [True, False])
+def test_a_gif_keeps_sprites_of_skipped_frames_if_they_flicker(
+    tmp_path: Path, flickers: bool
+) -> None:
+    agent = make_agent(frames=60)
+    with recording(agent, game="breakout", games=1, video_file=tmp_path / "film.gif"):
+        game: Any = agent.games[0]
+        (listener,) = game.environment.frame_listeners
+        dark = np.zeros_like(game.environment.frame_rgb())
+        for n in range(6):
+            listener(Frame(np.full_like(dark, 255) if n == 2 else dark, None, flickers=flickers))
+    with av.open(str(tmp_path / "film.gif")) as file:
+        shown = [f.to_ndarray(format="rgb24").max() for f in file.decode(video=0)]
+    assert shown == [0, 255 if flickers else 0]
+
+
+def test_a_game_without_sound_has_no_sound_file(tmp_path: Path) -> None:
+    agent = make_agent(frames=60)
+    game: Any = agent.games[0]
+    game.environment.sound = False
+    file = tmp_path / "sound.wav"
+    with (
+        pytest.raises(UserError, match="no sound in this game"),
+        recording(agent, game="breakout", games=1, video_file=None, sound_file=file),
+    ):
+        pass
+    assert not file.exists()
+
+
 def test_recording_changes_nothing(tmp_path: Path) -> None:
     def game(overlay: str | None) -> list[NDArray[np.uint8]]:
         agent = make_agent(frames=60)

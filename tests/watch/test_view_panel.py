@@ -40,6 +40,20 @@ def test_state_is_shown_pixel_by_pixel() -> None:
         np.testing.assert_array_equal(picture[144:228, x : x + 84, 0], view.state[i])
 
 
+def test_of_very_many_actions_those_are_shown_that_look_best() -> None:
+    view = thinking(5)
+    view.action_names = tuple(f"action {n}" for n in range(256))
+    view.qvalues = np.arange(256, dtype=np.float32)
+    view.history.clear()
+    view.history.append(view.qvalues)
+    view.action = 7
+    picture = Panel().draw(view)
+    assert picture.shape == (HEIGHT, WIDTH, 3)
+    assert share(picture[264:524], AMBER) > 0
+    view.qvalues = view.action = None
+    assert Panel().draw(view).shape == (HEIGHT, WIDTH, 3)
+
+
 def test_games_without_lives_have_no_tile_for_them() -> None:
     view = thinking(5)
     tiles = []
