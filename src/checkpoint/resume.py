@@ -29,7 +29,7 @@ from envs.custom import code_name
 from envs.roms import ENDINGS, find_rom, game_name, rom_md5, rom_of_game
 from envs.trust import is_moved, trusted_code, trusted_game
 from errors import UserError, shown
-from runs.position import Position, position
+from runs.position import Position, last_epoch, position
 from runs.provenance import PACKAGES, versions
 
 logger = logging.getLogger(__name__)
@@ -131,10 +131,8 @@ def _has_snapshots(checkpoint: Checkpoint, prefix: Path) -> bool:
 
 def _last_epoch(checkpoint: Checkpoint) -> int:
     """The epoch of the last snapshot before the checkpoint."""
-    at, start = position(checkpoint), checkpoint.state["about"]["flags"].get("start_epoch")
-    if not at.epoch:
-        return start if type(start) is int else 0
-    return at.epoch - (at.phase == "train")
+    start = checkpoint.state["about"]["flags"].get("start_epoch")
+    return last_epoch(position(checkpoint), start if type(start) is int else 0)
 
 
 def resumed_config(

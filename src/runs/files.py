@@ -12,13 +12,20 @@ from typing import Any
 
 from atomic import NotWritten, read_whole
 from checkpoint.resume import CHANGE_LEARNING, MAY_CHANGE
-from commands.paths import earlier_snapshots, portable, portable_flags, run_paths, snapshot_path
+from commands.paths import (
+    earlier_snapshots,
+    name_and_epoch,
+    portable,
+    portable_flags,
+    run_paths,
+    snapshot_path,
+)
 from commands.schema import LONGEST_TEXT, TEXT, entries, record, texts
 from commands.verbs import DESCRIPTION_BYTES, NOT_RESUMED, Task
 from config import FIELDS, Config
 from errors import UserError
 from replay.prioritized import Prioritized
-from runs.position import position
+from runs.position import last_epoch, position
 from runs.provenance import commit, describe, versions
 from runs.run import Run
 from snapshot.compatibility import check_actions, check_q_values
@@ -150,15 +157,20 @@ def how_to_resume(parts: Run) -> str:
     places = {name: getattr(task.config, name) for name in sorted(usual)}
     elsewhere = {k: p for k, p in places.items() if p and portable(p) != portable(usual[k])}
     at = checkpointer.at() if checkpointer else None
-    words = shlex.quote(task.name)
+    words, why = shlex.quote(task.name), "There is no checkpoint"
+    prefix = places["save_weights_prefix"]
+    snapshots = earlier_snapshots(prefix) if prefix else []
+    newest = name_and_epoch(snapshots[-1])[1] if snapshots else 0
+    is_behind = at and newest > last_epoch(at, task.config.start_epoch) + 1
+    if is_behind and "save_weights_prefix" not in elsewhere:  # as in resume.find_run
+        at, why = None, f"The checkpoint is at {at}"
     if not at:
-        prefix = elsewhere.pop("save_weights_prefix", usual["save_weights_prefix"])
-        snapshots = earlier_snapshots(prefix) if places["save_weights_prefix"] else []
+        elsewhere.pop("save_weights_prefix", None)
         if not snapshots:
             return "There is nothing to resume from."
         words = shlex.quote(str(snapshots[-1]))
     for name, path in elsewhere.items():
         words += f" --{name} {shlex.quote(str(path))}"
     if not at:
-        return f"There is no checkpoint; ./resume.sh {words} resumes from that snapshot."
+        return f"{why}; ./resume.sh {words} resumes from that snapshot."
     return f"./resume.sh {words} resumes from {at}."

@@ -31,3 +31,8 @@ class Position(NamedTuple):
 def position(checkpoint: Checkpoint) -> Position:
     """The position of a run when it saved `checkpoint`."""
     return Position(*checkpoint.state["position"])
+
+
+def last_epoch(at: Position, start: int) -> int:
+    """The epoch of the last snapshot before `at`, in a run that began after epoch `start`."""
+    return at.epoch - (at.phase == "train") if at.epoch else start
