@@ -23,7 +23,6 @@ from engine.device import DATATYPES, FLOAT16_SCALE, set_up_device, to_device, us
 from engine.divide import divide, needs_whole_minibatch
 from engine.hardware import cores
 from engine.inspection import Inspector
-from engine.numbers import Numbers
 from engine.predictor import Predictor
 from engine.returns import returns_of
 from engine.saliency import guided_saliency
@@ -88,7 +87,6 @@ class DeepQNetwork:
         share = 1.0 if s.sum_gradient else 1 / s.batch_size  # of a transition in the gradient
         loss_scale = FLOAT16_SCALE / s.pixel_max / share if s.datatype == "float16" else 1.0
         self.transition_factor = share * loss_scale
-        self.average_rate = Numbers(like=self.average.weights.whole)
         self.optimizer = Optimizer(
             make_rule(s),
             self.online.weights,
@@ -188,10 +186,8 @@ class DeepQNetwork:
     ) -> Learned | None:
         """A weight update towards `targets`; None: they are computed first."""
         self.optimizer.begin()
-        if self.average is not self.online:
-            since_drawn = self.optimizer.updates - self.optimizer.drawn_at
-            self.average_rate.set(average_rate(self.settings.average_decay, since_drawn))
         parts = self.change_weights(batches, targets)
+        self._follow_weights()
         self.cost_count += 1
         if self.inspector:
             self.inspector.see(parts)
@@ -210,10 +206,15 @@ class DeepQNetwork:
         shares = range(len(self.optimizer.shares))
         self.workers.map(lambda share: self.optimizer.step(share, gradients), shares)
         self.online.follow_spectrum()
-        if self.average is not self.online:
-            follow(self.average, self.online, *self.average_rate.values)
         self.cost_sum += sum(part.cost for part in parts) / self.settings.batch_size
         return parts
+
+    def _follow_weights(self) -> None:
+        """The average follows the weights; see variants/average.py."""
+        if self.average is not self.online:
+            since_drawn = self.optimizer.updates - self.optimizer.drawn_at
+            if rate := average_rate(self.settings.average_decay, since_drawn):
+                follow(self.average, self.online, rate)
 
     @torch.no_grad()
     def _compute_targets(self, batch: Batch) -> Tensor:

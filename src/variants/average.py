@@ -14,16 +14,19 @@ from network import Network
 
 
 def average_rate(decay: float, updates: int) -> float:
-    """1 - d for update number `updates` since weights were drawn (from 1), with d = `decay`.
+    """1 - d after update number `updates` since weights were drawn (from 1); 0: do not follow.
 
-    At first d is smaller, so that the average is of about the last tenth of the updates: it soon
-    forgets the weights of the beginning.
+    d is `decay`, but at first smaller, so that the average is of about the last tenth of the
+    updates: it soon forgets the weights of the beginning. Below 0.001 the average follows every
+    k-th update only, with k times the rate: smaller changes would be lost in float32's rounding.
     """
-    return max(1 - decay, 10 / (10 + updates))
+    rate = max(1 - decay, 10 / (10 + updates))
+    every = max(1, round(0.001 / rate))
+    return every * rate if updates % every == 0 else 0.0
 
 
 @torch.no_grad()
-def follow(average: Network, online: Network, rate: float | Tensor) -> None:
+def follow(average: Network, online: Network, rate: float) -> None:
     """average = d average + (1 - d) weights, and running statistics likewise; `rate` is 1 - d."""
     average.weights.whole.lerp_(online.weights.whole, rate)
     for mean, newest in zip(_statistics(average), _statistics(online), strict=True):
