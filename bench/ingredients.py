@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 from bench.loop import make_task
 from commands.exit_codes import exit_code
 from commands.plain_parser import PlainParser, at_least
-from config import Config
+from config import Config, check
 from deepqnetwork import DeepQNetwork
 from main import construct
 from replay.make import make_sampler
@@ -92,13 +92,11 @@ class Update:
         self.config = config = Config(
             replay_size=STEPS, backend="cpu", threads=1, bias=True, **flags
         )
-        sampler: Any = make_sampler(config, np.random.default_rng(1))
+        sampler = make_sampler(config, np.random.default_rng(1))
         self.memory = memory = ReplayMemory(config, screens=screens, sampler=sampler)
         memory.added[:] = STEPS + STEPS // 2
         memory.terminals[0, EPISODE - 1 :: EPISODE] = True
         memory.begins[0, ::EPISODE] = True
-        if config.prioritized:
-            sampler.new = list(range(STEPS))
         self.network = DeepQNetwork(config, num_actions=4, rng=np.random.default_rng(2))
 
     def __call__(self) -> None:
@@ -168,10 +166,11 @@ def main() -> None:
     )
     options.add_argument("--save", action="store_true", help="keep the table in bench/results")
     given = options.parse_args()
+    datatypes = [check("datatype", word) for word in given.datatypes.split(",")]
     screens = Screens()
     table: dict[str, Any] = {}
     print("| | datatype | ms, core | ms | ratio | steps/s, core |\n|---|---|---|---|---|---|")
-    for datatype in given.datatypes.split(","):
+    for datatype in datatypes:
         base = dict(datatype=datatype)
         plain = Update(base, screens)
         for name, flags in {"plain": {}, **CASES}.items():

@@ -55,6 +55,8 @@ def steps_per_second(
     agent.callbacks.clear()
     environment: Any = agent.games[0].environment
     counted = 0
+    if emulated and task.config.num_envs > 1:
+        raise UserError("--emulated counts the steps of one game: leave --num_envs out.")
     if emulated:
         act = environment.act
 

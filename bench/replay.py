@@ -74,6 +74,7 @@ def processor_seconds(work: Callable[[], object]) -> float:
 
 def training(parts: dict[str, Run], steps: int) -> dict[str, tuple[float, float]]:
     """Steps per second of training, by the clock and by processor seconds, in turn."""
+    steps = -(-steps // CHUNK) * CHUNK
     clock, processor = dict.fromkeys(parts, 0.0), dict.fromkeys(parts, 0.0)
     for n in range(CHUNK, steps + 2 * CHUNK, CHUNK):
         for name, each in parts.items():

@@ -68,7 +68,8 @@ def run(task: Task, ending: Ending) -> None:
         if storage:
             check_memory(config)
         check_files(task)
-        replaced = check_removable([*check_earlier(task), *check_outputs(config)])
+        replaced = check_removable(check_earlier(task))
+        check_removable(check_outputs(config))
         pace = forecast(task, todo, storage, construct)
         parts = ending.run = construct(task, storage)
         if parts.network:
@@ -77,9 +78,9 @@ def run(task: Task, ending: Ending) -> None:
             warn_of_unseen(config, parts.network.layers())
         restore(parts)
         parts.agent.callbacks += make_observers(task, parts.stats, todo, pace)
-        make_room(parts, replaced)
         logger.info("Random seed: %d", config.random_seed)
         with stop_in_order(parts.agent), shown(task, parts.agent):
+            make_room(parts, replaced)
             run_phases(parts, todo)
 
 
@@ -124,7 +125,7 @@ def run_phases(parts: Run, todo: Sequence[Planned]) -> None:
     else:
         play_and_learn(parts, todo)
     if task.config.test_games and task.config.log == "text":
-        print_summary(task.game, parts.stats.scores, task.config.test_games)
+        print_summary(task.game, parts.stats.scores, task.config.test_games, is_ale=bool(task.rom))
     if task.verb == "test":
         write_scores(parts)
 

@@ -169,7 +169,8 @@ class Network(nn.Module):
     def statistics(self) -> dict[str, Tensor]:
         """The running statistics of normalization layers by name, which a snapshot keeps."""
         kept = self.state_dict(keep_vars=True)
-        return {name: tensor for name, tensor in kept.items() if name not in self.masters}
+        # Weights that two layers share have a second name there.
+        return {name: each for name, each in kept.items() if not isinstance(each, nn.Parameter)}
 
     def renew_noise(self, generator: torch.Generator | None) -> None:
         """Draw new noise in noisy layers; without a generator, no noise."""

@@ -147,10 +147,10 @@ class Statistics(Callback):
         """The scores of the phase so far, in words."""
         scores, word = self.scores, "game" if self.phase[0] in ("test", "play") else "episode"
         if not scores:
-            return f"no {word} ended, score so far {fmean(self.running):g}"
+            return f"no {word} ended, score so far {fmean(self.running):.10g}"
         return (
             f"{len(scores)} {word}{'s' * (len(scores) > 1)}, average score {fmean(scores):.2f} "
-            f"({min(scores):g} to {max(scores):g})"
+            f"({min(scores):.10g} to {max(scores):.10g})"
         )
 
     def row(self, phase: str, epoch: int) -> dict[str, Any]:

@@ -22,13 +22,14 @@ import pytest
 import atomic
 import deepqnetwork
 import runs.files
-from agent import Agent
+from agent import Agent, Phase
 from deepqnetwork import DeepQNetwork
 from main import main
 from replay.prioritized import Prioritized
 from replay_memory import Minibatch, ReplayMemory
 from snapshot import format as snapshot
 from snapshot.format import read_snapshot
+from stats import Statistics
 from tests.faults.hostile_pickles import commands
 
 ROOT = Path(__file__).parent.parent
@@ -476,7 +477,7 @@ def test_ctrl_c_without_checkpoints_saves_the_row_and_a_snapshot(
     train("pong", "--checkpoint_minutes 0 --epochs 3", expect=130)
     assert [row["steps"] for row in rows(home / "results/pong.csv")] == ["40", "17"]
     path = home / "snapshots/pong_1.pkl"
-    assert f"./resume.sh {path} resumes from that snapshot" in log.text
+    assert f"{path} resumes from that snapshot, without the rest of epoch 1." in log.text
     assert read_snapshot(path).info["total_train_steps"] == 17
 
 
@@ -598,3 +599,38 @@ def test_a_device_or_a_pipe_is_not_replaced(
     refused(capsys, f"train pong {TINY} --csv_file {path}", "is no regular file")
     assert Path("/dev/null").is_char_device()
     assert (home / "pipe").is_fifo()
+
+
+def test_without_checkpoints_the_last_epoch_is_followed_by_one_more(
+    home: Path, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = Agent.test
+
+    def interrupted(self: Agent, steps: int, *, start: int = 0) -> None:
+        self.stop()
+        test(self, steps, start=start)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Agent, "test", interrupted)
+        train("pong", "--checkpoint_minutes 0 --epochs 1", expect=130)
+    path = home / "snapshots/pong_1.pkl"
+    assert f"./resume.sh {path} --epochs 2 resumes from that snapshot" in log.text
+    assert main(["resume", str(path), "--epochs", "2"]) == 0
+
+
+def test_a_stop_after_the_last_step_is_no_stop(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    end = Statistics.on_phase_end
+
+    def stopped(self: Statistics, phase: Phase) -> None:
+        end(self, phase)
+        if (phase.name, phase.epoch) == ("test", 1):
+            self.agent.stop()
+
+    monkeypatch.setattr(Statistics, "on_phase_end", stopped)
+    train("pong", "--epochs 1")
+
+
+def test_a_negative_number_may_have_an_exponent(home: Path) -> None:
+    train("pong", "--epochs 1 --min_reward -1e0")
+    flags = json.loads((home / "results/pong.json").read_text())["flags"]
+    assert flags["min_reward"] == -1

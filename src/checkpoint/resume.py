@@ -20,6 +20,7 @@ from commands.paths import (
     earlier_snapshots,
     file_name,
     is_same_place,
+    located,
     name_and_epoch,
     run_paths,
     snapshot_path,
@@ -70,13 +71,11 @@ def find_run(words: Sequence[str], folder: Path | None) -> tuple[str, Checkpoint
     if checkpoint and not (snapshots and _is_behind(checkpoint, snapshots[-1])):
         return name, checkpoint
     if snapshots:
-        found = f"is at {position(checkpoint)}" if checkpoint else "is not valid"
-        logger.warning(
-            "The checkpoint in %s %s: resuming from %s with a new replay memory.",
-            place,
-            found,
-            snapshots[-1],
-        )
+        found = f"There is no checkpoint in {place}"
+        if numbers(place):
+            at = f"is at {position(checkpoint)}" if checkpoint else "is not valid"
+            found = f"The checkpoint in {place} {at}"
+        logger.warning("%s: resuming from %s with a new replay memory.", found, snapshots[-1])
         return name, snapshots[-1]
     if problems:
         raise UserError(
@@ -159,7 +158,7 @@ def resumed_config(
             raise UserError(
                 f"--{flag} {plain[flag]} would change what the run has done with {values[flag]}: "
                 "start a new one (./train.sh GAME LABEL --load_weights SNAPSHOT), or leave that "
-                "flag out; ./resume.sh --help lists those that may change."
+                "flag out; docs/reliability.md lists those that may change."
             )
     files = _files(folder, name, about["flags"], given)
     config = Config(**{**old, **files, **changed, "checkpoint_path": folder})
@@ -199,8 +198,10 @@ def _checked_flags(flags: dict[str, Any]) -> dict[str, Any]:
     """
     if unknown := [name for name in flags if name not in FIELDS]:
         raise UserError(f"it has a flag {shown(unknown[0])}.")
-    files = (*FILES, "load_weights")
-    return {name: check(name, value) for name, value in flags.items() if name not in files}
+    checked: dict[str, Any] = {n: check(n, value) for n, value in flags.items() if n not in FILES}
+    if checked.get("load_weights"):  # which is not read again
+        checked["load_weights"] = located(checked["load_weights"])
+    return checked
 
 
 def _files(

@@ -53,9 +53,9 @@ def exit_code(verb: str) -> Iterator[Ending]:
     ending = Ending()
     try:
         yield ending
-        if ending.run and ending.run.agent.stopped:
+        if ending.run and ending.run.agent.stopped and not ending.run.finished:
             ending.code = ending.code or STOPPED
-            if not ending.run.finished and ending.run.memory:
+            if ending.run.memory:
                 logger.info(_advice(ending))
     except UserError as error:
         _end(ending, UNUSABLE_INPUT, f"{verb}: {error} {_if_played(ending)}")

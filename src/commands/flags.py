@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import typing
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +41,8 @@ class Parser(argparse.ArgumentParser):
             add_help=False,
             argument_default=argparse.SUPPRESS,
         )
+        # Python 3.11 takes -1e1 for the name of a flag.
+        self._negative_number_matcher = re.compile(r"-\.?[0-9]")
         self.verb = verb
         self.add_argument("-h", "--help", nargs="?", action=Help)
         for name in verb.options:

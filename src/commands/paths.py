@@ -32,10 +32,15 @@ def portable(path: Path) -> str:
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
+def located(portable: str | Path) -> Path:
+    """The path that `portable` returned this for."""
+    return ROOT / portable
+
+
 def is_same_place(portable: object, path: Path) -> bool:
     """Whether a result of `portable`, in a file that may hold anything, is `path`."""
     try:
-        return isinstance(portable, str) and (ROOT / portable).resolve() == path.resolve()
+        return isinstance(portable, str) and located(portable).resolve() == path.resolve()
     except ValueError:  # of a null character
         return False
 
@@ -56,7 +61,7 @@ def ask_for_places(source: object, begun: dict[str, Any], places: dict[str, Path
 
 def _as_typed(portable: object) -> object:
     """The path that a result of `portable`, in a file that may hold anything, stands for."""
-    return str(ROOT / portable) if isinstance(portable, str) else portable
+    return str(located(portable)) if isinstance(portable, str) else portable
 
 
 def portable_flags(config: Config) -> dict[str, Any]:

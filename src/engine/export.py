@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from errors import UserError
+
 if TYPE_CHECKING:
     from deepqnetwork import DeepQNetwork
     from network import Network
@@ -115,6 +117,11 @@ def onnx_model(network: DeepQNetwork) -> Any:
                 output_names=["q_values"],
                 dynamic_shapes={"states": {0: torch.export.Dim("batch")}},
             )
+    except torch.onnx.OnnxExporterError as error:  # of somebody's own layers
+        raise UserError(
+            f"PyTorch cannot export this network as ONNX ({type(error.__cause__ or error).__name__}"
+            "): use --format safetensors."
+        ) from None
     finally:
         for each, level in zip(chatty, levels, strict=True):
             each.setLevel(level)

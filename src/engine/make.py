@@ -96,10 +96,10 @@ def make_network(
         warn_once("The GPU has too little free memory: the network is computed on the CPU.")
         settings = replace(settings, backend="cpu")
         network = DeepQNetwork(settings, num_actions=num_actions, rng=unused)
-    if settings.target != "standard":
-        from variants.custom import try_target
+    from variants.custom import try_network, try_target
 
-        try_target(network)
+    try_network(network)
+    try_target(network)
     warn_of_slow_datatype(network.device, settings.datatype)
     return network
 

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from engine.flat import Flat
 
+# PyTorch's own, whose running statistics are in float32, too.
+BATCH_NORMALIZATION = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 MASTER_DTYPES = {torch.float16: torch.float32, torch.bfloat16: torch.float32}  # others: the same
 
 
@@ -36,6 +38,7 @@ def store(network: nn.Module, dtype: torch.dtype) -> Stored:
     copies = Flat(list(parameters.values()), dtype)
     for (name, parameter), part in zip(parameters.items(), copies.parts, strict=True):
         layer = network.get_submodule(name.rpartition(".")[0])
-        if not name.endswith(("gamma", "beta")) and not getattr(layer, "exact", False):
+        exact = getattr(layer, "exact", False) or isinstance(layer, BATCH_NORMALIZATION)
+        if not name.endswith(("gamma", "beta")) and not exact:
             parameter.data = part.copy_(parameter.detach())
     return Stored(weights, copies, masters)

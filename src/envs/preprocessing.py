@@ -87,7 +87,7 @@ class PreprocessedEnvironment:
         self.life_lost = False
         self.frames = 0  # of this game
         self.shape: tuple[int, ...] = ()  # of the world's pictures
-        if hasattr(world, "save_state"):  # then a run resumes exactly where it was
+        if hasattr(world, "save_state") and hasattr(world, "load_state"):  # to resume exactly
             self.save_state, self.load_state = self._save_state, self._load_state
         self._try_out()
 

@@ -21,7 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from config import FIELDS
 from errors import UserError
 from plots.captions import FEWER, escaped, heading, length, number, rounded
-from plots.csv_files import Group, Results, common_name, group_runs
+from plots.csv_files import Group, Results, common_name, distinct_folders, group_runs
 from plots.curves import (
     DASHES,
     DOTS,
@@ -108,9 +108,11 @@ class Setting:
 def settings_of(runs: Sequence[Results]) -> list[Setting]:
     """The settings of tested runs: their files' names less the game and the seed."""
     found: dict[str, dict[str, list[Results]]] = {}
-    for run in runs:
-        if scores_of(run):
-            found.setdefault(run.setting, {}).setdefault(run.game, []).append(run)
+    tested = [run for run in runs if scores_of(run)]
+    folders = distinct_folders([run.series for run in tested])
+    for run in tested:
+        name = f"{folders[run.series]}{run.setting}".rstrip("/")
+        found.setdefault(name, {}).setdefault(run.game, []).append(run)
     if len(found) > MOST_SETTINGS:
         raise UserError(
             f"{len(found)} settings are too many for one picture: give at most {MOST_SETTINGS}."
@@ -225,6 +227,8 @@ def _aggregates(
 ) -> None:
     """The interquartile mean of each setting's human-normalized scores."""
     axes.set_title("Interquartile mean, % of human")
+    if not games:
+        return _say(axes, "no game that all settings have")
     known = [game for game in games if human_normalized(game, 0.0) is not None]
     if not known:
         return _say(axes, "no game with a published human score")

@@ -71,12 +71,14 @@ class Results:
             game, is_ale = flags["game"], flags.get("environment", "ale") == "ale"
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             game, is_ale = None, False
+        named = ""
         if isinstance(game, str) and re.fullmatch(r"[\w./: +-]*\w", game):
-            return snake_case(Path(game).stem) if is_ale else file_name(game)
-        name = f"{self.series.stem}_"
-        return max(
-            (each for each in HUMAN_SCORES if name.startswith(f"{each}_")), key=len, default=""
-        )
+            named = snake_case(Path(game).stem) if is_ale else file_name(game)
+        if named in HUMAN_SCORES or (named and not is_ale):
+            return named
+        name = f"{self.series.stem}_"  # a ROM's file may have any name, the run has the game's
+        games = (each for each in HUMAN_SCORES if name.startswith(f"{each}_"))
+        return max(games, key=len, default=named)
 
     @property
     def game(self) -> str:
@@ -239,15 +241,27 @@ def group_runs(runs: Sequence[Results]) -> list[Group]:
     members: dict[Path, list[Results]] = {}
     for run in {(run.path.resolve(), run.run): run for run in runs}.values():
         members.setdefault(run.series, []).append(run)
-    names = [path.stem for path in members]
+    folders = distinct_folders(list(members))
     return [
-        # Two files called breakout.csv are distinguished by their folders.
-        Group(
-            name=path.stem if names.count(path.stem) == 1 else f"{path.parent.name}/{path.stem}",
-            runs=tuple(group),
-        )
+        Group(name=f"{folders[path]}{path.stem}", runs=tuple(group))
         for path, group in members.items()
     ]
+
+
+def distinct_folders(files: Sequence[Path]) -> dict[Path, str]:
+    """As many of a file's folders, "x/results/", as tell it apart from others of the same name.
+
+    "" for a file whose name no other has.
+    """
+    found = {}
+    for path in files:
+        same = {other for other in files if other.stem == path.stem}
+        folders = {other: other.parent.parts[::-1] for other in same}  # the nearest first
+        for n in range(len(path.parts)):
+            found[path] = "".join(f"{name}/" for name in folders[path][:n][::-1])
+            if len({parts[:n] for parts in folders.values()}) == len(same):
+                break
+    return found
 
 
 def common_name(names: Iterable[str]) -> str:

@@ -8,9 +8,9 @@ import shlex
 from pathlib import Path
 
 from atomic import free_name, read_whole
-from checkpoint.files import checkpoint_files, file_name, numbers
+from checkpoint.files import checkpoint_files, file_name, newest, numbers
 from checkpoint.manifest import parse_row
-from commands.paths import earlier_snapshots, is_same_place, run_paths, snapshot_path
+from commands.paths import earlier_snapshots, is_same_place, name_and_epoch, run_paths
 from commands.verbs import DESCRIPTION_BYTES, Task
 from errors import UserError
 from runs.run import Run
@@ -22,6 +22,7 @@ def check_earlier(task: Task) -> list[Path]:
     """The files of an earlier run that this one will replace. Raises UserError if it may not."""
     config, folder = task.config, task.config.checkpoint_path
     if task.verb == "resume":
+        _check_resumed(task)
         return []
     snapshots = earlier_snapshots(config.save_weights_prefix) if config.save_weights_prefix else []
     manifests = [folder / file_name(n, "json") for n in numbers(folder)] if folder else []
@@ -61,6 +62,35 @@ def check_earlier(task: Task) -> list[Path]:
     )
 
 
+def _check_resumed(task: Task) -> None:
+    """Raise UserError if a resumed run would continue from too early or write into another run."""
+    config, checkpoint = task.config, task.checkpoint
+    if checkpoint and numbers(checkpoint.folder)[:1] != [checkpoint.number]:
+        now = newest(checkpoint.folder)[0]  # it was chosen before the run was locked
+        if not now or now.number != checkpoint.number:
+            raise UserError(
+                f"Another process has continued {task.name} meanwhile: give the command again."
+            )
+    begun = checkpoint.state["about"]["flags"] if checkpoint else {}
+    begun = task.snapshot.flags if task.snapshot else begun
+    for flag in ("csv_file", "save_weights_prefix"):
+        path: Path | None = getattr(config, flag)
+        if not path or flag not in task.given or config.overwrite:
+            continue
+        own = [run_paths(task.name)[flag]]
+        if config.load_weights and flag == "save_weights_prefix":
+            own.append(config.load_weights.with_name(task.name))
+        is_own = path.resolve() in (each.resolve() for each in own)
+        if is_own or is_same_place(begun.get(flag), path):
+            continue
+        earlier = earlier_snapshots(path) if flag == "save_weights_prefix" else [path]
+        if existing := [each for each in earlier if each.exists()]:
+            raise UserError(
+                f"{existing[0]} exists and is not of this run: give another --{flag}, or replace "
+                "it with --overwrite."
+            )
+
+
 def check_removable(paths: list[Path]) -> list[Path]:
     """The files to be replaced. Raises UserError if one of them is a folder."""
     for path in paths:
@@ -72,8 +102,8 @@ def check_removable(paths: list[Path]) -> list[Path]:
 def make_room(run: Run, replaced: list[Path]) -> None:
     """Remove the files to be `replaced`, and set aside what a run continues from before.
 
-    Nothing else can fail any more before the run begins. Raises UserError if the CSV that the run
-    continues is not one.
+    Nothing else can fail any more before the run begins: films and sounds have been opened. Raises
+    UserError if the CSV that the run continues is not one.
     """
     task, config = run.task, run.task.config
     if config.start_epoch and not task.checkpoint:
@@ -100,9 +130,7 @@ def _set_aside(task: Task) -> None:
         logger.info("The run's checkpoint is set aside in %s", aside)
     if not prefix:
         return
-    last = snapshot_path(prefix, config.start_epoch)
-    later = earlier_snapshots(prefix)
-    later = later[later.index(last) + 1 :] if last in later else []
+    later = [p for p in earlier_snapshots(prefix) if name_and_epoch(p)[1] > config.start_epoch]
     if later:
         aside = free_name(prefix.with_name(prefix.name + ending))
         aside.mkdir()

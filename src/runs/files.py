@@ -22,7 +22,7 @@ from commands.paths import (
 )
 from commands.schema import LONGEST_TEXT, TEXT, entries, record, texts
 from commands.verbs import DESCRIPTION_BYTES, NOT_RESUMED, Task
-from config import FIELDS, Config
+from config import CODE, FIELDS, Config
 from errors import UserError
 from replay.prioritized import Prioritized
 from runs.position import last_epoch, position
@@ -96,7 +96,8 @@ def _resumed(task: Task, about: dict[str, Any]) -> dict[str, str]:
         at, before = f"the snapshot of epoch {snapshot.epoch}", snapshot.flags
     # Flags that an earlier version did not have yet were at their defaults.
     before = portable_flags(Config()) | before if before else now
-    decisive = [n for n in FIELDS if n in CHANGE_LEARNING or n not in (*MAY_CHANGE, *NOT_RESUMED)]
+    others = {*MAY_CHANGE, *NOT_RESUMED} - {*CHANGE_LEARNING, *CODE}
+    decisive = [name for name in FIELDS if name not in others]
     changed = [
         f"{name} {before[name]} -> {now[name]}" for name in decisive if before[name] != now[name]
     ]
@@ -172,5 +173,8 @@ def how_to_resume(parts: Run) -> str:
     for name, path in elsewhere.items():
         words += f" --{name} {shlex.quote(str(path))}"
     if not at:
-        return f"{why}; ./resume.sh {words} resumes from that snapshot."
+        if newest >= task.config.epochs:
+            words += f" --epochs {newest + 1}"
+        rest = f", without the rest of epoch {newest}" if parts.agent.interrupted else ""
+        return f"{why}; ./resume.sh {words} resumes from that snapshot{rest}."
     return f"./resume.sh {words} resumes from {at}."

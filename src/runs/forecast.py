@@ -161,8 +161,6 @@ def needs(found: Forecast, config: Config, todo: Sequence[Planned]) -> Needs:
 
 def report(found: Forecast, config: Config, todo: Sequence[Planned]) -> None:
     """Report what the run will take, and warn if the disk has too little room."""
-    if not found.pace:
-        return
     run = needs(found, config, todo)
     rates = ", ".join(f"{name} {1 / pace:.0f}" for name, pace in found.pace.items())
     logger.info("This run will take about %s (steps/s: %s).", duration(run.seconds), rates)

@@ -38,10 +38,6 @@ def check_files(task: Task) -> None:
             "--threads %d is more than the %d cores, which is slower.", config.threads, cores()
         )
     files = [path for path in (config.csv_file, config.visualization_file) if path]
-    if config.csv_file and config.csv_file.suffix == ".json":
-        raise UserError(
-            f"--csv_file {config.csv_file} must not end in .json: give a name that ends in .csv."
-        )
     if config.csv_file:
         files.append(config.csv_file.with_suffix(".json"))
     places = [*files, *(path for path in (config.save_weights_prefix, folder) if path)]
@@ -52,6 +48,8 @@ def check_files(task: Task) -> None:
             check_replaceable(file)
     except OSError as error:
         raise UserError(f"Cannot write {error.filename}: {error.strerror}.") from error
+    if config.csv_file and config.csv_file.suffix.lower() != ".csv":
+        raise UserError(f"--csv_file {config.csv_file} must end in .csv.")
     for parent in {*(path.parent for path in places), *([folder] if folder else [])}:
         check_writable(parent)
     remove_leftovers(config)

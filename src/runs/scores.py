@@ -17,10 +17,11 @@ def games(count: int, asked: int) -> str:
     return f"{count}{f' of {asked}' if count < asked else ''} game{'s' * (max(count, asked) != 1)}"
 
 
-def print_summary(game: str, scores: Sequence[float], asked: int) -> None:
+def print_summary(game: str, scores: Sequence[float], asked: int, *, is_ale: bool = True) -> None:
     """Print mean, standard deviation, median, minimum, maximum and human-normalized score.
 
-    `asked` is the number of games that should have been played.
+    Human scores are known of games of ALE. `asked` is the number of games that should have been
+    played.
     """
     if not scores:
         print("No game was finished.")
@@ -33,7 +34,7 @@ def print_summary(game: str, scores: Sequence[float], asked: int) -> None:
     print(f"  median             {statistics.median(scores):10.2f}")
     print(f"  minimum            {min(scores):10.2f}")
     print(f"  maximum            {max(scores):10.2f}")
-    normalized = human_normalized(game, mean)
+    normalized = human_normalized(game, mean) if is_ale else None
     if normalized is None:
         print("  human-normalized   no human score is published for this game")
     else:
@@ -54,6 +55,6 @@ def write_scores(parts: Run) -> None:
         "snapshot": portable(parts.task.config.load_weights or Path()),
         "random_seed": parts.task.config.random_seed,
         "median_game_reward": statistics.median(scores) if scores else "",
-        "game_rewards": " ".join(f"{score:g}" for score in scores),
+        "game_rewards": " ".join(f"{score:.15g}" for score in scores),
     }
     parts.owed.write(path, csv_bytes(row, [row]))

@@ -203,7 +203,9 @@ def _settings(
         flags = {flag: value for flag, value in own.items() if flag not in preset} | flags
         name = "_".join(_word(flag, value) for flag, value in combination)
         if name in settings:
-            raise UserError(f"There are two settings {name}: give each value once.")
+            raise UserError(
+                f"There are two settings {name}: give each value once, and files different names."
+            )
         settings[name] = tuple(f"--{flag}={value}" for flag, value in flags.items())
     return settings
 

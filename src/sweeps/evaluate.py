@@ -49,8 +49,11 @@ def evaluate(arguments: Sequence[str]) -> int:
         raise UserError("--best compares snapshots: give at least two.")
     if len(snapshots) < 2:
         raise UserError(f"{snapshots[0]} is named twice: name it once, or other snapshots too.")
+    single = [flag for flag, value in given.items() if isinstance(value, Path)]
     if given.get("log") == "json":
-        raise UserError("--log json is for one snapshot: give --csv_file for those of several.")
+        single.append("log json")
+    if single:
+        raise UserError(f"--{single[0]} is for one snapshot: give --csv_file for those of several.")
     if missing := [path for path in snapshots if not path.is_file()]:
         raise UserError(f"{missing[0]} does not exist: give snapshots, like snapshots/pong_3.pkl.")
     if best and len(names := _games_of(snapshots)) > 1:
@@ -174,11 +177,11 @@ class _Printer:
 
 def _result(row: Row) -> str:
     if row["nr_games"] == "0":
-        return f"no game ended, score so far {float(row['average_reward']):g}"
+        return f"no game ended, score so far {float(row['average_reward']):.10g}"
     mean, median = float(row["average_reward"]), float(row["median_game_reward"])
     low, high = float(row["min_game_reward"]), float(row["max_game_reward"])
-    played = int(row["nr_games"])
-    return f"mean {mean:.2f}, median {median:g}, {low:g} to {high:g} in {games(played, played)}"
+    played = games(int(row["nr_games"]), int(row["nr_games"]))
+    return f"mean {mean:.2f}, median {median:.10g}, {low:.10g} to {high:.10g} in {played}"
 
 
 def _write(path: Path, rows: Sequence[Row]) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 from atomic import check_replaceable, read_whole, write_atomically
 from checkpoint.files import numbers
 from checkpoint.manifest import CSV_BYTES
-from commands.paths import earlier_snapshots, name_and_epoch, run_paths
+from commands.paths import earlier_snapshots, name_and_epoch, portable_flags, run_paths
 from commands.schema import COUNT, TEXT, Value, record, sequence
+from config import Config
 from errors import UserError, shown
 from runs.provenance import commit, versions
 
@@ -186,10 +187,12 @@ def _check_same(old: Sweep, new: Sweep) -> None:
     ):
         if missing := _missing(before, now):
             raise UserError(f"The sweep {old.name} was started with the {kind} {missing}: {way}")
+    # Flags that an earlier version did not have yet were at their defaults.
+    defaults = portable_flags(Config())
     for setting, flags in old.settings.items():
         now_flags = new.settings[setting]
         for flag in sorted(flags.keys() | now_flags.keys()):
-            was, is_now = flags.get(flag), now_flags.get(flag)
+            was, is_now = (each.get(flag, defaults.get(flag)) for each in (flags, now_flags))
             if was != is_now:
                 of = f"Its setting {setting}" if setting else f"The sweep {old.name}"
                 raise UserError(

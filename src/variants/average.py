@@ -8,7 +8,7 @@ play with it and snapshots keep it, but nothing in training depends on it.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from network import Network
 
@@ -39,6 +39,4 @@ def follow(average: Network, online: Network, rate: float) -> None:
 
 def _statistics(network: Network) -> list[Tensor]:
     singular = [f"{name}.{side}" for name, _ in network.spectral for side in ("left", "right")]
-    others = {name: each for name, each in network.statistics().items() if name not in singular}
-    # Weights that two layers share have a second name there.
-    return [each for each in others.values() if not isinstance(each, nn.Parameter)]
+    return [each for name, each in network.statistics().items() if name not in singular]

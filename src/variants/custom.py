@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from config import NetworkSettings
+from config import CODE, NetworkSettings
 from envs.custom import load_class
 from errors import UserError, shown, shown_traceback
 from network import Features
@@ -100,12 +101,22 @@ def custom_target(name: str) -> Target:
     return Target(rule, reads_online=getattr(rule, "reads_online", True))
 
 
-@torch.no_grad()
-def try_target(network: DeepQNetwork) -> None:
-    """Compute targets of two black states, so that errors show before anything is played.
+def try_network(network: DeepQNetwork) -> None:
+    """Predict a black state with a network of somebody's own, so that errors show at once.
 
     Raises UserError.
     """
+    name = network.settings.network
+    if name not in CODE["network"]:
+        with shown_traceback(name):
+            network.predict(np.zeros((1, *network.state_shape), np.uint8))
+
+
+@torch.no_grad()
+def try_target(network: DeepQNetwork) -> None:
+    """Compute a target of somebody's own for two black states; see `try_network`."""
+    if network.settings.target in CODE["target"]:
+        return
     name, online, device = network.settings.target, network.online, network.device
     states = torch.zeros((2, *network.state_shape), dtype=torch.uint8, device=device)
     numbers = torch.ones(2, dtype=online.master_dtype, device=device)

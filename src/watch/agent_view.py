@@ -61,7 +61,8 @@ class AgentView(Callback):
         self.action = action
         if self.network:
             # The agent does not predict when it explores, but Q-values are to be shown then too.
-            self.qvalues = self.network.predict(self.state[None])[0].copy()
+            q = self.network.predict(self.state[None])[0]
+            self.qvalues = np.nan_to_num(q, posinf=0, neginf=0)  # of a training that diverges
             self.history.append(self.qvalues)
             self._look_at_returns(self.network, self.state)
         self.heat = self.saliency(self.state, action) if self.saliency else None
@@ -82,9 +83,9 @@ class AgentView(Callback):
 
     def summary(self, games: int) -> str:
         """The score of each of `games` games, a line each, and where they were stopped."""
-        lines = [f"Game {number}: score {score:g}" for number, score in enumerate(self.scores, 1)]
+        lines = [f"Game {n}: score {score:.10g}" for n, score in enumerate(self.scores, 1)]
         if len(lines) < games:
-            lines.append(f"Stopped in game {len(lines) + 1} at score {self.score:g}.")
+            lines.append(f"Stopped in game {len(lines) + 1} at score {self.score:.10g}.")
         return "\n".join(lines)
 
     def on_step(self, made: GameStep) -> None:

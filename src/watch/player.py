@@ -83,7 +83,7 @@ class Player(Callback):
     def on_step(self, made: GameStep) -> None:
         """Pause after a single step, and show the score when a game ends."""
         if made.step.ended:
-            self._say(f"Game over: {self.view.scores[-1]:g}", NOTE_SECONDS)
+            self._say(f"Game over: {self.view.scores[-1]:.10g}", NOTE_SECONDS)
         if self.stepping:
             self.stepping, self.paused = False, True
             self._wait()
@@ -93,7 +93,7 @@ class Player(Callback):
         if not self.view.scores:
             return
         end = time.perf_counter() + LAST_SECONDS
-        self._say(f"Game over: {self.view.scores[-1]:g}", LAST_SECONDS)
+        self._say(f"Game over: {self.view.scores[-1]:.10g}", LAST_SECONDS)
         while time.perf_counter() < end and not self.agent.stopped and not self.display.pressed():
             self._draw()
             time.sleep(SLEEP_SECONDS)

@@ -28,6 +28,7 @@ from watch.view_panel import HEIGHT, WIDTH, Panel
 logger = logging.getLogger(__name__)
 
 FILM_HEIGHT = 840  # pixels, about: 4 per line, since films have one color for each 2x2 pixels
+GIF_HEIGHT = 210  # Atari's own
 VIEW_HEIGHT = 630  # the same with the agent's view, where exact colors matter less
 
 
@@ -194,9 +195,10 @@ def recording(
     shows_view = overlay == "mind"
     if shows_view:
         view.show_heat()
-    factor = max((VIEW_HEIGHT if shows_view else FILM_HEIGHT) // picture.shape[0], 1)
+    height = VIEW_HEIGHT if shows_view else FILM_HEIGHT
     if video_file and video_file.suffix.lower() == ".gif" and not shows_view:
-        factor = 1
+        height = GIF_HEIGHT
+    factor = max(height // picture.shape[0], 1)
     recorder = Recorder(agent, view, games=games, factor=factor, shows_view=shows_view)
     with contextlib.closing(recorder), attached(agent, view, recorder.record_frame):
         if video_file:
@@ -221,7 +223,7 @@ def progress(agent: Agent, view: AgentView) -> Iterator[None]:
     environment: Any = agent.games[0].environment
 
     def tell(frame: Frame) -> None:
-        bar.set_postfix_str(f"score {view.score:g}", refresh=False)
+        bar.set_postfix_str(f"score {view.score:.10g}", refresh=False)
         bar.update()
 
     with tqdm(desc="Recording", unit=" frames", disable=None, leave=False) as bar:

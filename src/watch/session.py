@@ -10,6 +10,7 @@ from typing import Any
 
 from agent import Agent
 from commands.verbs import Task
+from runs.outputs import check_outputs
 from runs.plan import plays_for_somebody
 from watch.states import StateCollector, filters_of, visualize
 
@@ -60,11 +61,16 @@ def play(task: Task, agent: Agent) -> None:
 
 @contextlib.contextmanager
 def recorded(task: Task, agent: Agent, games: int) -> Iterator[Any]:
-    """Record `games` games (0: all) as film, frames and sound, as far as the flags name them."""
+    """Record `games` games (0: all) as film, frames and sound, as far as the flags name them.
+
+    They replace earlier files only with --overwrite.
+    """
     config = task.config
     if not config.records:
         yield None
         return
+    for earlier in check_outputs(config):
+        earlier.unlink(missing_ok=True)
     from watch.recorder import recording
 
     with recording(

@@ -60,7 +60,8 @@ class Speaker:
             return
         kept = (np.arange(len(audio) / speed) * speed).astype(np.intp)
         samples = (audio[kept].astype(np.int16) - 128) << 8
-        self.waiting = np.append(self.waiting, samples)[-MOST_FRAMES * SAMPLES_PER_FRAME :]
+        most = max(MOST_FRAMES * SAMPLES_PER_FRAME, len(samples))  # one frame of a slow game
+        self.waiting = np.append(self.waiting, samples)[-most:]
         # NB! The mixer works in blocks of 512 samples, and a sound begins with a new block: only
         # sounds of whole blocks follow each other without a gap.
         whole = len(self.waiting) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME

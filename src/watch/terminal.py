@@ -222,7 +222,7 @@ def draw_scene(canvas: Canvas, scene: Scene, picture: Picture) -> None:
         left = max((columns - panel - 56) // 2, 0)
         for row, (keys, what) in enumerate(pair for pair in scene.keys if pair[0] != "f"):
             canvas.text(left, 1 + row, f"  {keys:16}{what:38}", TEXT, BACKGROUND)
-    score = f"{scene.view.score:g} "
+    score = f"{scene.view.score:.10g} "
     canvas.text(0, lines - 1, f" {scene.note or 'h keys  q quit'}".ljust(columns), MUTED)
     canvas.text(max(columns - len(score), 0), lines - 1, score, AMBER)
 
@@ -233,7 +233,7 @@ def draw_mind(canvas: Canvas, view: AgentView, x: int, lines: int) -> None:
     canvas.text(x, 0, view.game.replace("_", " ").title(), TEXT)
     canvas.text(x, 1, who, AMBER if view.person_plays else MUTED)
     lives = f"  lives {view.lives}" if view.lives else ""  # many games have none
-    numbers = f"score {view.score:g}{lives}  expl. {view.exploration_rate:.0%}"
+    numbers = f"score {view.score:.10g}{lives}  expl. {view.exploration_rate:.0%}"
     canvas.text(x, 2, numbers, TEXT)
     row = 4
     if view.qvalues is not None:

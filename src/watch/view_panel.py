@@ -16,6 +16,7 @@ from watch.agent_view import HISTORY, AgentView
 
 WIDTH, HEIGHT = 392, 630  # pixels at scale 1; three times the 210 lines of a game
 MOST_ACTIONS = 24  # whose Q-values are shown
+MOST_SCREENS = 20  # of the state that are shown
 MARGIN = 16
 INNER = WIDTH - 2 * MARGIN
 BACKGROUND = (13, 17, 23)
@@ -134,7 +135,8 @@ class Panel:
             self._text(x + 10, 99, value, 24, TEXT, "ls")
 
     def _screens(self, picture: Picture, state: NDArray[np.uint8]) -> None:
-        """Draw the screens side by side, oldest first; 84x84 ones pixel by pixel."""
+        """Draw the last screens side by side, oldest first; 84x84 ones pixel by pixel."""
+        state = state[-MOST_SCREENS:]
         width = (INNER - 8 * (len(state) - 1)) / len(state)
         size = min(self._px(width), self._px(92))
         for i, screen in enumerate(state):

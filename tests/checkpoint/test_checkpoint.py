@@ -398,6 +398,25 @@ def test_a_snapshot_of_an_earlier_epoch_resumes_alone_and_the_checkpoint_is_set_
     assert not problems
 
 
+def test_a_run_that_began_with_a_snapshot_is_the_same_after_it_was_resumed(
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    first = Run(home, monkeypatch)
+    assert first.train("--epochs", "1") == 0
+    begun = home / "mine_1.pkl"
+    shutil.copy(first.snapshots / "breakout_1.pkl", begun)
+    run = Run(home, monkeypatch, "--load_weights", str(begun))
+    assert run.train("--epochs", "2") == 0
+    expected = run.results()
+    assert run.train("--epochs", "1") == 0
+    begun.unlink()
+    assert run.resume("--epochs", "2") == 0
+    assert run.results()["rows"] == expected["rows"]
+    assert run.results()["breakout_2.pkl"] == expected["breakout_2.pkl"]
+    about = json.loads((home / "results" / "breakout.json").read_text())
+    assert Path(about["flags"]["load_weights"]).name == "mine_1.pkl"
+
+
 def test_a_run_that_began_with_a_snapshot_keeps_its_rows_when_it_is_resumed_again(
     home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
 ) -> None:
@@ -456,7 +475,10 @@ def test_a_run_with_files_elsewhere_is_not_split(
     run.stop_at = {ROUNDS - 5}
     assert run.train("--epochs", "2", "--checkpoint_minutes", "0", *elsewhere) == 130
     hint = said()
-    assert f"--checkpoint_path {home}/saved --csv_file '{home}/my rows.csv' resumes from" in hint
+    assert (
+        f"--checkpoint_path {home}/saved --csv_file '{home}/my rows.csv' --epochs 3 resumes from"
+        in hint
+    )
     assert main(["resume", str(snapshot)]) == 2
     assert (
         f"writes --checkpoint_path '{home}/saved' --csv_file '{home}/my rows.csv'. Only you can "

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 import main
 from commands.verbs import parse
@@ -295,6 +296,7 @@ def test_a_world_that_can_save_its_state_resumes() -> None:
     assert not hasattr(preprocess(Corridor()), "save_state")
     world: Any = Corridor(9)
     world.save_state = lambda: bytes([world.position])
+    assert not hasattr(preprocess(world), "save_state"), "it could not be loaded"
     world.load_state = lambda state: setattr(world, "position", state[0])
     environment: Any = preprocess(world, max_episode_frames=3)
     environment.act(0)
@@ -576,6 +578,15 @@ def test_the_command_line_wins_over_the_environment_and_game_of_a_snapshot(
     assert parse("test", [snapshot, "--environment", CATCH]).config.environment == CATCH
     config = parse("run", ["c", "--load_weights", snapshot, "--environment", CATCH]).config
     assert (config.environment, config.game) == (CATCH, "c")
+
+
+def test_a_gif_of_a_small_picture_is_as_large_as_ataris(tmp_path: Path) -> None:
+    film = tmp_path / "film.gif"
+    line = f"catch --environment {CATCH} --video_file {film} --screen_width 36 --screen_height 36"
+    small = "--random_steps 60 --train_steps 8 --test_steps 0 --epochs 1 --replay_size 1000"
+    assert main.main([*line.split(), *small.split(), "--threads", "1"]) == 0
+    with Image.open(film) as picture:
+        assert picture.height == 144  # twice its 72 pixels
 
 
 # Flags

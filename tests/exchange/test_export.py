@@ -170,6 +170,20 @@ def test_onnx_runtime_computes_our_q_values(
     )
 
 
+def test_a_network_that_onnx_cannot_have_is_refused_with_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("onnxscript", "onnxruntime"):
+        pytest.importorskip(name, reason=WHY)
+    file = tmp_path / "own.py"
+    branch = "if x.sum().item() > 1e6:\n            x = x / 2\n        return"
+    file.write_text(OWN_NETWORK.replace("return", branch))
+    path, _ = saved(tmp_path, network=f"{file}:Own")
+    run(path, "--network", f"{file}:Own", "--format", "onnx", expect=2)
+    assert "cannot export this network as ONNX" in capsys.readouterr().err
+    assert not (tmp_path / "exports/breakout_1.onnx").exists()
+
+
 def trained(network: Any) -> None:
     """Statistics of normalization as training leaves them, not the zeros of a new network."""
     import torch

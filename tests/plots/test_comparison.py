@@ -57,6 +57,19 @@ def test_the_description_beside_a_csv_names_the_game(tmp_path: Path) -> None:
     assert (setting.name, list(setting.runs)) == ("x", ["my_game"])
 
 
+def test_runs_of_the_same_name_in_different_folders_are_different_settings(tmp_path: Path) -> None:
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+    found = settings_of(runs(tmp_path, *(f"{f}/pong_seed{k}" for f in "ab" for k in (1, 2))))
+    assert [(s.name, len(s.runs["pong"])) for s in found] == [("a", 2), ("b", 2)]
+
+
+def test_settings_without_a_common_game_are_told_so(tmp_path: Path) -> None:
+    found = texts(runs(tmp_path, "pong_p_seed1", "pong_p_seed2", "qbert_q_seed1", "qbert_q_seed2"))
+    assert "no game that all settings have" in found
+    assert "no game with a published human score" not in found
+
+
 def test_a_score_is_the_mean_of_the_last_tests(tmp_path: Path) -> None:
     (setting,) = settings_of(runs(tmp_path, "pong_seed1", "pong_seed2"))
     values = list(setting.runs["pong"][1].curve("test", "average_reward").values())

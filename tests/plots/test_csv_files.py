@@ -206,6 +206,7 @@ def test_the_game_is_what_the_json_says_else_the_name(tmp_path: Path) -> None:
     ("name", "flags", "game"),
     [
         ("breakout_mine_seed1.csv", {"game": "Breakout"}, "breakout"),
+        ("breakout_mine.csv", {"game": "roms/brk.bin"}, "breakout"),
         ("ALE_Pong-v5_mine.csv", {"game": "ALE/Pong-v5", "environment": "gym"}, "ALE_Pong-v5"),
         ("my_game_mine.csv", {"game": "my game", "environment": "x.py:Mine"}, "my_game"),
     ],
@@ -235,6 +236,10 @@ def test_seeds_are_grouped_and_nothing_else(tmp_path: Path) -> None:
         "qbert": 2,
     }
     assert [g.name for g in group_runs(runs[:3])] == ["breakout"]
+    for name in ("x/results", "y/results"):
+        (tmp_path / name).mkdir(parents=True)
+    runs = [read(tmp_path, SMALL, f"{name}/results/pong.csv") for name in "xy"]
+    assert [g.name for g in group_runs(runs)] == ["x/results/pong", "y/results/pong"]
 
 
 def test_the_tests_of_several_runs_are_told_apart(home: Path) -> None:

@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 from agent import Agent
+from commands.verbs import parse
 from envs.roms import find_rom
+from errors import UserError
 from main import main
+from runs.earlier import check_earlier
 from snapshot.format import read_snapshot
 
 TINY = """--screen_width 36 --screen_height 36 --batch_size 4 --replay_size 500 --random_starts 6
@@ -47,6 +50,8 @@ def files(home: Path) -> dict[str, bytes]:
         "--overwrite --load_weights other_1.pkl --network_width 0.2",
         "--overwrite --load_weights snapshots/pong_2.pkl",
         "--overwrite --tensorboard results/pong.csv",
+        "--overwrite --video_file /proc/nowhere/film.mov",
+        "--overwrite --csv_file results/pong.tsv",
         "--start_epoch 1",
     ],
 )
@@ -68,6 +73,59 @@ def test_a_folder_in_place_of_a_file_is_refused_before_anything_is_removed(
     train("pong", "--epochs 2 --overwrite", expect=2)
     assert files(home) == before
     assert f"{home / name} is a folder in place of a run's file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "--csv_file results/pong_a.csv",
+        "--save_weights_prefix snapshots/pong_a",
+        "--csv_file my.csv",
+    ],
+)
+@pytest.mark.parametrize("begin", ["pong b", "snapshots/pong_b_1.pkl"])
+def test_a_resumed_run_does_not_write_into_another_unasked(
+    home: Path, begin: str, more: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train("pong a", "--epochs 3")
+    train("pong b", "--epochs 1")
+    if begin != "pong b":
+        shutil.rmtree(home / "checkpoints" / "pong_b")
+    (home / "my.csv").write_text("mine")
+    before = files(home)
+    run(f"resume {begin} --epochs 2 {more}", expect=2)
+    assert files(home) == before
+    assert "exists and is not of this run" in capsys.readouterr().err
+    run(f"resume {begin} --epochs 2 --csv_file results/pong_b.csv")
+
+
+def test_the_history_names_a_new_target(home: Path) -> None:
+    train("pong", "--epochs 3")
+    run("resume snapshots/pong_1.pkl --epochs 2 --target examples/my_target.py:mellowmax")
+    (entry,) = json.loads((home / "results" / "pong.json").read_text())["resumed"]
+    assert "target standard -> examples/my_target.py:mellowmax" in entry["changed"]
+
+
+def test_a_snapshot_in_a_file_with_another_epochs_name_replaces_none(home: Path) -> None:
+    train("pong", "--epochs 3")
+    snapshots = home / "snapshots"
+    shutil.copy(snapshots / "pong_2.pkl", snapshots / "mine_02.pkl")
+    shutil.copy(snapshots / "pong_3.pkl", snapshots / "mine_3.pkl")
+    third = (snapshots / "mine_3.pkl").read_bytes()
+    run("resume snapshots/mine_02.pkl --epochs 3")
+    assert (snapshots / "mine.before_epoch_3" / "mine_3.pkl").read_bytes() == third
+
+
+def test_a_run_that_another_process_has_continued_meanwhile_is_refused(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train("pong", "--epochs 1")
+    task = parse("resume", ["pong", "--epochs", "3"])
+    run("resume pong --epochs 2")
+    before = files(home)
+    with pytest.raises(UserError, match="has continued pong meanwhile: give the command again"):
+        check_earlier(task)
+    assert files(home) == before
 
 
 def test_a_film_is_not_removed_by_a_command_that_fails(home: Path) -> None:

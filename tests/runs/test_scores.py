@@ -45,6 +45,8 @@ def test_no_game_and_no_human(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "No game was finished.\n"
     print_summary("tetris", [1], 2)
     assert "no human score is published" in capsys.readouterr().out
+    print_summary("pong", [1], 1, is_ale=False)
+    assert "no human score is published" in capsys.readouterr().out
 
 
 def test_a_random_player_has_0_and_a_human_100_percent() -> None:
@@ -57,10 +59,10 @@ def test_a_snapshot_whose_name_is_not_utf_8_has_a_row(tmp_path: Path) -> None:
     config = SimpleNamespace(
         csv_file=tmp_path / "test.csv", load_weights=Path("p\udcff_1.pkl"), random_seed=1
     )
-    stats = SimpleNamespace(rows=[{"epoch": 1}], scores=[2.0, 5.0])
+    stats = SimpleNamespace(rows=[{"epoch": 1}], scores=[2.0, 1234567.75])
     parts: Any = SimpleNamespace(task=SimpleNamespace(config=config), stats=stats, owed=Owed())
     write_scores(parts)
     with config.csv_file.open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert row["snapshot"].endswith("p\\udcff_1.pkl")
-    assert (row["median_game_reward"], row["game_rewards"]) == ("3.5", "2 5")
+    assert (row["median_game_reward"], row["game_rewards"]) == ("617284.875", "2 1234567.75")

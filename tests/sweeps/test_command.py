@@ -174,6 +174,16 @@ def test_a_setting_that_differs_is_refused(home: Path, line: str, says: str) -> 
     assert description_path("x").read_bytes() == before
 
 
+def test_a_flag_that_the_description_lacks_was_at_its_default(home: Path) -> None:
+    begin(command("pong --name x").sweep)
+    about = json.loads(description_path("x").read_text())
+    del about["settings"][""]["exploration_zeta"]
+    description_path("x").write_text(json.dumps(about))
+    check(command("pong --name x").sweep)
+    with pytest.raises(UserError, match=r"with --exploration_zeta 0\.0, not 2\.0"):
+        check(command("pong --name x --exploration_zeta 2").sweep)
+
+
 def large(**changed: Any) -> str:
     steps = dict(random_steps=1, train_steps=1, test_steps=1, epochs=1)
     about = {"sweep": 1, "games": ["g"], "seeds": [0], "settings": {"": steps | changed}}

@@ -206,6 +206,8 @@ PONG = next((Path(__file__).resolve().parents[2] / "agents").glob("pong_*.pkl"))
         ),
         ("breakout_2.pkl breakout_10.pkl --tset_games 3", "There is no flag --tset_games"),
         ("breakout_2.pkl breakout_10.pkl --log json", "--log json is for one snapshot"),
+        ("breakout_2.pkl breakout_10.pkl --video_file x.mov", "--video_file is for one snapshot"),
+        ("breakout_2.pkl breakout_10.pkl --tensorboard x", "--tensorboard is for one snapshot"),
     ],
 )
 def test_bad_input_gets_a_sentence_before_anything_is_played(

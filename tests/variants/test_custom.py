@@ -18,7 +18,7 @@ from engine.divide import divide
 from envs.custom import code_name
 from errors import UserError
 from tests.variants.small import draw_batch, draw_states, make, numbers
-from variants.custom import try_target
+from variants.custom import try_network, try_target
 
 ROOT = Path(__file__).resolve().parents[2]
 NETWORK, TARGET = "examples/my_network.py:MyNetwork", "examples/my_target.py:mellowmax"
@@ -147,6 +147,61 @@ def test_batch_normalization_of_ones_own_is_given_whole_minibatches(
     other = make(seed=2, network=name)
     other.load_weights(path)  # with what it has measured
     assert np.array_equal(network.predict(draw_states()), other.predict(draw_states()))
+
+
+@pytest.mark.parametrize("datatype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("part", ["", ".weight"])
+def test_layers_may_share_weights(write: Write, tmp_path: Path, datatype: str, part: str) -> None:
+    name = write(f"""
+        class Mine(nn.Module):
+            def __init__(self, settings):
+                super().__init__()
+                self.layer = nn.Linear(2 * 36 * 36, 2 * 36 * 36)
+                self.again = nn.Linear(2 * 36 * 36, 2 * 36 * 36)
+                self.again{part} = self.layer{part}
+
+            def forward(self, x):
+                return self.again(self.layer(x.flatten(1))).relu()
+    """)
+    network, other = (make(seed=n, network=name, datatype=datatype) for n in (1, 2))
+    network.train(draw_batch())
+    path = tmp_path / "game_1.pkl"
+    network.save_weights(path, info={})
+    other.load_weights(path)
+    assert np.array_equal(network.predict(draw_states()), other.predict(draw_states()))
+
+
+def test_pytorchs_batch_normalization_works_in_16_bits(write: Write) -> None:
+    name = write("""
+        class Mine(nn.Module):
+            def __init__(self, settings):
+                super().__init__()
+                self.layers = nn.Sequential(nn.BatchNorm2d(2), nn.Conv2d(2, 3, 8, 8), nn.ReLU())
+
+            def forward(self, x):
+                return self.layers(x)
+    """)
+    whole, half = (make(network=name, datatype=d) for d in ("float32", "bfloat16"))
+    for network in (whole, half):
+        network.train(draw_batch())
+    assert np.allclose(whole.predict(draw_states()), half.predict(draw_states()), atol=0.05)
+
+
+def test_a_network_is_tried_before_the_work(write: Write) -> None:
+    name = write("""
+        class Mine(nn.Module):
+            def __init__(self, settings):
+                super().__init__()
+                self.layer = nn.Conv2d(2, 3, 8, 8)
+                self.register_buffer("scale", torch.ones(1))
+
+            def forward(self, x):
+                return self.layer(x * self.scale).relu()
+    """)
+    try_network(make(network=name))
+    with pytest.raises(UserError, match="Mine stopped with the error above"):
+        try_network(make(network=name, datatype="bfloat16"))
+    try_network(make())
 
 
 def test_a_network_that_says_so_is_given_whole_minibatches(write: Write) -> None:

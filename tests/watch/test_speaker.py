@@ -93,3 +93,12 @@ def test_no_device_is_said_and_then_silence(
     for frame in range(20):
         speaker.play(tone(frame), 1.0)
     speaker.close()
+
+
+def test_a_frame_of_a_slow_game_is_heard_whole(heard: Path) -> None:
+    speaker = Speaker(1.0)
+    speaker.channel = Busy()  # type: ignore[assignment]
+    for _ in range(2):
+        speaker.play(np.full(SAMPLE_RATE // 2, 200, np.uint8), 1.0)  # 2 frames per second
+        assert len(speaker.waiting) == SAMPLE_RATE // 2
+    speaker.close()

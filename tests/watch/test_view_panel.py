@@ -95,9 +95,19 @@ def test_before_the_first_step_and_without_a_network() -> None:
     assert share(picture, AMBER) > 0  # you play
 
 
+def test_a_training_that_diverges_can_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = thinking(2)
+    diverged = np.array([[np.nan, np.inf, -np.inf, 1]], np.float32)
+    monkeypatch.setattr(view.network, "predict", lambda _: diverged)
+    view.on_action(0, 1)
+    assert view.qvalues is not None
+    assert view.qvalues.tolist() == [0, 0, 0, 1]
+    assert Panel().draw(view).shape == (HEIGHT, WIDTH, 3)
+
+
 def test_other_histories_and_long_names() -> None:
     view = thinking(2)
-    for length in (1, 2, 10):
+    for length in (1, 2, 10, 100):
         view.state = np.zeros((length, 50, 70), np.uint8)
         view.game = "montezuma_revenge_of_the_longest_name"
         view.score = 1_234_567.5
