@@ -253,14 +253,17 @@ def distinct_folders(files: Sequence[Path]) -> dict[Path, str]:
 
     "" for a file whose name no other has.
     """
-    found = {}
+    by_name: dict[str, dict[Path, tuple[str, ...]]] = {}
     for path in files:
-        same = {other for other in files if other.stem == path.stem}
-        folders = {other: other.parent.parts[::-1] for other in same}  # the nearest first
-        for n in range(len(path.parts)):
-            found[path] = "".join(f"{name}/" for name in folders[path][:n][::-1])
-            if len({parts[:n] for parts in folders.values()}) == len(same):
-                break
+        by_name.setdefault(path.stem, {})[path] = path.parent.parts[::-1]  # the nearest first
+    found = {}
+    for folders in by_name.values():
+        most = max(map(len, folders.values()))
+        n = 0
+        while n < most and len({parts[:n] for parts in folders.values()}) < len(folders):
+            n += 1
+        for path, parts in folders.items():
+            found[path] = "".join(f"{name}/" for name in parts[:n][::-1])
     return found
 
 

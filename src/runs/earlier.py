@@ -71,15 +71,17 @@ def _check_resumed(task: Task) -> None:
             raise UserError(
                 f"Another process has continued {task.name} meanwhile: give the command again."
             )
-    begun = checkpoint.state["about"]["flags"] if checkpoint else {}
-    begun = task.snapshot.flags if task.snapshot else begun
+    if checkpoint:
+        begun = checkpoint.state["about"]["flags"]
+    else:
+        begun = task.snapshot.flags if task.snapshot else {}
     for flag in ("csv_file", "save_weights_prefix"):
         path: Path | None = getattr(config, flag)
         if not path or flag not in task.given or config.overwrite:
             continue
         own = [run_paths(task.name)[flag]]
-        if config.load_weights and flag == "save_weights_prefix":
-            own.append(config.load_weights.with_name(task.name))
+        if task.snapshot and config.load_weights and flag == "save_weights_prefix":
+            own.append(config.load_weights.with_name(task.name))  # it may have been moved
         is_own = path.resolve() in (each.resolve() for each in own)
         if is_own or is_same_place(begun.get(flag), path):
             continue

@@ -53,7 +53,10 @@ def evaluate(arguments: Sequence[str]) -> int:
     if given.get("log") == "json":
         single.append("log json")
     if single:
-        raise UserError(f"--{single[0]} is for one snapshot: give --csv_file for those of several.")
+        raise UserError(
+            f"--{single[0]} is for one snapshot: leave it out, or test each snapshot alone. "
+            "--csv_file keeps the scores of all."
+        )
     if missing := [path for path in snapshots if not path.is_file()]:
         raise UserError(f"{missing[0]} does not exist: give snapshots, like snapshots/pong_3.pkl.")
     if best and len(names := _games_of(snapshots)) > 1:
