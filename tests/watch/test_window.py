@@ -42,6 +42,7 @@ def display() -> Iterator[None]:
         patch.setenv("DISPLAY", f":{number}")
         patch.delenv("WAYLAND_DISPLAY", raising=False)
         patch.delenv("SDL_VIDEODRIVER", raising=False)
+        pygame.display.quit()  # games of Gymnasium in this process have initialized a hidden one
         yield
     pygame.display.quit()
     server.terminate()
