@@ -147,7 +147,7 @@ def steps_per_second(flags: dict[str, Any], steps: int) -> float:
     task = make_task("breakout", [*words, "--threads", "1", "--bias", "true"])
     agent = construct(task, "array").agent
     agent.callbacks.clear()
-    agent.play_random(task.config.random_steps)
+    agent.fill_memory(task.config.random_steps)
     agent.train(100)
     start = time.process_time()
     agent.train(100 + steps, start=100)

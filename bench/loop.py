@@ -67,8 +67,8 @@ def steps_per_second(
 
         environment.act = count
     if phase == "train":
-        agent.play_random(task.config.random_steps)
-    run = {"random": agent.play_random, "train": agent.train, "test": agent.test}[phase]
+        agent.fill_memory(task.config.random_steps)
+    run = {"random": agent.fill_memory, "train": agent.train, "test": agent.test}[phase]
     run(warm_up)
     warmed_up, counted = agent.phase_step, 0
     start = time.perf_counter()
@@ -82,7 +82,7 @@ def megabytes_beside_replay(game: str, flags: list[str], steps: int) -> float:
     task = make_task(game, flags)
     agent = construct(task, "array").agent
     agent.callbacks.clear()
-    agent.play_random(task.config.random_steps)
+    agent.fill_memory(task.config.random_steps)
     agent.train(steps)
     assert agent.memory
     kept = storage_bytes("array", task.config, agent.memory.count)

@@ -26,8 +26,9 @@ class Phase(NamedTuple):
 
     name: str  # random, train, test or play
     epoch: int
-    steps: int  # 0: unknown
-    counted: bool = True  # whether it has a row in the statistics
+    steps: int = 0
+    games: int = 0  # whole games instead of steps
+    refills: bool = False  # the replay memory of a resumed run, by its policy; it has no row
 
 
 class GameStep(NamedTuple):
@@ -170,8 +171,8 @@ class Agent:
                 if step.ended:
                     self.memory.begin_episode(game)
 
-    def play_random(self, steps: int, *, start: int = 0, exploration: float | Rates = 1.0) -> None:
-        """The random phase: fill the replay memory with `steps` steps and learn nothing.
+    def fill_memory(self, steps: int, *, start: int = 0, exploration: float | Rates = 1.0) -> None:
+        """Fill the replay memory with `steps` steps, random by default, and learn nothing.
 
         `start`, in every phase, is the number of steps done before the run was interrupted.
         """

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from commands.schema import Value, value_of
 from errors import UserError, shown
+from schema import MAX_EPOCHS, MAX_GAMES, Value, value_of
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_PRESET = "simple_dqn"
@@ -30,10 +30,10 @@ def flag(
     high: float | None = None,
     code: Sequence[str] = (),
 ) -> Any:
-    """A flag: its default, its meaning, and the values that it accepts (commands/schema.py).
+    """A flag: its default, its meaning, and the values that it accepts (schema.py).
 
     The value of a flag with `code` is one of these names, or my_file.py:MyClass, which is executed:
-    see envs/trust.py.
+    see user_code/trust.py.
     """
     limits = {
         "help": help,
@@ -64,7 +64,7 @@ class StateSettings:
         1,
         "number of games played side by side; each has its own part of the replay memory",
         low=1,
-        high=1024,
+        high=MAX_GAMES,
     )
 
 
@@ -385,8 +385,8 @@ class RunSettings:
     random_steps: int = flag(50_000, "random steps that fill the replay memory first", low=0)
     train_steps: int = flag(250_000, "training steps in an epoch", low=0)
     test_steps: int = flag(125_000, "steps of a testing phase", low=0)
-    epochs: int = flag(200, "the last epoch of the run", low=0, high=1_000_000)
-    start_epoch: int = flag(0, "epochs that are already done", low=0, high=1_000_000)
+    epochs: int = flag(200, "the last epoch of the run", low=0, high=MAX_EPOCHS)
+    start_epoch: int = flag(0, "epochs that are already done", low=0, high=MAX_EPOCHS)
     play_games: int = flag(0, "play this many games and learn nothing", low=0, high=1_000_000)
     test_games: int = flag(
         0, "whole games to play instead of --test_steps (test.sh)", low=0, high=1_000_000

@@ -79,7 +79,7 @@ def shown_traceback(name: str) -> Iterator[None]:
 
 
 def users_code(error: BaseException) -> str:
-    """The user's file from which an error came, or ""; envs/custom.py loads such files."""
+    """The user's file from which an error came, or ""; user_code/load.py loads such files."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         if str(frame.f_globals.get("__name__")).startswith(USERS_MODULE):
             return frame.f_code.co_filename

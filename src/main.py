@@ -42,7 +42,7 @@ from seeds import random_stream
 from stats import Statistics
 from sweeps.evaluate import evaluate, evaluates_many
 from variants.repeated_actions import make_repeated
-from watch.session import play, plays_alone, shown
+from watch.session import play, plays_alone, showing
 
 logger = logging.getLogger("simple_dqn")
 
@@ -79,7 +79,7 @@ def run(task: Task, ending: Ending) -> None:
         restore(parts)
         parts.agent.callbacks += make_observers(task, parts.stats, todo, pace)
         logger.info("Random seed: %d", config.random_seed)
-        with stop_in_order(parts.agent), shown(task, parts.agent):
+        with stop_in_order(parts.agent), showing(task, parts.agent):
             make_room(parts, replaced)
             run_phases(parts, todo)
 
@@ -152,20 +152,20 @@ def play_and_learn(parts: Run, todo: Sequence[Planned]) -> None:
 
 def run_phase(parts: Run, phase: Phase, start: int = 0) -> None:
     """Run a phase, `start` steps of which are already done, and notify the callbacks."""
-    agent, config = parts.agent, parts.task.config
+    agent = parts.agent
     for callback in agent.callbacks:
         callback.on_phase_start(phase)
     if phase.name == "play":
         play(parts.task, agent)
     elif phase.name == "train":
         agent.train(phase.steps, start=start)
-    elif phase.name == "test" and not phase.steps:
-        agent.play(config.test_games)
+    elif phase.games:
+        agent.play(phase.games)
     elif phase.name == "test":
         agent.test(phase.steps, start=start)
     else:
-        rate = 1.0 if phase.counted else agent.exploration_rates()
-        agent.play_random(phase.steps, start=start, exploration=rate)
+        rates = agent.exploration_rates() if phase.refills else 1.0
+        agent.fill_memory(phase.steps, start=start, exploration=rates)
     if agent.interrupted and parts.checkpointer:  # before the sums of half a phase are reset
         parts.checkpointer.save(Position(phase.epoch, phase.name, agent.phase_step))
     for callback in agent.callbacks:

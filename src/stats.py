@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import time
 from pathlib import Path
@@ -15,11 +13,11 @@ from numpy.typing import NDArray
 
 from agent import Agent, Callback, GameStep, Phase
 from atomic import csv_bytes, free_name, read_whole, write_atomically
-from checkpoint.manifest import CSV_BYTES, CSV_LINES, ROW, parse_row
 from engine.make import LearningNetwork
 from errors import UserError
 from replay_memory import ReplayMemory
 from runs.owed import Owed
+from runs.results import CSV_BYTES, ROW, read_rows
 
 logger = logging.getLogger(__name__)
 
@@ -67,30 +65,20 @@ class Statistics(Callback):
         if not self.csv_file or not self.csv_file.exists():
             return
         try:
-            text = read_whole(self.csv_file, CSV_BYTES).decode()
-            if text.count("\n") > CSV_LINES:
-                raise ValueError
-            reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-            names = reader.fieldnames or COLUMNS
-            rows: list[dict[str, Any]] = list(reader)
-            if any(set(columns) != set(COLUMNS) for columns in [names, *rows]):
-                raise ValueError
-            if any(None in row.values() for row in rows):  # a row half-written
-                raise ValueError
-            kept = [parse_row(row) for row in rows if ROW["epoch"].parse("", row["epoch"]) <= epoch]
-            seconds = kept[-1]["total_time"] if kept else 0.0
-        except (OSError, ValueError, TypeError, csv.Error, UserError):
+            rows = read_rows(self.csv_file)
+        except (OSError, ValueError):
             raise UserError(
                 f"{self.csv_file} is not the CSV of an earlier run: move it away, or choose "
                 "another --csv_file."
             ) from None
+        kept = [row for row in rows if row["epoch"] <= epoch]
         if len(kept) < len(rows):
             name = f"{self.csv_file.name}.before_epoch_{epoch + 1}"
             aside = free_name(self.csv_file.with_name(name))
-            write_atomically(aside, text.encode())
+            write_atomically(aside, read_whole(self.csv_file, CSV_BYTES))
             logger.info("The rows with later epochs than %d are kept in %s", epoch, aside)
         self.rows = kept
-        self.start_time -= seconds
+        self.start_time -= kept[-1]["total_time"] if kept else 0.0
         self.write()
 
     def reset(self) -> None:
@@ -104,8 +92,8 @@ class Statistics(Callback):
     def on_phase_start(self, phase: Phase) -> None:
         """Log the phase; count from 0, or continue with the phase that a resumed run was in."""
         epoch = f"Epoch {phase.epoch}: " if phase.epoch else ""
-        steps = f"{phase.steps} steps" if phase.steps else "whole games"
-        what = phase.name if phase.counted else "filling the replay memory with the loaded policy"
+        steps = "whole games" if phase.games else f"{phase.steps} steps"
+        what = "filling the replay memory with the loaded policy" if phase.refills else phase.name
         logger.info("%s%s, %s", epoch, what, steps)
         if self.phase != (phase.name, phase.epoch):
             self.phase = (phase.name, phase.epoch)
@@ -129,7 +117,7 @@ class Statistics(Callback):
             logger.info("  %s", self.score())
             return
         self._choose_validation_states()
-        if not phase.counted:
+        if phase.refills:
             return
         row = self.row(phase.name, phase.epoch)
         self.rows.append(row)

@@ -16,12 +16,11 @@ from pathlib import Path
 from atomic import check_replaceable
 from checkpoint.lock import locked
 from commands.exit_codes import exit_code, say
-from commands.paths import run_paths
 from config import ROOT
 from engine.hardware import cores
-from envs.trust import sign
 from errors import DONE, STOPPED, UserError
 from main import construct
+from paths import run_paths
 from sweeps.command import NAME, USAGE, Command, read_command
 from sweeps.drive import Failures, drive
 from sweeps.estimate import print_estimate
@@ -30,6 +29,7 @@ from sweeps.outcome import draw_results, write_results
 from sweeps.plan import Sweep, check, describe, is_finished, read, results_path
 from sweeps.pool import open_pool
 from sweeps.watch import Display, Watch, table
+from user_code.trust import sign
 
 FAILED = 1  # runs, not the sweep
 

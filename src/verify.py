@@ -26,12 +26,12 @@ import numpy as np
 
 from commands.exit_codes import exit_code
 from commands.plain_parser import PlainParser
-from commands.schema import MAX_ACTIONS, Value
 from config import FIELDS, NetworkSettings, check, parse_value
 from engine.make import make_network
 from errors import UserError
 from nvis.verification import read_arrays
 from replay_memory import Minibatch
+from schema import MAX_ACTIONS, Value
 from snapshot.format import read_snapshot
 from snapshot.layers import SavedLayer
 

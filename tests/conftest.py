@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from commands import paths, verbs
-from envs import roms, trust
+import paths
+from commands import verbs
+from envs import roms
+from user_code import trust
 
 try:
     import torch

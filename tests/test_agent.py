@@ -125,7 +125,7 @@ def test_a_chain_is_learned_exactly(zero_history: bool) -> None:
         num_actions=3,
         rng=np.random.default_rng(0),
     )
-    agent.play_random(50)
+    agent.fill_memory(50)
     agent.train(1500)
     assert np.abs(table.q - value_iteration()).max() < 1e-4
     recorder = Recorder()
@@ -145,7 +145,7 @@ def test_exploration_falls_with_the_training_steps_alone() -> None:
         exploration_decay_steps=8,
         exploration_rate_test=0.05,
     )
-    agent.play_random(5)
+    agent.fill_memory(5)
     agent.train(4)
     agent.test(3)
     agent.train(6)
@@ -207,7 +207,7 @@ def test_the_network_is_asked_about_the_last_screens() -> None:
 def test_nobody_is_asked_for_random_actions() -> None:
     network = FakeNetwork()
     agent, recorder = make_agent(Clock(), network=network, memory=make_memory())
-    agent.play_random(100)
+    agent.fill_memory(100)
     assert not network.seen
     assert set(recorder.actions) == {0, 1, 2}
 
@@ -245,7 +245,7 @@ def events_of_training(
     network, events = FakeNetwork(), []
     agent, _ = make_agent(Clock(), network=network, memory=memory or make_memory(), **settings)
     network.log = lambda event: events.append((agent.total_train_steps, event))
-    agent.play_random(20)
+    agent.fill_memory(20)
     for n in steps:
         agent.train(n)
         agent.test(3)
@@ -286,7 +286,7 @@ def test_learning_waits_until_there_is_more_than_a_minibatch() -> None:
 def test_testing_remembers_nothing() -> None:
     memory = make_memory()
     agent, _ = make_agent(Clock(ends=range(10, 500, 10)), memory=memory)
-    agent.play_random(30)
+    agent.fill_memory(30)
     assert memory.count == 30
     agent.test(100)
     agent.play(3)
@@ -298,7 +298,7 @@ def test_testing_remembers_nothing() -> None:
 def test_remember_all_remembers_tests_and_openings() -> None:
     memory, clock = make_memory(), Clock(ends=range(10, 500, 10))
     agent, _ = make_agent(clock, memory=memory, remember_all=True)
-    agent.play_random(30)
+    agent.fill_memory(30)
     assert memory.count == clock.time > 30
     agent.test(100)
     assert memory.count == clock.time > 130
@@ -317,7 +317,7 @@ def test_what_is_sampled_happened_in_a_row(zero_history: bool, remember_all: boo
     agent, recorder = make_agent(
         clock, memory=memory, zero_history=zero_history, remember_all=remember_all, train_repeat=0
     )
-    agent.play_random(201)
+    agent.fill_memory(201)
     for _ in range(3):
         agent.train(53)
         agent.test(31)
@@ -347,7 +347,7 @@ def test_an_opening_that_is_cut_does_not_lead_to_the_next_game() -> None:
     memory = make_memory(batch_size=500)
     clock = Jumping(ends=[1040, 3080], cuts=[2042, 4083])
     agent, _ = make_agent(clock, memory=memory, remember_all=True)
-    agent.play_random(100)
+    agent.fill_memory(100)
     assert clock.ended == [1040, 2042, 3080, 4083]
     for window in memory.sample().screens:
         assert np.ptp(times(window)) < 1000
@@ -356,7 +356,7 @@ def test_an_opening_that_is_cut_does_not_lead_to_the_next_game() -> None:
 def test_with_zero_history_the_first_screen_of_an_episode_is_remembered() -> None:
     memory, clock = make_memory(zero_history=True), Clock(ends=range(10, 500, 10))
     agent, _ = make_agent(clock, memory=memory, zero_history=True)
-    agent.play_random(50)
+    agent.fill_memory(50)
     assert len(clock.restarts) > 4
     assert memory.count == 50 + len(clock.restarts) == clock.time
 
@@ -364,7 +364,7 @@ def test_with_zero_history_the_first_screen_of_an_episode_is_remembered() -> Non
 def test_a_game_cut_short_has_ended_but_has_no_terminal() -> None:
     memory = make_memory()
     agent, recorder = make_agent(Clock(ends=[20], cuts=[10]), memory=memory)
-    agent.play_random(30)
+    agent.fill_memory(30)
     ended = zip(times(recorder.screens), recorder.ended, strict=True)
     assert {t for t, end in ended if end} == {10, 20}
     assert {made.step.reward for made in recorder.done if made.step.terminal} == {20}
@@ -442,7 +442,7 @@ def test_modes_follow_the_phases_and_training_continues_in_the_tested_game() -> 
     clock = Clock()
     agent, _ = make_agent(clock, memory=make_memory(), train_repeat=0)
     modes, restarts = [], []
-    for phase in (agent.play_random, agent.train, agent.test, agent.train):
+    for phase in (agent.fill_memory, agent.train, agent.test, agent.train):
         phase(5)
         modes.append(clock.mode)
         restarts.append(len(clock.restarts))
@@ -450,11 +450,11 @@ def test_modes_follow_the_phases_and_training_continues_in_the_tested_game() -> 
     assert restarts == [1, 1, 2, 2]
 
 
-@pytest.mark.parametrize("name", ["play_random", "train", "test"])
+@pytest.mark.parametrize("name", ["fill_memory", "train", "test"])
 def test_a_stopped_phase_ends_with_its_step_and_can_be_continued(name: str) -> None:
     clock = Clock()
     agent, recorder = make_agent(clock, memory=make_memory())
-    agent.play_random(10)
+    agent.fill_memory(10)
     phase, taken = getattr(agent, name), len(recorder.actions)
 
     class Stopper(Recorder):
@@ -501,7 +501,7 @@ def test_callbacks_hear_of_an_action_before_it_is_done_and_then_of_its_step() ->
 
     agent, recorder = make_agent(*clocks, memory=make_memory(games=2), train_repeat=0)
     agent.callbacks.append(Listener())
-    for phase in (agent.play_random, agent.train, agent.test):
+    for phase in (agent.fill_memory, agent.train, agent.test):
         phase(14)
     agent.play(2)
     assert recorder.chosen == list(zip(recorder.games, recorder.actions, strict=True))
@@ -534,7 +534,7 @@ def test_callbacks_change_nothing() -> None:
         memory, clock = make_memory(), Clock(ends=range(10, 500, 10))
         agent, recorder = make_agent(clock, memory=memory)
         agent.callbacks += [Callback() for _ in range(listeners)]
-        agent.play_random(20)
+        agent.fill_memory(20)
         agent.train(20)
         agent.test(20)
         found.append((recorder.actions, clock.actions, memory.rewards.tolist()))
@@ -557,7 +557,7 @@ def test_where_steps_are_remembered_the_network_predicts_for_training() -> None:
         exploration_rate_end=0.0,
         exploration_rate_test=0.0,
     )
-    agent.play_random(5, exploration=0.0)
+    agent.fill_memory(5, exploration=0.0)
     agent.train(6)
     agent.test(7)
     assert asked == [True] * 5 + [True] * 6 + [False] * 7
@@ -574,7 +574,7 @@ def test_what_an_update_learned_reaches_the_sampler() -> None:
         (index.tolist(), errors.tolist())
     )
     agent, _ = make_agent(Clock(), network=Learns(), memory=memory, train_frequency=2)
-    agent.play_random(20)
+    agent.fill_memory(20)
     agent.train(8)
     assert len(told) == 4
     for index, errors in told:
@@ -603,7 +603,7 @@ def test_several_games_play_while_the_network_learns_from_the_steps_before(
     memory, network = make_memory(games=2), FakeNetwork()
     heard: list[str] = []
     agent, _ = make_agent(Clock(), Clock(), network=network, memory=memory, train_frequency=2)
-    agent.play_random(20)
+    agent.fill_memory(20)
     methods: dict[str, Any] = {"send": Game.send, "receive": Game.receive}
     for name, method in methods.items():
 

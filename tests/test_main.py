@@ -209,13 +209,13 @@ def test_or_from_a_snapshot_with_a_new_replay_memory(
     train("pong")
     shutil.rmtree(home / "checkpoints")
     refused(capsys, "resume snapshots/pong_1.pkl", "more --epochs", verb="resume")
-    rates, play_random = [], Agent.play_random
+    rates, fill_memory = [], Agent.fill_memory
 
     def refill(self: Agent, steps: int, **settings: Any) -> None:
         rates.append(settings["exploration"])
-        play_random(self, steps, **settings)
+        fill_memory(self, steps, **settings)
 
-    monkeypatch.setattr(Agent, "play_random", refill)
+    monkeypatch.setattr(Agent, "fill_memory", refill)
     drawn, draw = [], Prioritized.draw
 
     def count(self: Prioritized, memory: ReplayMemory) -> Any:

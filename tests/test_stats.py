@@ -55,7 +55,7 @@ def run(
     agent: Agent, statistics: Statistics, phase: str, epoch: int, steps: int, seconds: float = 0.0
 ) -> None:
     statistics.on_phase_start(Phase(phase, epoch, steps))
-    {"random": agent.play_random, "train": agent.train, "test": agent.test}[phase](steps)
+    {"random": agent.fill_memory, "train": agent.train, "test": agent.test}[phase](steps)
     Stopwatch.now += seconds
     statistics.on_phase_end(Phase(phase, epoch, steps))
 
@@ -175,9 +175,9 @@ def test_a_phase_that_is_not_counted_leaves_no_row_and_no_score_behind(
     """That in which a resumed run fills its replay memory again."""
     caplog.set_level(logging.INFO)
     agent, statistics = make(tmp_path / "run.csv", ends=(5, 10, 15), memory=make_memory())
-    refill = Phase("random", 0, 9, counted=False)
+    refill = Phase("random", 0, 9, refills=True)
     statistics.on_phase_start(refill)
-    agent.play_random(9)
+    agent.fill_memory(9)
     statistics.on_phase_end(refill)
     assert not statistics.rows
     assert caplog.messages == ["filling the replay memory with the loaded policy, 9 steps"]

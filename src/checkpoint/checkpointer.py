@@ -20,11 +20,11 @@ from agent import Callback, Phase
 from checkpoint.files import Checkpoint, file_name, next_number, remove_all_but, write_checkpoint
 from checkpoint.manifest import check_array
 from checkpoint.screens import Places, SavedScreens
-from envs.trust import agrees
 from errors import Diverged, UserError, shown
 from runs.position import Position, position
 from runs.provenance import about_run
 from runs.run import Run
+from user_code.trust import agrees
 
 logger = logging.getLogger(__name__)
 

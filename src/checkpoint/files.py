@@ -37,9 +37,9 @@ from numpy.typing import NDArray
 
 from atomic import open_regular, read_whole, write_atomically, write_new
 from checkpoint.manifest import check_state
-from commands.schema import COUNT, Value, record
-from envs.trust import is_ours, sign
 from errors import UserError, shown
+from schema import COUNT, Value, record
+from user_code.trust import is_ours, sign
 
 FORMAT = 2
 NAME = re.compile(r"\.?([0-9]{6})\.(json|npz|screens)(\.[0-9]+\.tmp)?")

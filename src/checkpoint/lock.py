@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from atomic import NO_FILE
-from commands.paths import refuse_links
 from commands.verbs import Task
 from errors import UserError
+from paths import refuse_links
 
 
 @contextlib.contextmanager

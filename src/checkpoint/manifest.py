@@ -7,33 +7,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from commands.schema import COUNT, FINITE, TEXT, TRUTH, Value, entries, record, sequence, texts
 from errors import UserError, shown
+from runs.results import EPOCH, PHASES, ROW
+from schema import COUNT, FINITE, MAX_GAMES, TEXT, TRUTH, Value, entries, record, sequence, texts
 
-PHASES = ("random", "train", "test")
-EPOCH = Value(kind=int, low=0, high=1_000_000)
 POSITION = {"epoch": EPOCH, "phase": Value(kind=str, choices=PHASES), "step": COUNT}
-GAMES = 1024  # as many as --num_envs can have
-CSV_BYTES = 1 << 24  # of the CSV of a run, at most
-CSV_LINES = 100_000
-ROW = {  # of the CSV, in the order of its columns
-    "epoch": EPOCH,
-    "phase": Value(kind=str, choices=PHASES),
-    "steps": COUNT,
-    "nr_games": COUNT,
-    "average_reward": FINITE,
-    "min_game_reward": FINITE,
-    "max_game_reward": FINITE,
-    "last_exploration_rate": FINITE,
-    "total_train_steps": COUNT,
-    "replay_memory_count": COUNT,
-    "meanq": FINITE,
-    "meancost": FINITE,
-    "weight_updates": COUNT,
-    "total_time": FINITE,
-    "epoch_time": FINITE,
-    "steps_per_second": FINITE,
-}
 SEEN = Value(kind=str, choices=(*PHASES, "play", ""))
 _STREAM = {
     "bit_generator": Value(kind=str, choices=("PCG64",)),
@@ -76,7 +54,11 @@ def check_state(state: Any) -> dict[str, Any]:
     checked["added"] = sequence("its steps added", state.get("added"), COUNT)
     games = len(checked["added"])
     checked["beginning"] = sequence("its beginnings", state.get("beginning"), TRUTH, length=games)
-    if not isinstance(state.get("games"), list) or len(state["games"]) != games or games > GAMES:
+    if (
+        not isinstance(state.get("games"), list)
+        or len(state["games"]) != games
+        or games > MAX_GAMES
+    ):
         raise UserError("its games are not as many as its replay memory has.")
     for game in state["games"]:
         check_stream("a game's random stream", game)
@@ -101,16 +83,6 @@ def check_stream(name: str, stream: Any) -> None:
     """Raise UserError unless `stream` is the state of a random stream."""
     record(name, stream, _STREAM)
     record(name, stream.get("state"), _STREAM_STATE)
-
-
-def parse_row(cells: dict[str, str]) -> dict[str, Any]:
-    """A row of a CSV with its cells converted to numbers. Raises UserError."""
-    found = {}
-    for name, value in ROW.items():
-        cell = cells[name]
-        whole = value.kind is int and cell.endswith(".0")  # as pandas writes it
-        found[name] = value.parse(name, cell.removesuffix(".0") if whole else cell)
-    return found
 
 
 def check_array(array: NDArray[Any] | None, like: NDArray[Any], what: str) -> NDArray[Any]:

@@ -15,7 +15,10 @@ from typing import Any
 
 from checkpoint.files import Checkpoint, newest, numbers
 from commands.combinations import check_together
-from commands.paths import (
+from config import CODE, FIELDS, Config, check, kind_of, to_plain
+from envs.roms import ENDINGS, find_rom, game_name, rom_md5, rom_of_game
+from errors import UserError, shown
+from paths import (
     ask_for_places,
     earlier_snapshots,
     file_name,
@@ -25,13 +28,10 @@ from commands.paths import (
     run_paths,
     snapshot_path,
 )
-from config import CODE, FIELDS, Config, check, kind_of, to_plain
-from envs.custom import code_name
-from envs.roms import ENDINGS, find_rom, game_name, rom_md5, rom_of_game
-from envs.trust import is_moved, trusted_code, trusted_game
-from errors import UserError, shown
 from runs.position import Position, last_epoch, position
 from runs.provenance import PACKAGES, versions
+from user_code.load import code_name
+from user_code.trust import is_moved, trusted_code, trusted_game
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from atomic import read_whole
 from commands.catalog import FROM_SNAPSHOT
 from commands.combinations import check_together
 from config import CODE, DEFAULT_PRESET, FIELDS, ROOT, Config, check, kind_of, unknown_flag
-from envs.trust import trusted_code
 from errors import UserError, clean, shown
+from user_code.trust import trusted_code
 
 PRESETS = ROOT / "presets"
 PRESET_BYTES = 20_000  # Python needs a gigabyte of memory for hostile ones a little larger

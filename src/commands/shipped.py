@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from commands.paths import earlier_snapshots, name_and_epoch
 from envs.roms import game_name, known_games
 from errors import UserError
+from paths import earlier_snapshots, name_and_epoch
 from runs.human_scores import SCORES
 
 logger = logging.getLogger(__name__)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import re
 import secrets
@@ -12,13 +11,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from atomic import read_whole
 from checkpoint.files import Checkpoint, numbers
 from checkpoint.resume import find_run, resumed_config
 from commands.catalog import VERBS
 from commands.combinations import check_verb
 from commands.flags import Parser
-from commands.paths import (
+from commands.presets import resolve, trained_with
+from commands.shipped import choose_agent, find_agent, print_games
+from config import CODE, FIELDS, ROOT, Config, check, kind_of
+from envs.roms import ENDINGS, find_rom, game_name, rom_md5, rom_of_game
+from errors import UserError, shown
+from paths import (
     ask_for_places,
     earlier_snapshots,
     file_name,
@@ -26,16 +29,12 @@ from commands.paths import (
     name_and_epoch,
     run_paths,
 )
-from commands.presets import resolve, trained_with
-from commands.schema import Value
-from commands.shipped import choose_agent, find_agent, print_games
-from config import CODE, FIELDS, ROOT, Config, check, kind_of
-from envs.custom import code_name
-from envs.roms import ENDINGS, find_rom, game_name, rom_md5, rom_of_game
-from envs.trust import is_harmless, remember_code, trusted_code, trusted_game
-from errors import UserError, shown
 from runs.outputs import free_path
+from runs.results import described_flags
+from schema import Value
 from snapshot.format import Snapshot, game_of, read_snapshot
+from user_code.load import code_name
+from user_code.trust import is_harmless, remember_code, trusted_code, trusted_game
 
 logger = logging.getLogger(__name__)
 
@@ -239,7 +238,6 @@ def _resumed_defaults(path: Path, snapshot: Snapshot, given: dict[str, Any]) -> 
 NOT_RESUMED = ("game", *CODE, "start_epoch", "overwrite")
 NOT_RESUMED += tuple(name for name in FIELDS if kind_of(name) is Path)
 RETIRED = ("frames",)  # flags of earlier versions that changed nothing in a training
-DESCRIPTION_BYTES = 1 << 20  # of a run's .json
 RUN_NAME = Value(kind=str, longest=150)  # endings come after it, and file systems take 255
 
 
@@ -271,12 +269,8 @@ def _ask_for_files(snapshot: Path, name: str, begun: dict[str, Any], given: dict
 
 def _wrote(name: str, snapshot: Path) -> bool:
     """Whether, by its description, the run `name` writes its snapshots where `snapshot` is."""
-    description = run_paths(name)["csv_file"].with_suffix(".json")
-    try:
-        flags = json.loads(read_whole(description, DESCRIPTION_BYTES))["flags"]
-        return is_same_place(flags["save_weights_prefix"], snapshot.with_name(name))
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return False
+    flags = described_flags(run_paths(name)["csv_file"])
+    return is_same_place(flags.get("save_weights_prefix"), snapshot.with_name(name))
 
 
 def _rom_of(game: str, snapshot: Path) -> Path:

@@ -17,11 +17,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from commands.schema import MAX_ACTIONS
 from config import EnvironmentSettings
 from environment import Screen
 from errors import UserError, shown, shown_traceback
 from palette import ALE_LUMA
+from schema import MAX_ACTIONS
 from watch.frames import Frame, FrameListener
 
 Picture = NDArray[np.uint8]  # (height, width) gray, or (height, width, 3) red, green, blue

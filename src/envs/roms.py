@@ -12,9 +12,9 @@ import ale_py
 import ale_py.roms
 
 from atomic import read_whole
-from commands.paths import snake_case
 from config import ROOT
 from errors import UserError
+from paths import snake_case
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,8 @@ from atomic import open_regular, write_atomically
 from engine.export import exported_tensors, imported_tensor
 from errors import UserError, shown
 from exchange.description import KEY, describe
-from snapshot.format import MAX_EPOCH, Snapshot, write_snapshot
+from schema import MAX_EPOCHS
+from snapshot.format import Snapshot, write_snapshot
 from snapshot.safe_pickle import MAX_BYTES
 
 MAX_HEADER_BYTES = 1 << 20  # names, shapes and the description; ours have about 5 kB
@@ -52,7 +53,7 @@ def read_safetensors(path: Path) -> Snapshot:
         with safe_open(path, framework="numpy") as file:
             about = json.loads((file.metadata() or {})[KEY])
             arrangements, info, epoch = about["tensors"], about["info"], about["epoch"]
-            if not isinstance(info, dict) or type(epoch) is not int or not 0 <= epoch <= MAX_EPOCH:
+            if not isinstance(info, dict) or type(epoch) is not int or not 0 <= epoch <= MAX_EPOCHS:
                 raise ValueError("its description is of another form")
             found = {}
             for name in file.keys():  # noqa: SIM118 - it is no dict

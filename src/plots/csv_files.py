@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -17,11 +16,11 @@ from itertools import islice, takewhile
 from pathlib import Path
 
 from atomic import read_whole
-from checkpoint.manifest import CSV_BYTES, CSV_LINES, PHASES
-from commands.paths import file_name, run_paths, snake_case
-from commands.schema import FINITE
 from errors import UserError
+from paths import file_name, run_paths, snake_case
 from runs.human_scores import SCORES as HUMAN_SCORES
+from runs.results import CSV_BYTES, CSV_LINES, PHASES, described_flags
+from schema import FINITE
 
 MOST_RUNS = 1000  # whose tests are in one file
 MOST_CELLS = 3_000_000  # 100,000 lines of a run have half as many
@@ -66,11 +65,8 @@ class Results:
     def known_game(self) -> str:
         """The game in the run's JSON file, or an Atari game that its name begins with, or ""."""
         file = run_paths(Path(self.run).name)["csv_file"] if self.run else self.path
-        try:
-            flags = json.loads(read_whole(file.with_suffix(".json"), 1 << 20))["flags"]
-            game, is_ale = flags["game"], flags.get("environment", "ale") == "ale"
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            game, is_ale = None, False
+        flags = described_flags(file)
+        game, is_ale = flags.get("game"), flags.get("environment", "ale") == "ale"
         named = ""
         if isinstance(game, str) and re.fullmatch(r"[\w./: +-]*\w", game):
             named = snake_case(Path(game).stem) if is_ale else file_name(game)

@@ -20,7 +20,6 @@ from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from checkpoint.manifest import PHASES
 from errors import UserError
 from plots.captions import (
     FEWER,
@@ -34,6 +33,7 @@ from plots.captions import (
     title,
 )
 from plots.csv_files import SCORES, Group
+from runs.results import PHASES
 
 Values = NDArray[np.float64]
 COUNTS = ("nr_games", "steps", "total_train_steps", "replay_memory_count", "weight_updates")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import os
 import shlex
 from pathlib import Path
 
-from atomic import free_name, read_whole
+from atomic import free_name
 from checkpoint.files import checkpoint_files, file_name, newest, numbers
-from checkpoint.manifest import parse_row
-from commands.paths import earlier_snapshots, is_same_place, name_and_epoch, run_paths
-from commands.verbs import DESCRIPTION_BYTES, Task
+from commands.verbs import Task
 from errors import UserError
+from paths import earlier_snapshots, is_same_place, name_and_epoch, run_paths
+from runs.results import described_flags, description_path, read_description, read_rows
 from runs.run import Run
 
 logger = logging.getLogger(__name__)
@@ -27,8 +27,8 @@ def check_earlier(task: Task) -> list[Path]:
     snapshots = earlier_snapshots(config.save_weights_prefix) if config.save_weights_prefix else []
     manifests = [folder / file_name(n, "json") for n in numbers(folder)] if folder else []
     csvs = [config.csv_file] if config.csv_file and config.csv_file.exists() else []
-    if config.csv_file and not _is_ours(config.csv_file.with_suffix(".json")):
-        csvs.append(config.csv_file.with_suffix(".json"))
+    if config.csv_file and not _has_own_description(config.csv_file):
+        csvs.append(description_path(config.csv_file))
     saved = checkpoint_files(folder) if folder else []
     # In a folder that the user chose, files with such names may be something else.
     chosen = folder != run_paths(task.name)["checkpoint_path"]
@@ -141,26 +141,19 @@ def _set_aside(task: Task) -> None:
         logger.info("Snapshots of later epochs are set aside in %s", aside)
 
 
-def _is_ours(description: Path) -> bool:
-    """Whether a .json is the description of a run, or is not there."""
-    try:
-        about = json.loads(read_whole(description, DESCRIPTION_BYTES))
-    except FileNotFoundError:
-        return True
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(about, dict) and {"command", "flags", "versions"} <= about.keys()
+def _has_own_description(csv_file: Path) -> bool:
+    """Whether the .json beside a CSV is the description of a run, or is not there."""
+    described = {"command", "flags", "versions"} <= read_description(csv_file).keys()
+    return described or not os.path.lexists(description_path(csv_file))
 
 
 def _was_killed_early(csv_file: Path, folder: Path | None) -> bool:
     """Whether a CSV is of a run with checkpoints in `folder` that was killed before the first."""
-    try:
-        about = json.loads(read_whole(csv_file.with_suffix(".json"), DESCRIPTION_BYTES))
-        flags = about["flags"]
-        would_resume = bool(flags.get("checkpoint_minutes")) and bool(flags.get("train_steps"))
-        header, *lines = read_whole(csv_file, 1 << 20).decode().splitlines()
-        rows = [parse_row(dict(zip(header.split(","), x.split(","), strict=True))) for x in lines]
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, UserError):
+    flags = described_flags(csv_file)
+    would_resume = bool(flags.get("checkpoint_minutes")) and bool(flags.get("train_steps"))
+    if not (folder and would_resume and is_same_place(flags.get("checkpoint_path"), folder)):
         return False
-    ours = folder is not None and is_same_place(flags.get("checkpoint_path"), folder)
-    return ours and would_resume and all(row["phase"] == "random" for row in rows)
+    try:
+        return all(row["phase"] == "random" for row in read_rows(csv_file))
+    except (OSError, ValueError):
+        return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import shlex
@@ -10,9 +9,12 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from atomic import NotWritten, read_whole
+from atomic import NotWritten
 from checkpoint.resume import CHANGE_LEARNING, MAY_CHANGE
-from commands.paths import (
+from commands.verbs import NOT_RESUMED, Task
+from config import CODE, FIELDS, Config
+from errors import UserError
+from paths import (
     earlier_snapshots,
     name_and_epoch,
     portable,
@@ -20,14 +22,12 @@ from commands.paths import (
     run_paths,
     snapshot_path,
 )
-from commands.schema import LONGEST_TEXT, TEXT, entries, record, texts
-from commands.verbs import DESCRIPTION_BYTES, NOT_RESUMED, Task
-from config import CODE, FIELDS, Config
-from errors import UserError
 from replay.prioritized import Prioritized
 from runs.position import last_epoch, position
 from runs.provenance import commit, describe, versions
+from runs.results import description_path, read_description
 from runs.run import Run
+from schema import LONGEST_TEXT, TEXT, entries, record, texts
 from snapshot.compatibility import check_actions, check_q_values
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,6 @@ def write_description(parts: Run) -> None:
     task = parts.task
     if not task.config.csv_file:
         return
-    path = task.config.csv_file.with_suffix(".json")
     about: dict[str, Any] = {
         "command": task.verb,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -67,12 +66,12 @@ def write_description(parts: Run) -> None:
         "flags": portable_flags(task.config),
     }
     if task.verb == "resume":
-        with contextlib.suppress(OSError, ValueError, RecursionError):
-            about |= _begun(json.loads(read_whole(path, DESCRIPTION_BYTES)), _resumed(task, about))
+        about |= _begun(read_description(task.config.csv_file), _resumed(task, about))
+    path = description_path(task.config.csv_file)
     parts.owed.write(path, (json.dumps(about, indent=2) + "\n").encode())
 
 
-def _begun(before: Any, resumed: dict[str, str]) -> dict[str, Any]:
+def _begun(before: dict[str, Any], resumed: dict[str, str]) -> dict[str, Any]:
     """The parts of the description `before` that a run keeps when it is `resumed`."""
     kept = {name: replace(TEXT, optional=True) for name in ("command", "started", "commit")}
     try:

@@ -91,7 +91,7 @@ def measure(parts: Run, names: Container[str]) -> Forecast:
     size = check_snapshot_size(network)
     agent.callbacks.clear()
     count = len(agent.games)
-    pace = {"random": _seconds_a_step(agent.play_random, count, "random", 4 * memory.batch_size)}
+    pace = {"random": _seconds_a_step(agent.fill_memory, count, "random", 4 * memory.batch_size)}
     if "train" in names:
         pace["train"] = _seconds_a_step(agent.train, count, "train")
     if "test" in names:

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from commands.paths import earlier_snapshots, name_and_epoch
 from config import Config
+from paths import earlier_snapshots, name_and_epoch
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from agent import Phase
 from commands.verbs import Task
-from config import Config
 from runs.position import Position, position
 
 
@@ -27,26 +26,36 @@ def plan(task: Task) -> list[Planned]:
     """The phases of `task` that remain, in order."""
     config = task.config
     if plays_for_somebody(task):
-        return [Planned(Phase("play", 0, 0), 0)]
+        return [Planned(Phase("play", 0, games=config.play_games), 0)]
     if task.verb == "test" or config.test_games:  # of a snapshot, after the epoch it was trained to
         epoch = task.snapshot.epoch if task.snapshot else config.start_epoch
-        return [Planned(Phase("test", epoch, 0 if config.test_games else config.test_steps), 0)]
+        steps = 0 if config.test_games else config.test_steps
+        return [Planned(Phase("test", epoch, steps, config.test_games), 0)]
     begin = position(task.checkpoint) if task.checkpoint else Position(0, "random", 0)
-    steps_done = [(phase, begin.steps_done(phase)) for phase in _phases(config)]
+    every = phases(
+        random_steps=config.random_steps,
+        train_steps=config.train_steps,
+        test_steps=config.test_steps,
+        epochs=config.epochs,
+        start_epoch=config.start_epoch,
+    )
+    steps_done = [(phase, begin.steps_done(phase)) for phase in every]
     return [Planned(phase, start) for phase, start in steps_done if start is not None]
 
 
-def _phases(config: Config) -> Iterator[Phase]:
+def phases(
+    *, random_steps: int, train_steps: int, test_steps: int, epochs: int, start_epoch: int = 0
+) -> Iterator[Phase]:
     """A random phase, then epochs of training and testing."""
-    if config.random_steps:
-        # A run that is resumed without its replay memory refills it in a phase without a row.
-        refills = config.start_epoch > 0 and config.train_steps > 0
-        yield Phase("random", 0, config.random_steps, counted=not refills)
-    for epoch in range(config.start_epoch + 1, config.epochs + 1):
-        if config.train_steps:
-            yield Phase("train", epoch, config.train_steps)
-        if config.test_steps:
-            yield Phase("test", epoch, config.test_steps)
+    if random_steps:
+        # A run that is resumed without its replay memory fills it again.
+        refills = start_epoch > 0 and train_steps > 0
+        yield Phase("random", 0, random_steps, refills=refills)
+    for epoch in range(start_epoch + 1, epochs + 1):
+        if train_steps:
+            yield Phase("train", epoch, train_steps)
+        if test_steps:
+            yield Phase("test", epoch, test_steps)
 
 
 def position_after(todo: Sequence[Planned], n: int) -> Position:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from atomic import check_replaceable
 from commands.combinations import warn_without_effect
-from commands.paths import refuse_links
 from commands.verbs import Task
 from config import Config
 from engine.hardware import cores, free_memory
 from engine.make import LearningNetwork
 from errors import UserError
+from paths import refuse_links
 from snapshot.safe_pickle import MAX_BYTES
 
 logger = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from commands.paths import portable_flags
 from config import ROOT
+from paths import portable_flags
 
 if TYPE_CHECKING:
     from commands.verbs import Task

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from atomic import csv_bytes
-from commands.paths import portable
+from paths import portable
 from runs.human_scores import human_normalized
 from runs.run import Run
 

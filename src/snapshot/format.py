@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atomic import read_whole, write_atomically
-from commands.paths import name_and_epoch
-from commands.schema import COUNT, FINITE, MAX_ACTIONS, Value, record, sequence, texts
 from errors import UserError, shown
+from paths import name_and_epoch
+from schema import COUNT, FINITE, MAX_ACTIONS, MAX_EPOCHS, Value, record, sequence, texts
 from snapshot.layers import SavedLayer, described, from_neon, from_neon_1_0, get, to_neon
 from snapshot.pickle_writer import dumps
 from snapshot.safe_pickle import MAX_BYTES, loads
@@ -134,7 +134,6 @@ INFO = {
     "score": replace(FINITE, optional=True),  # the same, in snapshots of earlier versions
 }
 ACTION = Value(kind=str, longest=64)
-MAX_EPOCH = 1_000_000
 
 
 def _check_info(info: dict[str, Any]) -> None:
@@ -160,7 +159,7 @@ def game_of(path: Path, snapshot: Snapshot) -> str:
 
 def _snapshot(content: Any, path: Path) -> Snapshot:
     epoch = get(content, "epoch_index", int)
-    if not 0 <= epoch <= MAX_EPOCH:
+    if not 0 <= epoch <= MAX_EPOCHS:
         raise ValueError(f"its epoch_index is {shown(epoch)}")
     if "simple_dqn" not in content:  # Neon counted its own fits: the original's files all say 1
         named = name_and_epoch(path)[1]
@@ -171,7 +170,7 @@ def _snapshot(content: Any, path: Path) -> Snapshot:
         model = get(get(content, "model", dict), "config", dict)
         layers = from_neon(get(model, "layers", list))
     shape = get({"train_input_shape": ()} | content, "train_input_shape", (tuple, list))
-    if len(shape) > 4 or not all(type(n) is int and 0 < n <= MAX_EPOCH for n in shape):
+    if len(shape) > 4 or not all(type(n) is int and 0 < n <= MAX_EPOCHS for n in shape):
         raise ValueError("its train_input_shape is not a shape")
     tensors = get({TENSORS: {}} | content, TENSORS, dict)
     if not all(isinstance(t, np.ndarray) and t.dtype == np.float32 for t in tensors.values()):

@@ -13,14 +13,14 @@ from typing import Any
 from checkpoint.resume import CHANGE_LEARNING, MAY_CHANGE
 from commands.catalog import Verb
 from commands.flags import Parser, text_of
-from commands.paths import portable_flags
 from commands.plain_parser import PlainParser
 from commands.presets import read_preset
-from commands.schema import Value
 from commands.verbs import Task, parse
 from config import CODE, FIELDS, kind_of, parse_value, unknown_flag
 from errors import UserError, shown
-from sweeps.plan import MOST_RUNS, Sweep
+from paths import portable_flags
+from schema import Value
+from sweeps.plan import MOST_RUNS, Sweep, run_label
 
 USAGE = "./sweep.sh GAME... [flags], or ./sweep.sh status NAME"
 DESCRIPTION = """\
@@ -222,7 +222,7 @@ def _word(flag: str, value: str) -> str:
 
 
 def _task(game: str, name: str, setting: str, seed: int, flags: tuple[str, ...]) -> Task:
-    label = "_".join(filter(None, [name, setting, f"seed{seed}"]))
+    label = run_label(name, setting, seed)
     task = parse("train", [game, label, *flags, f"--random_seed={seed}"])
     if not task.config.train_steps:
         raise UserError("A sweep trains agents: give --train_steps above 0.")

@@ -16,10 +16,10 @@ from atomic import check_replaceable, csv_bytes, write_atomically
 from commands.catalog import VERBS
 from commands.exit_codes import say
 from commands.flags import Parser, text_of
-from commands.paths import name_and_epoch
 from commands.verbs import snapshot_of
 from config import ROOT
 from errors import DONE, STOPPED, UNUSABLE_INPUT, NotSaved, UserError
+from paths import name_and_epoch
 from runs.preflight import check_writable
 from runs.scores import games
 from snapshot.format import game_of, read_snapshot

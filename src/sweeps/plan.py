@@ -9,19 +9,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent import Phase
 from atomic import check_replaceable, read_whole, write_atomically
 from checkpoint.files import numbers
-from checkpoint.manifest import CSV_BYTES
-from commands.paths import earlier_snapshots, name_and_epoch, portable_flags, run_paths
-from commands.schema import COUNT, TEXT, Value, record, sequence
 from config import Config
 from errors import UserError, shown
+from paths import earlier_snapshots, name_and_epoch, portable_flags, run_paths
+from runs.plan import phases
 from runs.provenance import commit, versions
+from runs.results import CSV_BYTES, EPOCH
+from schema import COUNT, TEXT, Value, record, sequence
 
 FORMAT = 1
 MOST_RUNS = 10_000
-EPOCHS = Value(kind=int, low=0, high=1_000_000)
 LARGEST = 16 << 20  # bytes of a description
+
+
+NEEDED = dict.fromkeys(("random_steps", "train_steps", "test_steps"), COUNT) | {"epochs": EPOCH}
+
+
+def run_label(sweep: str, setting: str, seed: int) -> str:
+    """The label of a run, as in ./train.sh GAME LABEL; `setting` is "" where there is only one."""
+    return "_".join(filter(None, [sweep, setting, f"seed{seed}"]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +46,7 @@ class PlannedRun:
     @property
     def label(self) -> str:
         """The run's label, as in ./train.sh GAME LABEL."""
-        return "_".join(filter(None, [self.sweep, self.setting, f"seed{self.seed}"]))
+        return run_label(self.sweep, self.setting, self.seed)
 
     @property
     def name(self) -> str:
@@ -60,13 +69,9 @@ class PlannedRun:
         return self.csv_file.with_suffix(".log")
 
     @property
-    def phases(self) -> list[tuple[str, int, int]]:
-        """Its phases: name, epoch, steps."""
-        f = self.flags
-        found = [("random", 0, f["random_steps"])]
-        for epoch in range(1, f["epochs"] + 1):
-            found += [("train", epoch, f["train_steps"]), ("test", epoch, f["test_steps"])]
-        return [phase for phase in found if phase[2]]
+    def phases(self) -> list[Phase]:
+        """Its phases."""
+        return list(phases(**{name: self.flags[name] for name in NEEDED}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,9 +180,6 @@ def read(name: str) -> Sweep:
     return Sweep(name=name, games=tuple(games), seeds=tuple(seeds), settings=settings)
 
 
-NEEDED = dict.fromkeys(("random_steps", "train_steps", "test_steps"), COUNT) | {"epochs": EPOCHS}
-
-
 def _check_same(old: Sweep, new: Sweep) -> None:
     way = "finish it with the flags that it was started with, or give this one another --name."
     for kind, before, now in (
@@ -221,15 +223,15 @@ def is_finished(run: PlannedRun) -> bool:
 
     A test's row is written after the snapshot, which may have been removed since to save space.
     """
-    name, epoch, _ = run.phases[-1]
+    last = run.phases[-1]
     prefix = run_paths(run.name)["save_weights_prefix"]
     try:
         lines = read_whole(run.csv_file, CSV_BYTES).decode().splitlines()
     except (OSError, ValueError):
         return False
     # Not only the last line: ./resume.sh may have made the run longer.
-    whole = any(line.startswith(f"{epoch},{name},") for line in lines)
-    if whole and name == "test":
+    whole = any(line.startswith(f"{last.epoch},{last.name},") for line in lines)
+    if whole and last.name == "test":
         return True
     snapshots = earlier_snapshots(prefix)
-    return whole and bool(snapshots) and name_and_epoch(snapshots[-1])[1] >= epoch
+    return whole and bool(snapshots) and name_and_epoch(snapshots[-1])[1] >= last.epoch

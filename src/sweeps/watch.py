@@ -99,7 +99,7 @@ def _state(run: PlannedRun, failed: bool, at_work: bool) -> State:
             current = (match[1], int(match[2] or 0))
             steps = int(match[3])
             paces[match[1]] = float(match[4]) or paces.get(match[1], 0.0)
-    left = [phase for phase in run.phases if phase[:2] not in done]
+    left = [each for each in run.phases if (each.name, each.epoch) not in done]
     status = "waiting"
     if not left and is_finished(run):
         status = "done"
@@ -107,22 +107,23 @@ def _state(run: PlannedRun, failed: bool, at_work: bool) -> State:
         status = "running"
     elif failed or code in OWN_FAULT:
         status = "failed"
-    name, epoch, _ = left[0] if left else run.phases[-1]
+    here = left[0] if left else run.phases[-1]
     other = max(paces.values(), default=0.0)
     steps_left, seconds = 0, 0.0
-    for phase, number, of in left:
-        todo = max(of - steps, 0) if (phase, number) == current else of
+    for each in left:
+        begun_before = steps if (each.name, each.epoch) == current else 0
+        todo = max(each.steps - begun_before, 0)
         steps_left += todo
-        seconds += todo / (paces.get(phase) or other) if other else 0.0
+        seconds += todo / (paces.get(each.name) or other) if other else 0.0
     return State(
         run=run,
         status=status,
         node=clean(str(begun.get("node", "")))[:20],
-        phase=name if left else "",
-        epoch=epoch,
+        phase=here.name if left else "",
+        epoch=here.epoch,
         tests=len(tests),
         score=list(tests.values())[-1] if tests else None,
-        pace=paces.get(name, 0.0),
+        pace=paces.get(here.name, 0.0),
         steps_left=steps_left,
         seconds_left=seconds if other or not left else None,
     )

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from config import CODE, NetworkSettings
-from envs.custom import load_class
 from errors import UserError, shown, shown_traceback
 from network import Features
 from targets import Batch, Target, taken
+from user_code.load import load_class
 
 if TYPE_CHECKING:
     from deepqnetwork import DeepQNetwork

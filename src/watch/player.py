@@ -216,13 +216,6 @@ def watching(
             agent.stopped = False  # after some games it is no interruption; of a phase it is
 
 
-def play(agent: Agent, *, game: str, games: int, display: str, volume: float) -> AgentView:
-    """Show `games` games, or let a person play them; returns their AgentView, with the scores."""
-    with watching(agent, game=game, games=games, display=display, volume=volume) as view:
-        agent.play(games)
-    return view
-
-
 def open_display(name: str, game: str, *, alone: bool) -> Display | None:
     """The display called `name`; the terminal if no window can be opened; otherwise None.
 

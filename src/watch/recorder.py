@@ -218,7 +218,7 @@ def recording(
 
 
 @contextlib.contextmanager
-def progress(agent: Agent, view: AgentView) -> Iterator[None]:
+def progress(agent: Agent, view: AgentView) -> Iterator[AgentView]:
     """A progress bar while games are recorded: frames, frames per second, the score."""
     environment: Any = agent.games[0].environment
 
@@ -229,6 +229,6 @@ def progress(agent: Agent, view: AgentView) -> Iterator[None]:
     with tqdm(desc="Recording", unit=" frames", disable=None, leave=False) as bar:
         environment.frame_listeners.append(tell)
         try:
-            yield
+            yield view
         finally:
             environment.frame_listeners.remove(tell)

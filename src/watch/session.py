@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from agent import Agent
 from commands.verbs import Task
 from runs.outputs import check_outputs
 from runs.plan import plays_for_somebody
-from watch.states import StateCollector, filters_of, visualize
+from watch.states import StateCollector, filters_of
+
+if TYPE_CHECKING:
+    from watch.agent_view import AgentView
 
 logger = logging.getLogger(__name__)
 
@@ -29,38 +31,50 @@ def play(task: Task, agent: Agent) -> None:
     if config.visualization_file:
         filters_of(agent.network)  # refuses before anything is played
         agent.callbacks.append(collector)
-    with recorded(task, agent, games) as view:
-        if config.display_screen:
-            from watch.player import play as show
-
-            view = show(
-                agent, game=task.game, games=games, display=config.display, volume=config.volume
-            )
-        elif view:
-            from watch.recorder import progress
-
-            with progress(agent, view):
-                agent.play(games)
-        else:
-            agent.play(games)
+    with recorded(task, agent, games) as film, _watched(task, agent, film) as view:
+        agent.play(games)
     if view:
         tell = print if config.log == "text" else logger.info  # standard output is JSON then
         tell(view.summary(games))
     if config.visualization_file:
+        from nvis.page import visualize
+
         visualize(
-            agent.network,
+            filters_of(agent.network),
             collector.states(),
             filters=config.visualization_filters,
             file=config.visualization_file,
             game=task.game,
-            snapshot=config.load_weights or Path(task.name),
+            snapshot=config.load_weights.name if config.load_weights else task.name,
             epoch=task.snapshot.epoch if task.snapshot else 0,
         )
         logger.info("Wrote %s", config.visualization_file)
 
 
+def _watched(
+    task: Task, agent: Agent, film: AgentView | None
+) -> contextlib.AbstractContextManager[AgentView | None]:
+    """Show the games, or the progress of their film; yields the agent's view if there is one."""
+    config = task.config
+    if config.display_screen:
+        from watch.player import watching
+
+        return watching(
+            agent,
+            game=task.game,
+            games=config.play_games,
+            display=config.display,
+            volume=config.volume,
+        )
+    if film:
+        from watch.recorder import progress
+
+        return progress(agent, film)
+    return contextlib.nullcontext()
+
+
 @contextlib.contextmanager
-def recorded(task: Task, agent: Agent, games: int) -> Iterator[Any]:
+def recorded(task: Task, agent: Agent, games: int) -> Iterator[AgentView | None]:
     """Record `games` games (0: all) as film, frames and sound, as far as the flags name them.
 
     They replace earlier files only with --overwrite.
@@ -89,7 +103,7 @@ def recorded(task: Task, agent: Agent, games: int) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def shown(task: Task, agent: Agent) -> Iterator[None]:
+def showing(task: Task, agent: Agent) -> Iterator[None]:
     """Record a run, or show it in a window at full speed, if the flags ask for it."""
     config = task.config
     if plays_for_somebody(task):  # which `play` shows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,25 +62,3 @@ def filters_of(network: Any) -> Any:
             "with ./play.sh and press g instead."
         )
     return convolutions(layers)
-
-
-def visualize(
-    network: Any,
-    states: NDArray[np.uint8],
-    *,
-    filters: int,
-    file: Path,
-    game: str,
-    snapshot: Path,
-    epoch: int,
-) -> None:
-    """Write the page of the first `filters` filters of each convolutional layer to `file`.
-
-    Raises UserError if there is nothing to draw or the file cannot be written.
-    """
-    from nvis.page import visualize as write_page
-
-    layers = filters_of(network)
-    write_page(
-        layers, states, filters=filters, file=file, game=game, snapshot=snapshot.name, epoch=epoch
-    )

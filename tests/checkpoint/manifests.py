@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from checkpoint.manifest import ROW
-from commands.paths import portable_flags
 from config import Config
+from paths import portable_flags
+from runs.results import ROW
 
 
 def a_state(**changes: Any) -> dict[str, Any]:

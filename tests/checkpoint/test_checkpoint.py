@@ -33,13 +33,13 @@ from checkpoint.files import (
     write_checkpoint,
 )
 from checkpoint.lock import locked, run_locked
-from commands.paths import portable_flags
 from commands.verbs import parse
 from config import Config
 from environment import ALEEnvironment
 from errors import UserError
 from main import main
 from observers.progress import Progress
+from paths import portable_flags
 from runs.position import Position, position
 from snapshot.format import read_snapshot
 from tests.checkpoint.manifests import a_state

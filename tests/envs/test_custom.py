@@ -21,12 +21,13 @@ import main
 from commands.verbs import parse
 from config import EnvironmentSettings
 from environment import Environment
-from envs.custom import code_name, make_own_environment
+from envs.custom import make_own_environment
 from envs.preprocessing import TRIAL_STEPS, PreprocessedEnvironment
-from envs.trust import trusted_game
 from errors import UserError
 from game import Game
 from palette import ALE_LUMA
+from user_code.load import code_name
+from user_code.trust import trusted_game
 from watch.frames import Frame
 
 ROOT = Path(__file__).resolve().parents[2]

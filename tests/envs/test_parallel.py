@@ -164,7 +164,7 @@ def learn(games: Sequence[Playable]) -> tuple[Memorizer, ReplayMemory]:
         num_actions=4,
         rng=np.random.default_rng(2),
     )
-    agent.play_random(60)
+    agent.fill_memory(60)
     agent.train(120)
     agent.test(60)
     agent.train(60)

@@ -75,7 +75,7 @@ def test_an_agent_of_ones_own_code_comes_back_if_it_is_trusted(
     path, _ = saved(tmp_path, game="catch", num_actions=3, network=f"{file}:Own", **flags)
     named = ("--network", f"{file}:Own", "--environment", CATCH)
     run(path, *named)
-    from envs import trust
+    from user_code import trust
 
     monkeypatch.setattr(trust, "FOLDER", tmp_path / "nobody has agreed")
     source = tmp_path / "exports/catch_1.safetensors"

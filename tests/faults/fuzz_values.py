@@ -2,7 +2,7 @@
 
     python tests/faults/fuzz_values.py --manifests 5000 --descriptions 2000 --presets 2000
 
-Hypothesis draws the forgeries from the schema (commands/schema.py) and from what is worst: numbers
+Hypothesis draws the forgeries from the schema (schema.py) and from what is worst: numbers
 at and beyond every limit, texts for numbers, terminal codes, long and deeply nested values, parts
 left out. Each is read as the program reads it; what is accepted is used. Hashes are computed again,
 so that nothing is refused for being damaged. A case fails if it ends in anything but being used or
@@ -39,21 +39,23 @@ ROOT = Path(__file__).resolve().parents[2]
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
+import paths  # noqa: E402
 from checkpoint.files import file_name, numbers, read_checkpoint  # noqa: E402
 from checkpoint.resume import resumed_config  # noqa: E402
-from commands import paths, verbs  # noqa: E402
+from commands import verbs  # noqa: E402
 from commands.catalog import VERBS  # noqa: E402
 from commands.flags import Parser  # noqa: E402
 from commands.presets import resolve  # noqa: E402
-from commands.schema import Value  # noqa: E402
 from commands.verbs import parse  # noqa: E402
 from config import FIELDS, VALUES  # noqa: E402
-from envs import roms, trust  # noqa: E402
+from envs import roms  # noqa: E402
 from errors import Diverged, UserError, clean  # noqa: E402
 from main import construct, main  # noqa: E402
 from runs.run import Run  # noqa: E402
+from schema import Value  # noqa: E402
 from snapshot.pickle_writer import dumps  # noqa: E402
 from snapshot.safe_pickle import loads  # noqa: E402
+from user_code import trust  # noqa: E402
 
 TINY = """--random_steps 30 --train_steps 20 --test_steps 0 --epochs 1 --replay_size 100
 --batch_size 4 --target_steps 10 --random_seed 3 --backend cpu --threads 1 --screen_width 36

@@ -259,7 +259,7 @@ def test_the_callback_in_the_docs_says_when_a_record_is_broken(
     agent, _ = make_agent(Clock(ends=[8, 12]))  # each step is worth its time
     stats = Statistics(agent, None, None)
     agent.callbacks += [stats, known["Record"](stats)]
-    stats.on_phase_start(Phase("play", 0, 0))
+    stats.on_phase_start(Phase("play", 0, games=1))
     agent.play(2)
     scores = stats.scores
     best = [score for n, score in enumerate(scores) if score > max(scores[:n], default=-1)]

@@ -123,7 +123,7 @@ def test_whole_games_have_no_end_in_sight(
 ) -> None:
     caplog.set_level(logging.INFO)
     statistics, listener = make()
-    start(statistics, listener, Phase("play", 0, 0))
+    start(statistics, listener, Phase("play", 0, games=1))
     listener.on_round(0)
     watch.now = 100
     count(statistics, 1000)

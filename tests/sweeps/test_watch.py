@@ -73,7 +73,7 @@ def test_what_ended_is_waiting_failed_or_done(two: Sweep, home: Path) -> None:
     assert [state.status for state in watch.states()] == ["failed", "waiting"]
     say(first, {**BEGUN, "begun": 5.0})
     assert [state.status for state in watch.states()] == ["running", "waiting"]
-    for phase, epoch, _ in first.phases:
+    for phase, epoch, *_ in first.phases:
         row(first, epoch, phase)
     (home / "snapshots" / f"{first.name}_3.pkl").touch()
     assert [state.status for state in watch.states()] == ["done", "waiting"]
@@ -156,7 +156,7 @@ def test_a_log_has_a_line_for_each_thing_that_happens(two: Sweep, home: Path) ->
     display.look()
     row(two.runs[0], 1, "test", 4.0)
     display.look()
-    for phase, epoch, _ in two.runs[0].phases:
+    for phase, epoch, *_ in two.runs[0].phases:
         row(two.runs[0], epoch, phase, 5.0)
     (home / "snapshots" / f"{two.runs[0].name}_3.pkl").touch()
     display.look()

@@ -223,7 +223,7 @@ def test_rainbow_learns_the_chain_by_playing_it(overlap: bool) -> None:
         num_actions=2,
         rng=np.random.default_rng(3),
     )
-    agent.play_random(150)
+    agent.fill_memory(150)
     agent.train(700)
     q = network.predict(SCREENS[:PLACES, None])
     wanted = q_star()

@@ -15,9 +15,9 @@ import torch
 from commands.combinations import check_together
 from config import CODE, Config, NetworkSettings
 from engine.divide import divide
-from envs.custom import code_name
 from errors import UserError
 from tests.variants.small import draw_batch, draw_states, make, numbers
+from user_code.load import code_name
 from variants.custom import try_network, try_target
 
 ROOT = Path(__file__).resolve().parents[2]

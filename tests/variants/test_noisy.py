@@ -132,7 +132,7 @@ def test_noise_explores_when_a_loaded_policy_fills_the_replay_memory() -> None:
 
     agent, _ = make_agent(Clock(), network=Noted(), memory=make_memory(), noisy=True)
     assert agent.exploration_rate() == 0
-    agent.play_random(3, exploration=0.0)
+    agent.fill_memory(3, exploration=0.0)
     assert seen == [True] * 3
     agent.test(2)
     assert seen[3:] == [False] * 2

@@ -14,7 +14,7 @@ from tests.small_agent import make_agent
 from watch import player
 from watch.agent_view import AgentView
 from watch.frames import Frame
-from watch.player import SPEEDS, play, watching
+from watch.player import SPEEDS, watching
 from watch.scene import KEYS, Scene
 
 
@@ -263,7 +263,8 @@ def test_quit_is_no_mishap(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Non
     game: Any = agent.games[0]
     game.environment.frame_listeners.append(display.count)
     monkeypatch.setattr(player, "open_display", lambda *args, **kwargs: display)
-    view = play(agent, game="breakout", games=1, display="window", volume=0.5)
+    with watching(agent, game="breakout", games=1, display="window", volume=0.5) as view:
+        agent.play(1)
     assert display.frames < 56
     assert not agent.stopped
     assert view.summary(1) == "Stopped in game 1 at score 0."
@@ -314,7 +315,8 @@ def test_scores_are_told(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     display = Screenplay(clock, {}, 0.001)
     monkeypatch.setattr(player, "open_display", lambda *args, **kwargs: display)
     agent = make_agent("pong", frames=300)
-    view = play(agent, game="pong", games=2, display="window", volume=0.5)
+    with watching(agent, game="pong", games=2, display="window", volume=0.5) as view:
+        agent.play(2)
     lines = view.summary(2).splitlines()
     assert [line.split(":")[0] for line in lines] == ["Game 1", "Game 2"]
     assert all(-6 < int(line.split()[-1]) <= 0 for line in lines), lines
@@ -339,7 +341,8 @@ class TestWithoutDisplay:
 
     def test_the_agent_plays_unseen(self, caplog: pytest.LogCaptureFixture) -> None:
         agent = make_agent(frames=100)
-        view = play(agent, game="breakout", games=1, display="window", volume=0.5)
+        with watching(agent, game="breakout", games=1, display="window", volume=0.5) as view:
+            agent.play(1)
         assert "No window can be opened here" in caplog.text
         assert "--display terminal" in caplog.text
         assert view.summary(1) == "Game 1: score 0"
@@ -347,8 +350,10 @@ class TestWithoutDisplay:
     @pytest.mark.parametrize("display", ["window", "terminal"])
     def test_a_person_cannot(self, display: str) -> None:
         agent = make_agent(network=False, frames=100)
-        with pytest.raises(UserError, match="You cannot play without a display"):
-            play(agent, game="breakout", games=1, display=display, volume=0.5)
+        refused = pytest.raises(UserError, match="You cannot play without a display")
+        shown = watching(agent, game="breakout", games=1, display=display, volume=0.5)
+        with refused, shown:
+            pytest.fail("nobody plays")
 
 
 def test_speeds_are_halves_and_doubles() -> None:

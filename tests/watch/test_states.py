@@ -30,7 +30,7 @@ def test_the_states_are_those_that_the_agent_saw(games: int, zero_history: bool)
     agent, _ = make_agent(Clock(ends=[14, 30, 47]), zero_history=zero_history)
     seen, collector = Seen(agent), StateCollector(agent)
     agent.callbacks += [seen, collector]
-    collector.on_phase_start(Phase("play", 0, 0))
+    collector.on_phase_start(Phase("play", 0, games=1))
     agent.play(games)
     assert len(seen.states) > 3 * games
     np.testing.assert_array_equal(collector.states(), seen.states)

@@ -262,10 +262,12 @@ def test_the_nearest_of_256_colors(rgb: tuple[int, int, int]) -> None:
 PLAY = """
 import sys
 sys.path[:0] = {path!r}
-from watch.player import play
+from watch.player import watching
 from tests.small_agent import make_agent
 agent = make_agent(frames=100_000)
-print(play(agent, game="breakout", games=1, display="terminal", volume=0.0).summary(1))
+with watching(agent, game="breakout", games=1, display="terminal", volume=0.0) as view:
+    agent.play(1)
+print(view.summary(1))
 """
 
 

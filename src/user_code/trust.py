@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from atomic import read_whole, write_atomically
-from commands.schema import is_plain
 from config import CODE, ROOT
 from errors import UserError, shown
+from schema import is_plain
 
 logger = logging.getLogger(__name__)
 

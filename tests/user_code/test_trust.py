@@ -15,9 +15,9 @@ import pytest
 import main
 from commands.verbs import parse
 from config import ROOT
-from envs import trust
-from envs.trust import is_moved, is_ours, remember_code, sign, trusted_code
 from errors import UserError
+from user_code import trust
+from user_code.trust import is_moved, is_ours, remember_code, sign, trusted_code
 
 CATCH = "examples/catch.py:Catch"
 
@@ -80,7 +80,7 @@ def test_nobody_agrees_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> No
 def test_somebody_agrees_at_a_terminal_by_saying_yes(answer: bytes, agrees: bool) -> None:
     ours, theirs = pty.openpty()
     os.write(ours, answer)
-    code = "from envs.trust import agrees; raise SystemExit(not agrees('Run it?'))"
+    code = "from user_code.trust import agrees; raise SystemExit(not agrees('Run it?'))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT / "src",

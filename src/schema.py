@@ -21,6 +21,8 @@ from errors import UserError, shown
 COMMON = 1e9  # the largest absolute value of a number without limits of its own
 LONGEST_TEXT = 1000  # characters
 MAX_ACTIONS = 256  # of a game: the replay memory keeps an action in a byte
+MAX_EPOCHS = 1_000_000
+MAX_GAMES = 1024  # side by side
 LONGEST_PATH = 4000  # bytes; Linux takes 4095
 LONGEST_NAME = 200  # bytes of a part of a path; file systems take 255, and endings are added
 
