@@ -8,7 +8,6 @@ lost lives, the limit on a game's length, frames for watching.
 from __future__ import annotations
 
 import json
-import math
 import struct
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -25,6 +24,7 @@ from schema import MAX_ACTIONS
 from watch.frames import Frame, FrameListener
 
 Picture = NDArray[np.uint8]  # (height, width) gray, or (height, width, 3) red, green, blue
+MAX_REWARD = 1e9  # so that no score becomes infinite, which no file could keep
 TRIAL_STEPS = 12  # made before the work starts, to find what is wrong with a world
 MAX_FRAMES_PER_SECOND = 1000
 FRAMES_PER_SECOND = 15.0  # of a world that does not say: Atari's steps per second
@@ -73,7 +73,7 @@ class PreprocessedEnvironment:
             raise UserError(f"{name} lacks {', '.join(missing)}: every environment needs that.")
         self.action_names = self._named_actions()
         rate = getattr(world, "frames_per_second", FRAMES_PER_SECOND)
-        if not _is_number(rate) or not 0.01 <= float(rate) <= MAX_FRAMES_PER_SECOND:
+        if not _lies_between(0.01, rate, MAX_FRAMES_PER_SECOND):
             raise UserError(
                 f"frames_per_second of {name} is {shown(rate)}: it must be a number from 0.01 "
                 f"to {MAX_FRAMES_PER_SECOND}."
@@ -175,9 +175,10 @@ class PreprocessedEnvironment:
         total = 0.0
         for _ in range(frames):
             reward = self.world.act(action)
-            if not _is_number(reward):
+            if not _lies_between(-MAX_REWARD, reward, MAX_REWARD):
                 raise UserError(
-                    f"{self.name} returned the reward {shown(reward)}: it must be a number."
+                    f"{self.name} returned the reward {shown(reward)}: it must be a number from "
+                    f"{-MAX_REWARD:g} to {MAX_REWARD:g}."
                 )
             total += float(reward)
             self.frames += 1
@@ -255,9 +256,9 @@ def is_picture(shape: Sequence[int]) -> bool:
     return len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
 
 
-def _is_number(value: object) -> bool:
+def _lies_between(low: float, value: object, high: float) -> bool:
     try:
-        return math.isfinite(float(value))  # type: ignore[arg-type]
+        return low <= float(value) <= high  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return False
 

@@ -89,7 +89,7 @@ class Worker:
                         SILENCE,
                     )
                 answers = self.connection.recv()
-            except (EOFError, ConnectionError):
+            except (EOFError, OSError):  # in the middle of a message it is a plain OSError
                 raise self._dead() from None
             if isinstance(answers, str):
                 raise UserError(answers)
@@ -99,7 +99,7 @@ class Worker:
     def _send(self, message: Any) -> None:
         try:
             self.connection.send(message)
-        except ConnectionError:
+        except OSError:
             raise self._dead() from None
 
     def _dead(self) -> PartDied:

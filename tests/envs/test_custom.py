@@ -356,6 +356,7 @@ def test_a_world_may_draw_all_its_pictures_in_one_array() -> None:
         ({"frames_per_second": "fast"}, "frames_per_second of .* is 'fast'"),
         ({"act": lambda action: float("nan")}, "reward nan"),
         ({"act": lambda action: None}, "reward None: it must be a number"),
+        ({"act": lambda action: 1e39}, r"reward 1e\+39: .* from -1e\+09 to 1e\+09"),
     ],
 )
 def test_an_unfit_world_is_refused(change: dict[str, Any], says: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -217,6 +219,16 @@ def test_workers_outlive_signals_but_neither_their_games_nor_being_killed() -> N
         play(games, 5, range(2))
     del game, games
     assert [process.poll() for process in processes] == [-signal.SIGKILL, 0]
+
+
+def test_a_worker_killed_in_the_middle_of_an_answer_is_gone_too() -> None:
+    worker = remote(TWO)[0].worker
+    worker.connection, theirs = multiprocessing.Pipe()
+    os.write(theirs.fileno(), struct.pack("!i", 100_000) + b"the first of these bytes")
+    theirs.close()
+    worker.process.kill()
+    with pytest.raises(PartDied, match="was ended by SIGKILL"):
+        worker.take(0)
 
 
 def test_workers_import_nothing_from_the_current_folder(
