@@ -162,7 +162,7 @@ def main() -> None:
     )
     options.add_argument("--datatypes", default="float32,bfloat16", help="[float32,bfloat16]")
     options.add_argument(
-        "--steps", type=at_least(0, int), default=400, help="played of each case; 0: none"
+        "--steps", type=at_least(0, int), default=400, help="played of each case; 0: none [400]"
     )
     options.add_argument("--save", action="store_true", help="keep the table in bench/results")
     given = options.parse_args()

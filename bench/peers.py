@@ -1,6 +1,6 @@
 """Simple DQN and its peers on the same job, in turn: A B C A B C ...
 
-    ./bench.sh peers [--rounds 3] [--steps 1500] [--device cpu|gpu] [--busy] [--save]
+    ./bench.sh peers [--rounds 3] [--steps 1500] [--backend cpu|gpu] [--busy] [--save]
 
 BreakoutNoFrameskip-v4, batch 32, an update every 4 steps, exploration 0.1, a 20,000-step replay
 memory; the row "ten games, an update every 10" does fewer updates and says so. Each peer is
@@ -87,11 +87,11 @@ def main() -> None:
     parser.add_argument(
         "--steps", type=at_least(1, int), default=1500, help="steps of a measurement [1500]"
     )
-    parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu", help="[cpu]")
+    parser.add_argument("--backend", choices=["cpu", "gpu"], default="cpu", help="[cpu]")
     parser.add_argument("--busy", action="store_true", help="also beside two spinning processes")
     parser.add_argument("--save", action="store_true", help="keep the result in bench/results")
     options = parser.parse_args()
-    steps, on_gpu = str(options.steps), options.device == "gpu"
+    steps, on_gpu = str(options.steps), options.backend == "gpu"
     commands: dict[str, list[str | Path]] = {}
     for name, script in PEERS.items():
         commands[name] = [peer_python(), HERE / script, steps, "cuda" if on_gpu else "cpu"]

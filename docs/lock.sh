@@ -4,6 +4,17 @@
 # not, for all platforms and Pythons. Left out are PyTorch, whose builds come from several indexes,
 # and the CUDA libraries that only PyTorch needs. Then looks all packages up among the known
 # vulnerabilities. With --upgrade, packages that no requirements file names may become newer.
+case ${1-} in
+-h | --help)
+    echo "usage: docs/lock.sh [--upgrade]
+
+Makes locks/ from the requirements files: the version and the hashes of every package. Then looks
+all packages up among the known vulnerabilities.
+
+  --upgrade  packages that no requirements file names may become newer"
+    exit
+    ;;
+esac
 here=$(dirname "$(readlink -f "$0")")
 source "${here%/docs}/src/setup.sh" || exit
 cd "$root"

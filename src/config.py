@@ -62,7 +62,7 @@ class StateSettings:
     )
     num_envs: int = flag(
         1,
-        "number of games played side by side; each has its own part of the replay memory",
+        "games played side by side; in training each has its own part of the replay memory",
         low=1,
         high=MAX_GAMES,
     )
@@ -359,7 +359,9 @@ class WatchSettings:
 
     display_screen: bool = flag(False, "show the game while it is played")
     display: str = flag(
-        "window", "where --display_screen shows the game", choices=("window", "terminal")
+        "window",
+        "where the game is shown, if it is (--display_screen): in a window or in the text terminal",
+        choices=("window", "terminal"),
     )
     volume: float = flag(0.5, "loudness of the sound; the keys [ and ] change it", low=0, high=1)
     video_file: Path | None = flag(None, "film the game into this .mov, .mp4 or .gif file")
@@ -385,7 +387,12 @@ class RunSettings:
     random_steps: int = flag(50_000, "random steps that fill the replay memory first", low=0)
     train_steps: int = flag(250_000, "training steps in an epoch", low=0)
     test_steps: int = flag(125_000, "steps of a testing phase", low=0)
-    epochs: int = flag(200, "the last epoch of the run", low=0, high=MAX_EPOCHS)
+    epochs: int = flag(
+        200,
+        "the last epoch of the run, which is the number of epochs of a new run",
+        low=0,
+        high=MAX_EPOCHS,
+    )
     start_epoch: int = flag(0, "epochs that are already done", low=0, high=MAX_EPOCHS)
     play_games: int = flag(0, "play this many games and learn nothing", low=0, high=1_000_000)
     test_games: int = flag(
@@ -413,7 +420,12 @@ class RunSettings:
     )
     overwrite: bool = flag(False, "replace existing files")
     preset: str = flag(DEFAULT_PRESET, "presets/<name>.toml, or a file of flags")
-    random_seed: int | None = flag(None, "the same seed gives the same run", low=0, high=2**63 - 1)
+    random_seed: int | None = flag(
+        None,
+        "the same seed gives the same run; if none is given, one is drawn and printed",
+        low=0,
+        high=2**63 - 1,
+    )
     log_level: str = flag(
         "INFO",
         "least severe messages that are shown",

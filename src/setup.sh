@@ -119,7 +119,7 @@ attempt() {
     fi
     case $output in
     *"No space left on device"* | *"Disk quota exceeded"*)
-        fail "The disk of $root is full: making .venv takes 2 GB, or 7 GB with CUDA: free some and run this again." ;;
+        fail "The disk of $root is full: the set-up needs 2 GB of free disk, or 7 GB with CUDA: free some and run this again." ;;
     *NewConnectionError* | *NameResolutionError* | *"Failed to establish a new connection"* | *[Tt]"imed out"* | *ProxyError* | *SSLError* | *"Could not fetch URL"* | *"Network is unreachable"*)
         fail "Cannot reach the package index to download what .venv lacks: check the network, or pip's proxy and index settings, and run this again." ;;
     *"DO NOT MATCH THE HASHES"*)
@@ -166,7 +166,7 @@ set_up() {
     if [[ -e $venv/unfinished ]] || ! [[ $python -ef $base ]] || ! "$python" -m pip --version &>/dev/null; then
         [[ -z $using || ! -e $venv ]] || fail ".venv must be made again, but process$using still runs from it: run this again after its end."
         if [[ -e $venv ]]; then say "Making .venv again: it was left half-made, or its Python has changed."; fi
-        say "Setting up .venv, once: this takes a few minutes, and 1.6 GB of disk or 5 GB with CUDA.$(cuda_choice)"
+        say "Setting up .venv, once: this takes a few minutes, and needs 2 GB of free disk while it installs, or 7 GB with CUDA.$(cuda_choice)"
         new=true
         rm -rf "$venv"
         attempt begin

@@ -171,7 +171,7 @@ def test_help_explains_every_flag_with_its_default() -> None:
     text = " ".join(parser.format_help().split())
     for name in FIELDS.keys() - {"game"}:
         assert f"--{name} " in text
-    assert "the last epoch of the run [1]" in text
+    assert "which is the number of epochs of a new run [1]" in text
     assert "discount" in text
     assert "[0.99]" in text
 

@@ -157,8 +157,9 @@ def resumed_config(
         if flag not in MAY_CHANGE and not (flag in CODE and is_moved(values[flag], plain[flag])):
             raise UserError(
                 f"--{flag} {plain[flag]} would change what the run has done with {values[flag]}: "
-                "start a new one (./train.sh GAME LABEL --load_weights SNAPSHOT), or leave that "
-                "flag out; docs/reliability.md lists those that may change."
+                "start a new one (./train.sh GAME LABEL --load_weights SNAPSHOT), leave that flag "
+                "out, or resume from a snapshot with another --checkpoint_path, --csv_file and "
+                "--save_weights_prefix; docs/reliability.md lists the flags that may change."
             )
     files = _files(folder, name, about["flags"], given)
     config = Config(**{**old, **files, **changed, "checkpoint_path": folder})
@@ -166,7 +167,7 @@ def resumed_config(
     at = position(checkpoint)
     if at.epoch > config.epochs and not _lacks_its_last_snapshot(config, at):
         begins = at.phase == "train" and not at.step
-        so_far = f"finished, with {at.epoch - 1} epochs" if begins else f"in epoch {at.epoch}"
+        so_far = f"finished after epoch {at.epoch - 1}" if begins else f"in epoch {at.epoch}"
         raise UserError(f"This run is {so_far}: resume it with more --epochs.")
     for flag in CODE:
         if flag not in given:

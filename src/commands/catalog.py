@@ -15,6 +15,7 @@ class Verb:
     defaults: dict[str, Any] = field(default_factory=dict)
     flags: dict[str, str] = field(default_factory=dict)  # names by title, shown by --help
     options: dict[str, str] = field(default_factory=dict)  # what only this verb has, with its help
+    places: dict[str, str] = field(default_factory=dict)  # of files, by flag, shown by --help
     kept: str = ""  # flags whose default is the value with which the agent was trained; "all"
 
 
@@ -46,12 +47,21 @@ VERBS = {
         options={
             "list": "list the games, their random and human scores, and the agents that are shipped"
         },
+        places={
+            "csv_file": "results/<game>[_LABEL].csv",
+            "save_weights_prefix": "snapshots/<game>[_LABEL]",
+            "checkpoint_path": "checkpoints/<game>[_LABEL]",
+        },
     ),
     "resume": Verb(
         "./resume.sh GAME [LABEL]|SNAPSHOT [flags]",
         "Resumes a run exactly where it was, from its newest checkpoint, or makes it longer:\n"
-        "--epochs 300. From a snapshot of an earlier epoch, or where there is no checkpoint, it\n"
-        "resumes with the snapshot's network, optimizer and flags and a new replay memory.",
+        "--epochs 300. The run is GAME [LABEL], or their names joined with _ as in the file\n"
+        "names. From a snapshot of an earlier epoch, or where there is no checkpoint, it resumes\n"
+        "with the snapshot's network, optimizer and flags and a new replay memory.\n\n"
+        "From a checkpoint, only the flags that --help lists and those that name files can be\n"
+        "changed. Most of the others can be changed only when the run is resumed from a\n"
+        "snapshot (docs/reliability.md).",
         flags={
             "How long": "epochs",
             "What is learned": "learning_rate learning_rate_end learning_rate_decay_updates "
@@ -82,7 +92,8 @@ VERBS = {
     "play": Verb(
         "./play.sh [SNAPSHOT|GAME] [flags]",
         "Shows a snapshot playing, or the agent of GAME that comes with the project, in a window\n"
-        "with sound. Keys: m gives you the joystick (arrows and space bar), h shows the others.",
+        "with sound. Keys: m gives you the joystick (arrows and space bar), h shows the others.\n"
+        "Without SNAPSHOT or GAME it offers the agents that come with the project, in a terminal.",
         {**PLAY, "display_screen": True},
         flags={"The games": GAMES, "Watching": "display volume", "The machine": MACHINE},
         options={"alone": "play GAME yourself, without an agent"},
@@ -102,7 +113,7 @@ VERBS = {
     ),
     "nvis": Verb(
         "./nvis.sh SNAPSHOT|GAME [flags]",
-        "Plays a game and shows what each filter of the network looks at: results/<run>.html.",
+        "Plays a game and shows what each filter of the network looks for: results/<run>.html.",
         PLAY,
         flags={
             "The games": GAMES,

@@ -174,8 +174,8 @@ def _check_research(c: Config) -> None:
         )
     if c.munchausen and c.distribution == "c51":
         raise UserError(
-            "--munchausen true mixes the returns of all actions, which fixed atoms cannot: use "
-            "--distribution quantile or iqn, or leave it out."
+            "--munchausen true mixes the returns of all actions, which fixed atoms cannot "
+            "represent: use --distribution quantile or iqn, or leave it out."
         )
     if (c.munchausen or c.double_q) and not c.target_steps:
         raise UserError("--double_q and --munchausen need a target network: give --target_steps.")

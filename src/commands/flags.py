@@ -101,7 +101,9 @@ def _add_flag(group: Any, name: str, verb: Verb) -> None:
         shown = "the run's"
     elif name in verb.kept.split() and name not in verb.defaults:
         shown = "the agent's"
-    suffix = "" if default is None else f" [{shown}]"
+    elif name in verb.places:
+        shown = verb.places[name]
+    suffix = "" if default is None and name not in verb.places else f" [{shown}]"
     words = {bool: "true|false", Path: "FILE", int: "N", float: "NUMBER", str: "NAME"}
     word = "FOLDER" if "folder" in field.metadata["help"] and kind is Path else words[kind]
     # A bare --overwrite means --overwrite true.

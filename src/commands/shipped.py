@@ -66,9 +66,15 @@ def choose_agent(folder: Path, usage: str) -> Path:
     """
     agents = shipped_agents(folder)
     if not agents or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        names = ", ".join(dict.fromkeys(agent.game for agent in agents))
-        hint = f" Agents of {names} come with the project." if names else ""
-        raise UserError(f"Call it as {usage}; --help explains the flags.{hint}")
+        script, games = usage.split(" ")[0], list(dict.fromkeys(agent.game for agent in agents))
+        if not games:
+            raise UserError(
+                f"Name a snapshot: {script} snapshots/breakout_200.pkl. --help explains the flags."
+            )
+        raise UserError(
+            f"Name a snapshot or a game: {script} {games[0]}. Agents of {', '.join(games)} come "
+            "with the project; --help explains the flags."
+        )
     print("Agents that come with the project:", file=sys.stderr)
     for number, agent in enumerate(agents, 1):
         print(f"  {number}  {_describe(agent)}", file=sys.stderr)

@@ -109,7 +109,7 @@ def snapshot_of(verb: str, subject: str) -> Path:
     if path.suffix == ".pkl" or (path.is_file() and path.suffix.lower() not in ENDINGS):
         return path
     if agent := find_agent(agents_folder(), subject):
-        logger.info("Taking %s, which comes with the project", agent)
+        logger.info("Using %s, which comes with the project", agent)
         return agent
     if path.exists() or path.parent != Path():
         return path  # reading it says what is wrong with it

@@ -54,12 +54,18 @@ def check_earlier(task: Task) -> list[Path]:
     elif task.verb == "train":
         ways.insert(0, f"give this run a label (./train.sh {shlex.quote(config.game)} LABEL)")
     if snapshots or manifests:
-        run = shlex.quote(str(snapshots[-1] if snapshots else task.name))
+        run = shlex.quote(task.name)
+        if chosen or not manifests:  # its name alone would find no checkpoint
+            run = shlex.quote(str(snapshots[-1])) if snapshots else f"{run} {_place(folder)}"
         ways.insert(0, f"resume it with ./resume.sh {run}")
     raise UserError(
         f"An earlier run has written {', '.join(str(p) for p in earlier[:2])}"
         f"{' ...' if len(earlier) > 2 else ''}: {', or '.join(ways)}."
     )
+
+
+def _place(folder: Path | None) -> str:
+    return f"--checkpoint_path {shlex.quote(str(folder))}"
 
 
 def _check_resumed(task: Task) -> None:

@@ -57,8 +57,8 @@ def filters_of(network: Any) -> Any:
     layers = network.layers()
     if not layers:
         raise UserError(
-            "The filter page needs convolutions of which each one sees what the one before gives, "
-            "through a ReLU alone or with batch normalization; this network's do not: watch it "
-            "with ./play.sh and press g instead."
+            "The filter page can only show convolutions that follow one another directly, each "
+            "with a ReLU and with or without batch normalization. This network has other layers: "
+            "watch it with ./play.sh and press g instead."
         )
     return convolutions(layers)

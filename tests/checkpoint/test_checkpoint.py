@@ -208,7 +208,7 @@ def test_more_epochs_make_a_finished_run_longer(
     expected = run.rows()
     assert run.train() == 0
     assert run.resume() == 2
-    assert "This run is finished, with 2 epochs: resume it with more --epochs" in said()
+    assert "This run is finished after epoch 2: resume it with more --epochs" in said()
     assert run.resume("--epochs", "3") == 0
     assert run.rows() == expected
     about = json.loads((home / "results" / "breakout.json").read_text())
@@ -223,7 +223,7 @@ def test_a_run_that_trained_nothing_has_no_snapshot_to_write(
     run = Run(home, monkeypatch)
     assert run.train("--train_steps", "0") == 0
     assert run.resume() == 2
-    assert "This run is finished, with 2 epochs" in said()
+    assert "This run is finished after epoch 2" in said()
     assert not list(run.snapshots.glob("*"))
 
 
@@ -435,7 +435,7 @@ def test_a_run_that_began_with_a_snapshot_keeps_its_rows_when_it_is_resumed_agai
     assert [each["changed"] for each in about["resumed"]] == ["epochs 2 -> 4", "epochs 4 -> 5"]
     assert [row[0] for row in run.rows()[1:]] == list("01122334455")
     assert run.resume() == 2
-    assert "This run is finished, with 5 epochs" in said()
+    assert "This run is finished after epoch 5" in said()
 
 
 def test_the_history_names_a_changed_flag_that_is_newer_than_the_snapshot(

@@ -9,7 +9,7 @@ import pytest
 
 from commands.catalog import VERBS
 from commands.verbs import parse
-from config import FIELDS
+from config import FIELDS, ROOT
 
 SCRIPTS = [verb for verb in VERBS if verb != "run"]
 
@@ -51,6 +51,15 @@ def test_no_default_is_shown_where_the_agents_own_value_applies(
     text, _ = shown("resume", "all", capsys=capsys)
     found = re.findall(r"\[[a-z0-9.]+\]$", text.partition("\n")[2], re.MULTILINE)
     assert found == ["[false]"]  # of --overwrite
+
+
+def test_help_names_the_usual_places_of_files(capsys: pytest.CaptureFixture[str]) -> None:
+    text, _ = shown("train", "all", capsys=capsys)
+    text = " ".join(text.split())
+    config = parse("train", ["pong", "mine"]).config
+    for flag, path in VERBS["train"].places.items():
+        assert re.search(rf" --{flag} [^\[]* \[{re.escape(path)}\] ", text)
+        assert getattr(config, flag) == ROOT / path.replace("<game>[_LABEL]", "pong_mine")
 
 
 def test_verbs_that_only_predict_compute_with_one_thread(

@@ -106,6 +106,11 @@ def test_nobody_is_asked_where_there_is_no_terminal(
     monkeypatch.setattr(sys, "stdin", io.StringIO("1\n"))
     with pytest.raises(UserError, match="Agents of pong, space_invaders come with the project"):
         parse("play", [])
+    with pytest.raises(UserError, match=r"^Name a snapshot or a game: \./test\.sh pong\. "):
+        parse("test", [])
+    shutil.rmtree(agents)
+    with pytest.raises(UserError, match=r"^Name a snapshot: \./nvis\.sh snapshots/"):
+        parse("nvis", [])
 
 
 def test_a_resumed_agent_writes_where_runs_do(agents: Path, home: Path) -> None:

@@ -67,7 +67,7 @@ def test_too_many_words_get_the_usage(verb: str) -> None:
     assert VERBS[verb].usage in str(error.value)
 
 
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if not verb.startswith("profile")])
+@pytest.mark.parametrize("verb", ["train", "resume", "run"])
 def test_no_word_gets_the_usage(verb: str) -> None:
     with pytest.raises(UserError) as error:
         command(verb, "--epochs 3")

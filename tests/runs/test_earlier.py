@@ -116,6 +116,25 @@ def test_a_snapshot_in_a_file_with_another_epochs_name_replaces_none(home: Path)
     assert (snapshots / "mine.before_epoch_3" / "mine_3.pkl").read_bytes() == third
 
 
+def test_the_error_says_how_to_resume_the_earlier_run(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = f"--checkpoint_path {home / 'mine'}"
+    train("pong a")
+    train("pong b", f"--epochs 2 {place}")
+    for more, way in (
+        ("", "./resume.sh pong_a,"),
+        ("--checkpoint_minutes 0", "./resume.sh pong_a,"),
+        (f"--save_weights_prefix other {place}", f"./resume.sh pong_a {place},"),
+        (place, f"./resume.sh {home / 'snapshots' / 'pong_a_2.pkl'},"),
+    ):
+        train("pong a", f"--epochs 2 {more}", expect=2)
+        assert f"resume it with {way}" in capsys.readouterr().err
+    shutil.rmtree(home / "checkpoints")
+    train("pong a", expect=2)
+    assert f"./resume.sh {home / 'snapshots' / 'pong_a_2.pkl'}," in capsys.readouterr().err
+
+
 def test_a_run_that_another_process_has_continued_meanwhile_is_refused(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

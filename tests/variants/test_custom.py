@@ -315,7 +315,7 @@ def test_a_target_waits_for_the_network_unless_it_says_that_it_need_not(write: W
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     (dict(munchausen=True, double_q=True), "true does not use"),
-    (dict(munchausen=True, distribution="c51"), "fixed atoms cannot"),
+    (dict(munchausen=True, distribution="c51"), "fixed atoms cannot represent"),
     (dict(munchausen=True, target_exploration=0.1), "policy of its own"),
     (dict(double_q=True, target_steps=0), "need a target network"),
     (dict(distribution="c51", value_min=1.0, value_max=1.0), "not below"),

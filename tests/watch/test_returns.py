@@ -100,7 +100,7 @@ def test_filters_are_shown_of_convolutions_that_follow_one_another(
     if count:
         assert len(filters_of(network)) == count
     else:
-        with pytest.raises(UserError, match="filter page needs convolutions"):
+        with pytest.raises(UserError, match="filter page can only show convolutions"):
             filters_of(network)
 
 
