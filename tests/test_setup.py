@@ -434,6 +434,18 @@ def test_every_script_reaches_its_verb(fake: Callable[..., Clone]) -> None:
     assert clone.run("docs/pictures.sh", "a  b")[:2] == (0, expected)
 
 
+@pytest.mark.parametrize("script", ["check.sh", "docs/lock.sh"])
+def test_help_of_the_developers_scripts_sets_up_nothing(
+    fake: Callable[..., Clone], script: str
+) -> None:
+    clone = fake()
+    shutil.copy(ROOT / script, clone.folder / script)
+    code, output, errors = clone.run(script, "--help")
+    assert (code, errors) == (0, "")
+    assert output.startswith(f"usage: {script if '/' in script else './' + script} [")
+    assert not (clone.folder / ".venv").exists()
+
+
 BENCHMARKS = [f"bench/{name}.py" for name in "peers loop replay health ingredients sweeps".split()]
 
 
