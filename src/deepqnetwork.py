@@ -24,7 +24,6 @@ from engine.divide import divide, needs_whole_minibatch
 from engine.hardware import cores
 from engine.inspection import Inspector
 from engine.predictor import Predictor
-from engine.returns import returns_of
 from engine.saliency import guided_saliency
 from engine.state import Learned, read_state, write_state
 from engine.workers import Call, Workers
@@ -135,7 +134,13 @@ class DeepQNetwork:
         """
         self.wait()
         self.average.renew_noise(None)
-        return returns_of(self.average, to_device(state[None], self.device))
+        with torch.inference_mode():
+            outputs = self.average(to_device(state[None], self.device))
+            found = self.average.head.returns(outputs)
+        if found is None:
+            return None
+        values, probabilities = (x[0].to("cpu", torch.float32).numpy() for x in found)
+        return values, probabilities
 
     def saliency(self, state: NDArray[np.uint8], action: int) -> Array:
         """How much each pixel of a state increases an action's Q-value: see engine/saliency.py."""

@@ -34,7 +34,6 @@ class Head(Protocol):
     """Computes outputs from features, Q-values and targets from outputs, and the error."""
 
     draws: int  # the number of random fractions `taus` that the outputs of a state need; may be 0
-    in_order: bool  # whether it is a plain sequence of Layers
 
     def __call__(self, features: Tensor, taus: Tensor | None = None) -> Tensor:
         """Outputs (N, num_actions, ...) of features (N, channels, height, width) or (N, F)."""
@@ -62,18 +61,17 @@ class Stream(nn.Module):
         self,
         settings: NetworkSettings,
         *,
-        image: tuple[int, ...],
+        inputs: tuple[int, ...],
         hidden: int,
         num_actions: int,
         size: int = 1,
         layer: Callable[..., nn.Module] = Layer,
     ) -> None:
-        """The features are `image` (channels, height, width) or (features,)."""
+        """`inputs` is the shape of a state's features: (channels, height, width) or (features,)."""
         super().__init__()
-        self.in_order = layer is Layer  # a plain sequence of layers, as in Neon's files
         self.shape = (num_actions, size)
         # "The final hidden layer is fully-connected and consists of 512 rectifier units."
-        self.hidden = layer(settings, image, hidden, spectral=True)
+        self.hidden = layer(settings, inputs, hidden, spectral=True)
         # "The output layer is a fully-connected linear layer with a single output for each valid
         # action."
         self.output = layer(settings, (hidden,), num_actions * size, relu=False, exact=True)
@@ -94,7 +92,6 @@ class QHead(nn.Module):
         super().__init__()
         self.clip_error = 0.0 if settings.loss == "mse" else settings.clip_error
         self.stream = stream
-        self.in_order = bool(stream.in_order)
 
     def forward(self, features: Tensor, taus: Tensor | None = None) -> Tensor:
         """Q(s, .), (N, num_actions)."""

@@ -24,10 +24,10 @@ class Features(Protocol):
     block: int  # its input has the screens in blocks of this many pixels (4 or 1)
     hidden: int  # units of the head's hidden layer
     in_order: bool  # whether it is a plain sequence of Layers
-    image: tuple[int, ...]  # its output's shape: (channels, height, width) or (features,)
+    output_shape: tuple[int, ...]  # (channels, height, width) or (features,)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(N, *image) of (N, channels * block * block, height / block, width / block) screens."""
+        """(N, *output_shape) of (N, channels * block^2, height / block, width / block) screens."""
 
 
 @runtime_checkable
@@ -62,11 +62,11 @@ class NatureFeatures(nn.Module):
         )
         # "The second hidden layer convolves 64 filters of 4x4 with stride 2, again followed by a
         # rectifier nonlinearity."
-        self.second = Layer(s, self.first.image, filters(64, width), size=4, stride=2)
+        self.second = Layer(s, self.first.output_shape, filters(64, width), size=4, stride=2)
         # "This is followed by a third convolutional layer that convolves 64 filters of 3x3 with
         # stride 1 followed by a rectifier."
-        self.third = Layer(s, self.second.image, filters(64, width), size=3, stride=1)
-        self.image = self.third.image
+        self.third = Layer(s, self.second.output_shape, filters(64, width), size=3, stride=1)
+        self.output_shape = self.third.output_shape
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 64, 7, 7) of the input of states with screens of 84x84."""
@@ -136,13 +136,13 @@ class Network(nn.Module):
         """The layers by name, in the order of the forward pass."""
         return {name: module for name, module in self.named_modules() if isinstance(module, Layer)}
 
-    def initialize(self, init: str, rng: np.random.Generator, part: str = "") -> None:
-        """Draw new weights from `rng` by the rule `init`, for all layers or only those in `part`.
+    def initialize(self, init: str, rng: np.random.Generator, *, head_only: bool = False) -> None:
+        """Draw new weights from `rng` by the rule `init`, for all layers or only the head's.
 
         Layers of other classes keep the weights that their constructors gave them.
         """
         for prefix, layer in self.layers().items():
-            if not prefix.startswith(part):
+            if head_only and not prefix.startswith("head."):
                 continue
             for name, _ in layer.named_parameters(recurse=False):
                 self.masters[f"{prefix}.{name}"].copy_(
@@ -150,7 +150,8 @@ class Network(nn.Module):
                 )
             if layer.batch_normalized:
                 layer.mean.zero_()
-                layer.variance.fill_(bool(part))  # 0 as Neon; it would spoil targets after a reset
+                # 0 as in Neon; in the middle of a run that would spoil the targets.
+                layer.variance.fill_(1.0 if head_only else 0.0)
         self.refresh()
         for _ in range(SPECTRAL_STEPS):
             self.follow_spectrum()

@@ -45,11 +45,11 @@ class RMSProp:
     """Neon's RMSProp: s = d s + (1 - d) g^2, w -= lr g / (sqrt(s + eps) + eps)."""
 
     num_states = 1
+    epsilon = 1e-6  # Neon's
 
-    def __init__(self, settings: NetworkSettings, epsilon: float = 1e-6) -> None:
-        """`epsilon` is Neon's."""
-        self.settings = settings
-        self.decay, self.epsilon = settings.decay_rate, epsilon
+    def __init__(self, settings: NetworkSettings) -> None:
+        """With the learning rate and the decay of `settings`."""
+        self.settings, self.decay = settings, settings.decay_rate
 
     def numbers(self, updates: int, since_reset: int) -> tuple[float]:
         """The learning rate."""

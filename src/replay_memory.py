@@ -202,12 +202,6 @@ class ReplayMemory:
         """For each game, the first slot that may be a transition, and how many follow from it."""
         filled = np.minimum(self.added, self.slots)
         counts = np.maximum(filled - self.history - (self.n - 1), 0)
-        if not counts.any():
-            raise UserError(
-                f"The replay memory holds {self.count} steps of {len(self.added)} games, but a "
-                f"transition needs {self.history + self.n} of one game: use more --random_steps "
-                "or fewer --num_envs."
-            )
         return np.arange(len(counts)) * self.slots + self.history, counts
 
     def draw_valid(self, propose: Callable[[int], Index]) -> Index:

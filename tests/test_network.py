@@ -315,7 +315,7 @@ def test_a_copy_is_equal_and_apart() -> None:
 
 def test_a_screen_too_small_for_the_network_is_refused() -> None:
     convolutions = list(make((36, 36)).layers().values())[:3]
-    assert convolutions[-1].image == (64, 1, 1)
+    assert convolutions[-1].output_shape == (64, 1, 1)
     for size in ((35, 84), (84, 35)):
         with pytest.raises(UserError, match="too small"):
             make(size)

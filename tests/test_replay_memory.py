@@ -325,23 +325,22 @@ def test_a_restored_sampler_draws_the_same() -> None:
     assert len({tuple(index.tolist()) for index, _ in first}) == 3
 
 
-@pytest.mark.parametrize(
-    ("games", "n_step", "words"),
-    [(1, 1, "3 steps of 1 games.*needs 4 of"), (3, 1, "9 steps of 3 games.*needs 4 of one")],
-)
-def test_too_few_steps_and_too_short_episodes_are_refused(
-    games: int, n_step: int, words: str
-) -> None:
-    memory = make_memory(30 * games, num_envs=games, n_step=n_step)
+@pytest.mark.parametrize(("games", "n_step"), [(1, 1), (3, 1), (2, 3)])
+def test_it_is_ready_once_one_game_has_a_whole_transition(games: int, n_step: int) -> None:
+    memory = make_memory(30 * games, num_envs=games, n_step=n_step, batch_size=1)
     for game in range(games):
         for n in range(HISTORY + n_step - 1):
             memory.add(game, 0, 0.0, screen(n), False)
-    with pytest.raises(UserError, match=words):
-        memory.sample()
-    memory = make_memory(30 * games, num_envs=games, n_step=n_step)
-    for game in range(games):
-        for n in range(20):
-            memory.add(game, 0, 0.0, screen(n), n % 2 == 0)
+    assert not memory.ready
+    memory.add(games - 1, 0, 0.0, screen(n + 1), False)
+    assert memory.ready
+    assert len(memory.sample().indices) == 1
+
+
+def test_too_short_episodes_are_refused() -> None:
+    memory = make_memory(30)
+    for n in range(20):
+        memory.add(0, 0, 0.0, screen(n), n % 2 == 0)
     with pytest.raises(UserError, match="screens in a row from one episode"):
         memory.sample()
 

@@ -94,10 +94,11 @@ class Layer(nn.Module):
         self.inputs, self.outputs, self.relu = tuple(inputs), outputs, relu
         self.exact, self.constant = exact, constant
         self.size, self.stride, self.padding, self.block = size, stride, padding, block
-        self.image = self.inputs
+        self.output_shape: tuple[int, ...] = (outputs,)
         if size:
-            self.image = (outputs, *((n + 2 * padding - size) // stride + 1 for n in inputs[1:]))
-        if min(self.image) < 1:
+            places = ((n + 2 * padding - size) // stride + 1 for n in inputs[1:])
+            self.output_shape = (outputs, *places)
+        if min(self.output_shape) < 1:
             raise UserError(
                 f"A screen of {settings.screen_width}x{settings.screen_height} is too small for "
                 "the network: make it larger. --network nature needs at least 36x36."
@@ -137,24 +138,12 @@ class Layer(nn.Module):
         else:
             x = F.linear(flat(x).to(weight.dtype), weight, bias)
         if self.batch_normalized:
-            x = self._normalize(x)
+            x = self._batch_normalize(x)
         if self.layer_normalized:
-            x = self._normalize_layer(x)
+            x = self._layer_normalize(x)
         return x.relu_() if self.relu else x
 
-    def _normalize_layer(self, x: Tensor) -> Tensor:
-        """Layer normalization over the channels, as in Gallici et al. 2024 (arXiv:2407.04811)."""
-        y = x.permute(0, 2, 3, 1) if x.dim() == 4 else x
-        y = F.layer_norm(y.to(self.gamma.dtype), (self.outputs,), self.gamma, self.beta)
-        return (y.permute(0, 3, 1, 2) if x.dim() == 4 else y).to(x.dtype)
-
-    @torch.no_grad()
-    def follow_spectrum(self, weight: Tensor) -> None:
-        """One step of power iteration towards the largest singular value of `weight`."""
-        self.right.copy_(F.normalize(self.left @ weight, dim=0))
-        self.left.copy_(F.normalize(weight @ self.right, dim=0))
-
-    def _normalize(self, x: Tensor) -> Tensor:
+    def _batch_normalize(self, x: Tensor) -> Tensor:
         """Neon's batch normalization: biased variance, statistics that start at zero."""
         y = x.to(self.gamma.dtype)
         mean, variance = self.mean, self.variance
@@ -167,6 +156,18 @@ class Layer(nn.Module):
         shape = (-1, 1, 1) if y.dim() == 4 else (-1,)
         y = (y - mean.view(shape)) * scale.view(shape) + self.beta.view(shape)
         return y.to(x.dtype)
+
+    def _layer_normalize(self, x: Tensor) -> Tensor:
+        """Layer normalization over the channels, as in Gallici et al. 2024 (arXiv:2407.04811)."""
+        y = x.permute(0, 2, 3, 1) if x.dim() == 4 else x
+        y = F.layer_norm(y.to(self.gamma.dtype), (self.outputs,), self.gamma, self.beta)
+        return (y.permute(0, 3, 1, 2) if x.dim() == 4 else y).to(x.dtype)
+
+    @torch.no_grad()
+    def follow_spectrum(self, weight: Tensor) -> None:
+        """One step of power iteration towards the largest singular value of `weight`."""
+        self.right.copy_(F.normalize(self.left @ weight, dim=0))
+        self.left.copy_(F.normalize(weight @ self.right, dim=0))
 
     def draw(self, name: str, init: str, rng: np.random.Generator) -> Array:
         """New values of a parameter by the rule `init`, arranged as in a snapshot.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from engine.cuda_graph import Captured
 from engine.device import to_device
@@ -22,7 +21,7 @@ class Predictor:
         self.network, self.state_shape = network, state_shape
         self.device = network.weights.whole.device
         self.padded = np.zeros((count, *state_shape), np.uint8)
-        self.captured = Captured(self._q_values) if self.device.type == "cuda" else None
+        self.captured = Captured(network.q_values) if self.device.type == "cuda" else None
 
     def __call__(self, states: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Q-values (n, num_actions) of `states`, uint8. Raises ValueError."""
@@ -35,9 +34,6 @@ class Predictor:
                 self.padded[:n] = states  # NB! A graph's tensors always have the same shape.
                 q = self.captured(to_device(self.padded, self.device))[:n]
             else:
-                q = self._q_values(to_device(np.ascontiguousarray(states), self.device))
+                q = self.network.q_values(to_device(np.ascontiguousarray(states), self.device))
             values: NDArray[np.float32] = q.to("cpu", torch.float32).numpy()
             return values
-
-    def _q_values(self, states: Tensor) -> Tensor:
-        return self.network.q_values(states)

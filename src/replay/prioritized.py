@@ -82,7 +82,6 @@ class Prioritized:
 
     def draw(self, memory: ReplayMemory) -> tuple[Index, NDArray[np.float32]]:
         """Slots and importance weights w = (N P(t))^-b / max w   (section 3.4)."""
-        memory.candidates()  # raises UserError if the memory has too few steps
         self._enter(memory)
         tree = self.tree
 

@@ -47,11 +47,12 @@ def to_snapshot(
 
 def is_chain(network: Network) -> bool:
     """Whether Neon's form can hold the network: a plain sequence of layers that it knows."""
-    in_order = network.features.in_order and network.head.in_order
     layers = network.layers()
+    head = [name for name in layers if name.startswith("head.")]
+    in_order = network.features.in_order and head == ["head.stream.hidden", "head.stream.output"]
     known = not any(x.layer_normalized or x.spectral for x in layers.values())
     complete = all(name.rpartition(".")[0] in layers for name in network.masters)
-    return bool(in_order and known and complete)
+    return in_order and known and complete
 
 
 def tensors_of(network: Network, optimizer: Optimizer | None = None) -> dict[str, Array]:

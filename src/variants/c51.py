@@ -21,7 +21,6 @@ class C51Head(nn.Module):
         """`stream` outputs `atoms` numbers for each action."""
         super().__init__()
         self.stream = stream
-        self.in_order = bool(stream.in_order)
         self.low, self.high = settings.value_min, settings.value_max
         self.spacing = (self.high - self.low) / (atoms - 1)
         z = torch.linspace(self.low, self.high, atoms, dtype=torch.float64)

@@ -68,7 +68,7 @@ def custom_features(settings: NetworkSettings) -> Features:
                 f"{name} has a buffer that is not finite, {odd}: compute it in the forward pass."
             )
         features.train()
-        features.image = tuple(given.shape[1:])
+        features.output_shape = tuple(given.shape[1:])
     return cast(Features, features)
 
 

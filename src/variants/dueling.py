@@ -14,8 +14,6 @@ class DuelingStreams(nn.Module):
     distribution of returns the equation applies to each of its numbers (Hessel et al. 2018).
     """
 
-    in_order = False
-
     def __init__(self, stream: Callable[[int], nn.Module], num_actions: int) -> None:
         """`stream` makes a stream for the given number of actions."""
         super().__init__()

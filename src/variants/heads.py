@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -26,7 +27,7 @@ def make_head(settings: NetworkSettings, features: Any, num_actions: int) -> Hea
         Stream,
         settings,
         layer=NoisyLayer if settings.noisy else Layer,
-        image=features.image,
+        inputs=features.output_shape,
         hidden=features.hidden,
         size=atoms if kind in ("c51", "quantile") else 1,
     )
@@ -38,5 +39,5 @@ def make_head(settings: NetworkSettings, features: Any, num_actions: int) -> Hea
     if kind == "quantile":
         return QuantileHead(settings, stream, atoms)
     if kind == "iqn":
-        return IQNHead(settings, stream, features.image, atoms)
+        return IQNHead(settings, stream, math.prod(features.output_shape), atoms)
     return QHead(settings, stream)

@@ -17,15 +17,15 @@ def munchausen(online: Network, target: Network, batch: Batch) -> Tensor:
     pi(a|s_t+n)), pi = softmax(Q_target / tau)   (equation 2; with quantiles, M-IQN's).
     """
     head = target.head
-    bonus = log_policy(target.q_values(batch.states)).gather(1, batch.actions[:, None])[:, 0]
+    bonus = tau_log_policy(target.q_values(batch.states)).gather(1, batch.actions[:, None])[:, 0]
     returns = batch.returns + SCALING * bonus.clamp(LOWEST, 0)
     outputs, q = target.evaluate(batch.next_states, batch.next_taus)  # (batch, num_actions, ...)
-    entropy = log_policy(q)  # tau log pi, (batch, num_actions)
-    policy = (entropy / TEMPERATURE).exp()
-    soft = outputs - entropy.view(*entropy.shape, *[1] * (outputs.dim() - 2))
+    tau_log_pi = tau_log_policy(q)
+    policy = (tau_log_pi / TEMPERATURE).exp()
+    soft = outputs - tau_log_pi.view(*tau_log_pi.shape, *[1] * (outputs.dim() - 2))
     return head.backup(returns, batch.discounts, head.mixture(soft, policy))
 
 
-def log_policy(q: Tensor) -> Tensor:
+def tau_log_policy(q: Tensor) -> Tensor:
     """tau log pi(.|s), (batch, num_actions)."""
     return TEMPERATURE * (q / TEMPERATURE).log_softmax(dim=1)

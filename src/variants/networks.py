@@ -29,8 +29,8 @@ class NIPSFeatures(nn.Module):
         self.first = Layer(
             s, state, filters(16, width), size=8, stride=4, padding=s.padding, block=self.block
         )
-        self.second = Layer(s, self.first.image, filters(32, width), size=4, stride=2)
-        self.image = self.second.image
+        self.second = Layer(s, self.first.output_shape, filters(32, width), size=4, stride=2)
+        self.output_shape = self.second.output_shape
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 32, 9, 9) of the input of states with screens of 84x84."""
@@ -72,7 +72,7 @@ class ImpalaFeatures(nn.Module):
             pool = nn.MaxPool2d(3, stride=2, padding=1)
             stages.append(nn.Sequential(entry, pool, Residual(s, image), Residual(s, image)))
         self.stages = nn.Sequential(*stages)
-        self.image = image
+        self.output_shape = image
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 32, 11, 11) of the input of states with screens of 84x84."""

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from config import NetworkSettings
 from engine import compiled
-from errors import UserError
 from optimizers import RMSProp, Rule, learning_rate
 
 
@@ -19,11 +18,11 @@ class CenteredRMSProp:
     """DeepMind's: m = d m + (1 - d) g, s = d s + (1 - d) g^2, w -= lr g / sqrt(s - m^2 + eps)."""
 
     num_states = 2
+    epsilon = 0.01  # DeepMind's
 
-    def __init__(self, settings: NetworkSettings, epsilon: float = 0.01) -> None:
-        """`epsilon` is DeepMind's."""
-        self.settings = settings
-        self.decay, self.epsilon = settings.decay_rate, epsilon
+    def __init__(self, settings: NetworkSettings) -> None:
+        """With the learning rate and the decay of `settings`."""
+        self.settings, self.decay = settings, settings.decay_rate
 
     def numbers(self, updates: int, since_reset: int) -> tuple[float]:
         """The learning rate."""
@@ -82,10 +81,11 @@ class Adadelta:
     """Neon's Adadelta, which has no learning rate."""
 
     num_states = 3
+    epsilon = 1e-6  # Neon's
 
-    def __init__(self, settings: NetworkSettings, epsilon: float = 1e-6) -> None:
-        """`epsilon` is Neon's."""
-        self.decay, self.epsilon = settings.decay_rate, epsilon
+    def __init__(self, settings: NetworkSettings) -> None:
+        """With the decay of `settings`."""
+        self.decay = settings.decay_rate
 
     def numbers(self, updates: int, since_reset: int) -> tuple[()]:
         """None."""
@@ -111,7 +111,4 @@ RULES: dict[str, Callable[[NetworkSettings], Rule]] = {
 
 def make_rule(settings: NetworkSettings) -> Rule:
     """The rule that --optimizer names."""
-    if settings.optimizer not in RULES:
-        known = ", ".join(RULES)
-        raise UserError(f"There is no optimizer {settings.optimizer}: use one of {known}.")
     return RULES[settings.optimizer](settings)

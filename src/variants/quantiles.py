@@ -56,7 +56,6 @@ class QuantileHead(Quantiles):
         """`stream` gives `atoms` numbers for each action."""
         super().__init__()
         self.stream = stream
-        self.in_order = bool(stream.in_order)
         self.kappa = settings.clip_error
         self.register_buffer("fractions", midpoints(atoms), persistent=False)
 
@@ -100,14 +99,13 @@ class IQNHead(Quantiles):
     acting: Tensor
 
     def __init__(
-        self, settings: NetworkSettings, stream: nn.Module, image: tuple[int, ...], atoms: int
+        self, settings: NetworkSettings, stream: nn.Module, inputs: int, atoms: int
     ) -> None:
-        """`stream` outputs a number for each action; features are (N, F), of shape `image`."""
+        """`stream` outputs a number for each action; a state has `inputs` features."""
         super().__init__()
         self.stream = stream
-        self.in_order = False
         self.draws = atoms
-        self.embedding = Layer(settings, (COSINES,), math.prod(image))
+        self.embedding = Layer(settings, (COSINES,), inputs)
         self.kappa = settings.clip_error
         angles = math.pi * torch.arange(COSINES, dtype=torch.float64)
         self.register_buffer("angles", angles, persistent=False)

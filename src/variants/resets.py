@@ -17,7 +17,7 @@ def reset_last_layers(
 ) -> None:
     """New weights for the layers after the features; the optimizer forgets the old ones."""
     seed = int(torch.randint(2**62, (), generator=generator))
-    network.initialize(init, np.random.default_rng(seed), part="head")
+    network.initialize(init, np.random.default_rng(seed), head_only=True)
     for name, states in zip(network.masters, optimizer.states, strict=True):
         for state in states if name.startswith("head") else ():
             state.zero_()

@@ -43,7 +43,7 @@ OWN_NETWORK = """
 from torch import nn
 
 class Own(nn.Module):
-    block, hidden, in_order, image = 1, 8, False, (3,)
+    block, hidden, in_order, output_shape = 1, 8, False, (3,)
 
     def __init__(self, settings):
         super().__init__()

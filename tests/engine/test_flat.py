@@ -114,7 +114,7 @@ def test_states_are_filled_up_to_the_number_that_a_graph_has() -> None:
 
     def captured(given: Tensor) -> Tensor:
         seen.append(len(given))
-        return predictor._q_values(given)
+        return predictor.network.q_values(given)
 
     predictor = Predictor(network.online, network.state_shape, count=5)
     q = predictor(states)

@@ -26,8 +26,6 @@ RNG = np.random.default_rng(0)
 class Through(nn.Module):
     """A stream that gives what it gets."""
 
-    in_order = True
-
     def forward(self, features: Tensor) -> Tensor:
         return features
 

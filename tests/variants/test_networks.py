@@ -146,7 +146,7 @@ def iqn_twin(w: Weights, features: Tensor, taus: Tensor, image: tuple[int, ...])
 def test_iqn_weights_the_features_by_an_embedding_of_the_fraction(atoms: int, acting: int) -> None:
     network, w, x = pair(distribution="iqn", atoms=atoms)
     features = w.nature(x)
-    image = network.online.features.image
+    image = network.online.features.output_shape
     taus = torch.from_numpy(np.random.default_rng(3).random((6, atoms)))
     states = torch.from_numpy(draw_states())
     found = network.online(states, taus=taus)
