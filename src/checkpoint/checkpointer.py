@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 RING = ("actions", "rewards", "terminals", "begins")  # arrays of a replay memory, a slot each
 # What a checkpoint of another run, or one that is no checkpoint, runs into.
 _MISFITS: tuple[type[Exception], ...] = (ArithmeticError, AttributeError, LookupError, MemoryError)
-_MISFITS += (OSError, RecursionError, RuntimeError, SystemError, TypeError, ValueError)
+_MISFITS += (RecursionError, RuntimeError, SystemError, TypeError, ValueError)
 
 
 class Checkpointer(Callback):
@@ -155,9 +155,14 @@ class Checkpointer(Callback):
         return {name: self.last.files[name] for name in names}
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Continue from `checkpoint`. Raises UserError if it is of another run."""
+        """Continue from `checkpoint`. Raises UserError if it is of another run or unreadable."""
         try:
             self._restore(checkpoint)
+        except OSError as error:  # of the machine: it may fit
+            reason = error.strerror or shown(str(error))
+            raise UserError(
+                f"The checkpoint in {checkpoint.folder} cannot be read: {reason}."
+            ) from error
         except _MISFITS as error:
             raise UserError(
                 f"The checkpoint in {checkpoint.folder} does not fit this run ({shown(str(error))})"

@@ -20,7 +20,6 @@ import hashlib
 import io
 import json
 import math
-import mmap
 import os
 import re
 import stat
@@ -86,13 +85,20 @@ class Checkpoint:
         except _UNREADABLE as error:
             raise ValueError("its arrays cannot be read") from error
 
-    def screens(self, number: int) -> mmap.mmap:
-        """A file of screens, which may be that of an earlier checkpoint."""
+    def segment(self, number: int, offset: int, length: int) -> bytes:
+        """A part of a file of screens, which may be that of an earlier checkpoint.
+
+        Raises ValueError or OSError if there is no such part.
+        """
         name = file_name(number, "screens")
         if name not in self.files:
             raise ValueError(f"{name} is not part of it")
+        if offset + length > self.files[name]["bytes"]:
+            raise ValueError(f"{name} ends before its screens do")
+        # NB! One file at a time: a long run has more of them than a process may have open.
         with open_regular(self.folder / name) as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            file.seek(offset)
+            return file.read(length)
 
     def missing(self, names: Iterable[str]) -> list[str]:
         """Those of its files `names` that are gone or have another size."""

@@ -71,13 +71,12 @@ class SavedScreens:
             raise ValueError("it has screens that belong to no step")
         self.places[game] = places
         memory, screens = self.memory, self.memory.screens
-        files = {n: checkpoint.screens(n) for n in np.unique(places[versions != 0, 1]).tolist()}
         segments = []
         for n, (version, number, offset, length) in enumerate(places.tolist()):
             if not version:
                 break
             first, last = self._slots(n)
-            segment = bytes(files[number][offset : offset + length])
+            segment = checkpoint.segment(number, offset, length)
             if isinstance(screens, CompressedScreens):
                 if not checkpoint.ours:  # or it would be found out in the middle of the run
                     decode(segment, last - first, *memory.block.shape[2:])

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import random
+import resource
 import shutil
 import signal
 import zipfile
@@ -33,13 +34,17 @@ from checkpoint.files import (
     write_checkpoint,
 )
 from checkpoint.lock import locked, run_locked
+from checkpoint.screens import SavedScreens
 from commands.verbs import parse
-from config import Config
+from config import Config, ReplaySettings
 from environment import ALEEnvironment
 from errors import UserError
 from main import main
 from observers.progress import Progress
 from paths import portable_flags
+from replay.array import ScreenArray
+from replay.compressed import SEGMENT, CompressedScreens
+from replay_memory import ReplayMemory, Uniform
 from runs.position import Position, position
 from snapshot.format import read_snapshot
 from tests.checkpoint.manifests import a_state
@@ -775,9 +780,68 @@ def test_checkpoints_are_read_as_they_were_written(saved: Path) -> None:
     assert (found.number, position(found)) == (2, Position(1, "train", 9))
     assert str(position(found)) == "epoch 1, train, step 9"
     assert np.array_equal(found.arrays()["a"], np.arange(60))
-    assert (bytes(found.screens(1)), bytes(found.screens(2))) == (b"1234", b"56")
+    assert (found.segment(1, 1, 2), found.segment(2, 0, 2)) == (b"23", b"56")
     with pytest.raises(ValueError, match="not part of it"):
-        read_checkpoint(saved, 1).screens(2)
+        read_checkpoint(saved, 1).segment(2, 0, 2)
+    for offset, length in ((3, 2), (0, 2**62), (2**62, 1)):
+        with pytest.raises(ValueError, match="ends before"):
+            found.segment(1, offset, length)
+
+
+@pytest.mark.parametrize("kind", ["array", "compressed"])
+def test_screens_in_more_files_than_may_be_open_are_restored(kind: str, tmp_path: Path) -> None:
+    count = 30  # files
+    memory, other = (a_memory(kind, count * SEGMENT) for _ in range(2))
+    saved = SavedScreens(memory)
+    files: dict[str, Any] = {}
+    for number in range(1, count + 1):
+        for _ in range(SEGMENT):
+            memory.add(0, 0, 0.0, np.full((1, 1), number, np.uint8), terminal=False)
+        places = saved.plan(number)
+        new = saved.new_segments(places, number)
+        checkpoint = write_checkpoint(
+            tmp_path, number, state={}, arrays={}, screens=new, earlier=files
+        )
+        files = {name: file for name, file in checkpoint.files.items() if "screens" in name}
+        saved.places = places
+    other.added[:] = memory.added
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + count // 2, limits[1]))
+    try:
+        SavedScreens(other).restore(0, places[0], checkpoint)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    block = np.empty((1, count * SEGMENT, 1, 1), np.uint8)
+    found = other.screens.windows(np.array([count * SEGMENT - 1]), block)
+    assert np.array_equal(found.ravel(), np.repeat(np.arange(1, count + 1), SEGMENT))
+
+
+def a_memory(kind: str, size: int) -> ReplayMemory:
+    """An empty replay memory of one game with screens of one pixel."""
+    s = ReplaySettings(replay_size=size, screen_height=1, screen_width=1)
+    screens = ScreenArray(size, 1, 1) if kind == "array" else CompressedScreens(1, size, 1, 1)
+    return ReplayMemory(s, screens=screens, sampler=Uniform(np.random.default_rng(1)))
+
+
+def test_a_checkpoint_that_the_machine_cannot_read_may_fit_all_the_same(
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(home, monkeypatch)
+    run.stop_at = {70}
+    assert run.train() == 130
+
+    def fail(*_: Any) -> bytes:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "segment", fail)
+        assert run.resume() == 2
+    text = said()
+    assert "cannot be read: Too many open files." in text
+    assert "does not fit" not in text
+    assert run.resume() == 0
 
 
 @settings(max_examples=150)
