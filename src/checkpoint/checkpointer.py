@@ -17,18 +17,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent import Callback, Phase
-from checkpoint.files import Checkpoint, file_name, next_number, remove_all_but, write_checkpoint
+from checkpoint.files import (
+    MAX_FILES,
+    TOO_LARGE,
+    Checkpoint,
+    file_name,
+    next_number,
+    remove_all_but,
+    write_checkpoint,
+)
 from checkpoint.manifest import check_array
 from checkpoint.screens import Places, SavedScreens
 from errors import Diverged, UserError, shown
 from runs.position import Position, position
 from runs.provenance import about_run
+from runs.results import CSV_LINES, from_numbers, to_numbers
 from runs.run import Run
 from user_code.trust import agrees
 
 logger = logging.getLogger(__name__)
 
 RING = ("actions", "rewards", "terminals", "begins")  # arrays of a replay memory, a slot each
+MAX_SCORES = 10_000_000  # games that end in a phase; in memory 0.3 GB
 # What a checkpoint of another run, or one that is no checkpoint, runs into.
 _MISFITS: tuple[type[Exception], ...] = (ArithmeticError, AttributeError, LookupError, MemoryError)
 _MISFITS += (RecursionError, RuntimeError, SystemError, TypeError, ValueError)
@@ -92,11 +102,16 @@ class Checkpointer(Callback):
     def _save(self, at: Position, number: int) -> None:
         agent, memory = self.agent, self.memory
         self._forget_lost_screens()
+        self._forget_oldest_screens()
         games = [game.get_state() for game in self.games]
         network = self.network.get_state()
         if not all(np.isfinite(array).all() for array in network.values()):
             raise Diverged("There are weights that are not finite: training has diverged.")
-        sampler = memory.sampler.get_state()
+        sampler, statistics = memory.sampler.get_state(), self.stats.get_state()
+        # These grow with the run: as texts in the manifest they would take ten times as much.
+        rows, scores = statistics.pop("rows"), statistics.pop("scores")
+        if len(rows) > CSV_LINES or len(scores) > MAX_SCORES:
+            raise OSError(errno.EFBIG, TOO_LARGE)
         state = {
             "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "about": self.about,
@@ -107,7 +122,7 @@ class Checkpointer(Callback):
             "added": memory.added.tolist(),
             "beginning": memory.beginning.tolist(),
             "games": [game["stream"] for game in games],
-            "statistics": self.stats.get_state(),
+            "statistics": statistics,
         }
         arrays = {f"network.{name}": array for name, array in network.items()}
         arrays |= {f"sampler.{k}": v for k, v in sampler.items() if isinstance(v, np.ndarray)}
@@ -115,6 +130,8 @@ class Checkpointer(Callback):
             arrays[f"game.{i}.screens"] = game["screens"]
             if game["environment"] is not None:
                 arrays[f"game.{i}.environment"] = np.frombuffer(game["environment"], np.uint8)
+        arrays["statistics.rows"] = to_numbers(rows)
+        arrays["statistics.scores"] = np.array(scores, np.float64)
         if agent.repeated:
             arrays |= {f"repeated.{k}": v for k, v in agent.repeated.get_state().items()}
         places = self.screens.plan(number)
@@ -144,6 +161,12 @@ class Checkpointer(Callback):
             return
         for name in self.last.missing(name for name in self.last.files if "screens" in name):
             logger.warning("%s has disappeared: its screens are written again.", name)
+            self.screens.forget(int(name.partition(".")[0]))
+
+    def _forget_oldest_screens(self) -> None:
+        """Write the oldest screens again if they are in so many files that no more may be added."""
+        names = sorted(name for name in self.last.files if "screens" in name) if self.last else []
+        for name in names[: max(len(names) + 2 - MAX_FILES, 0)]:  # 2 are new: screens and arrays
             self.screens.forget(int(name.partition(".")[0]))
 
     def _files_of(self, places: list[Places], number: int) -> dict[str, dict[str, Any]]:
@@ -193,7 +216,7 @@ class Checkpointer(Callback):
         if stats.validation_states is not None:
             like = memory.block[:, : memory.history]
             check_array(stats.validation_states, like, "validation states")
-        stats.set_state(state["statistics"])
+        stats.set_state(state["statistics"] | _counted(arrays))
         self.last = checkpoint
 
     def _restore_memory(self, checkpoint: Checkpoint, arrays: dict[str, NDArray[Any]]) -> None:
@@ -247,6 +270,16 @@ class Checkpointer(Callback):
             checkpoint.folder,
         )
         return False
+
+
+def _counted(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """Rows and scores of the statistics, if they are among the arrays. Raises ValueError."""
+    if "statistics.rows" not in arrays:
+        return {}
+    scores = arrays["statistics.scores"]
+    if scores.dtype != np.float64 or scores.ndim != 1 or len(scores) > MAX_SCORES:
+        raise ValueError("its scores are of another size")
+    return {"rows": from_numbers(arrays["statistics.rows"]), "scores": scores.tolist()}
 
 
 def _below(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -43,11 +43,12 @@ from user_code.trust import is_ours, sign
 FORMAT = 2
 NAME = re.compile(r"\.?([0-9]{6})\.(json|npz|screens)(\.[0-9]+\.tmp)?")
 LARGEST = 500_000  # number of another clone's checkpoint, so that six digits suffice for ours
-MANIFEST_BYTES = 1 << 24  # a run of 200 epochs has 200 kB
+MANIFEST_BYTES = 1 << 24  # with MAX_FILES files 1.2 MB
 ARRAY_BYTES = 1 << 30
 MAX_ARRAYS = 20_000  # a run of 1,024 games has about 10,000
 ENTRY_BYTES = 200  # of an array in the file's directory, at most
-MAX_FILES = 10_000
+MAX_FILES = 10_000  # of a checkpoint
+TOO_LARGE = "it would be too large to be read again"
 MAX_HEADER = 1000  # characters of an array's description; ours have 118
 _UNREADABLE = (
     zipfile.BadZipFile,
@@ -262,7 +263,7 @@ def write_checkpoint(
 
 def _refuse_large(size: int, most: int) -> None:
     if size > most:
-        raise OSError(errno.EFBIG, "it would be too large to be read again")
+        raise OSError(errno.EFBIG, TOO_LARGE)
 
 
 def remove_all_but(folder: Path, kept: Iterable[Checkpoint]) -> None:

@@ -73,9 +73,11 @@ def check_statistics(state: Any, games: int) -> dict[str, Any]:
     assert isinstance(state, dict)
     name, epoch = entries("its phase", state.get("phase"), length=2)
     found["phase"] = (SEEN.check("its phase", name), EPOCH.check("its epoch", epoch))
-    found["scores"] = sequence("its scores", state.get("scores"), FINITE)
     found["running"] = sequence("its running scores", state.get("running"), FINITE, length=games)
-    found["rows"] = [record("a row", row, ROW) for row in entries("its rows", state.get("rows"))]
+    # Only checkpoints of earlier versions have scores and rows here and not among their arrays.
+    found["scores"] = sequence("its scores", state.get("scores", ()), FINITE)
+    rows = entries("its rows", state.get("rows", ()))
+    found["rows"] = [record("a row", row, ROW) for row in rows]
     return state | found
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from atomic import read_whole
 from errors import UserError
-from schema import COUNT, FINITE, MAX_EPOCHS, Value
+from schema import COUNT, FINITE, MAX_EPOCHS, Value, record
 
 PHASES = ("random", "train", "test")
 EPOCH = Value(kind=int, low=0, high=MAX_EPOCHS)
@@ -50,6 +54,36 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         return [_parse(row) for row in rows]
     except (UserError, csv.Error) as error:
         raise ValueError(str(error)) from None
+
+
+def to_numbers(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+    """Rows as an array (rows, columns), in which a phase is its number in PHASES.
+
+    float64 has room for every COUNT.
+    """
+    cells = [[row[name] for name in ROW] for row in rows]
+    numbers = [[PHASES.index(x) if isinstance(x, str) else x for x in row] for row in cells]
+    return np.array(numbers, np.float64).reshape(-1, len(ROW))
+
+
+def from_numbers(numbers: NDArray[Any]) -> list[dict[str, Any]]:
+    """The rows of which `to_numbers` has made an array. Raises ValueError if they are none."""
+    if numbers.dtype != np.float64 or numbers.shape[1:] != (len(ROW),) or len(numbers) > CSV_LINES:
+        raise ValueError("its rows are of another size")
+    try:
+        return [_from_numbers(row) for row in numbers.tolist()]
+    except UserError as error:
+        raise ValueError(str(error).rstrip(".")) from None
+
+
+def _from_numbers(numbers: Sequence[float]) -> dict[str, Any]:
+    cells: dict[str, Any] = dict(zip(ROW, numbers, strict=True))
+    for name, value in ROW.items():
+        if value.kind is int and cells[name].is_integer():
+            cells[name] = int(cells[name])
+    if cells["phase"] in range(len(PHASES)):
+        cells["phase"] = PHASES[int(cells["phase"])]
+    return record("a row", cells, ROW)
 
 
 def _parse(cells: dict[str, str | None]) -> dict[str, Any]:

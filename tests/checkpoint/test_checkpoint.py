@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import Agent, Phase
+from atomic import csv_bytes
 from checkpoint import files as checkpoint_files
 from checkpoint import resume
 from checkpoint.checkpointer import Checkpointer
@@ -39,13 +40,14 @@ from commands.verbs import parse
 from config import Config, ReplaySettings
 from environment import ALEEnvironment
 from errors import UserError
-from main import main
+from main import construct, main
 from observers.progress import Progress
 from paths import portable_flags
 from replay.array import ScreenArray
 from replay.compressed import SEGMENT, CompressedScreens
 from replay_memory import ReplayMemory, Uniform
 from runs.position import Position, position
+from runs.results import PHASES, from_numbers
 from snapshot.format import read_snapshot
 from tests.checkpoint.manifests import a_state
 from tests.faults.run_faults import damage
@@ -529,6 +531,130 @@ def test_a_checkpoint_that_could_not_be_read_is_not_written(
     assert not list(tmp_path.iterdir())
 
 
+def test_rows_and_scores_of_a_long_run_do_not_grow_the_manifest(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint_files, "MANIFEST_BYTES", 20_000)
+    task = parse("train", ["breakout", *TINY])
+    parts = construct(task, "array")
+    assert parts.checkpointer
+    row = parts.stats.row("train", 9) | {"meancost": 1 / 3, "total_train_steps": 10**15}
+    rows = [row | {"phase": PHASES[n % 3], "epoch": n} for n in range(500)]
+    scores = [n / 7 - 21 for n in range(5000)]
+    parts.stats.rows, parts.stats.scores = rows, scores
+    parts.checkpointer.save(Position(0, "random", 0))
+    assert not parts.checkpointer.failed
+    other = construct(task, "array")
+    assert other.checkpointer
+    found, _ = newest(home / "checkpoints" / "breakout")
+    assert found
+    other.checkpointer.restore(found)
+    assert (other.stats.rows, other.stats.scores) == (rows, scores)
+    assert [list(map(type, each.values())) for each in other.stats.rows[:1]] == [
+        list(map(type, row.values()))
+    ]
+    assert csv_bytes(row, other.stats.rows) == csv_bytes(row, rows)
+
+
+@pytest.mark.parametrize("name", ["rows", "scores"])
+def test_more_rows_or_scores_than_can_be_read_again_are_not_written(
+    name: str, home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    limit = {"rows": "CSV_LINES", "scores": "MAX_SCORES"}[name]
+    monkeypatch.setattr(f"checkpoint.checkpointer.{limit}", 2)
+    parts = construct(parse("train", ["breakout", *TINY]), "array")
+    assert parts.checkpointer
+    for count, fails in ((2, False), (3, True)):
+        many = [parts.stats.row("train", 1) if name == "rows" else 1.0] * count
+        setattr(parts.stats, name, many)
+        parts.checkpointer.save(Position(0, "random", 0))
+        assert bool(parts.checkpointer.failed) is fails
+    assert "Cannot write a checkpoint (it would be too large to be read again)" in said()
+
+
+def test_a_checkpoint_with_rows_and_scores_in_its_manifest_is_still_read(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(home, monkeypatch)
+    assert run.train() == 0
+    expected = run.results()
+    run.rounds, run.stop_at = 0, {140}
+    assert run.train() == 130
+    found, _ = newest(run.checkpoints)
+    assert found
+    arrays = found.arrays()
+    found.state["statistics"] |= {
+        "rows": from_numbers(arrays.pop("statistics.rows")),
+        "scores": arrays.pop("statistics.scores").tolist(),
+    }
+    write_checkpoint(
+        run.checkpoints, 99, state=found.state, arrays=arrays, screens=[], earlier=found.files
+    )
+    run.csv.unlink()
+    assert run.resume() == 0
+    assert run.results() == expected
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"statistics.rows": np.zeros((1, 3))}, "rows are of another size"),
+        ({"statistics.rows": np.zeros((1, 16), np.float32)}, "rows are of another size"),
+        ({"statistics.rows": np.full((1, 16), 0.5)}, "epoch takes a whole number, not 0.5"),
+        ({"statistics.rows": np.full((1, 16), 3.0)}, "phase takes a text, not 3.0"),
+        ({"statistics.rows": np.full((1, 16), -1.0)}, "epoch must be at least 0"),
+        ({"statistics.rows": np.full((1, 16), np.inf)}, "not all finite"),
+        ({"statistics.scores": np.zeros((1, 1))}, "scores are of another size"),
+        ({"statistics.scores": np.zeros(1, np.int64)}, "scores are of another size"),
+    ],
+)
+def test_rows_and_scores_that_are_none_are_refused(
+    changed: dict[str, Any],
+    reason: str,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: Callable[[], str],
+) -> None:
+    run = Run(home, monkeypatch)
+    run.stop_at = {5}
+    assert run.train() == 130
+    rewrite(run, changed)
+    assert run.resume() == 2
+    text = said()
+    assert "does not fit this run" in text
+    assert reason in text
+
+
+def rewrite(run: Run, changed: dict[str, Any]) -> None:
+    """Write the newest checkpoint again, with other arrays."""
+    found, _ = newest(run.checkpoints)
+    assert found
+    arrays = found.arrays() | changed
+    write_checkpoint(
+        run.checkpoints, 99, state=found.state, arrays=arrays, screens=[], earlier=found.files
+    )
+
+
+def test_a_checkpoint_never_needs_more_files_than_can_be_read(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = f"--random_steps {SEGMENT} --train_steps {SEGMENT} --test_steps 0 --train_frequency 64"
+    flags += f" --replay_size {8 * SEGMENT} --random_starts 4"
+    run = Run(home, monkeypatch, *flags.split())
+    assert run.train("--epochs", "6") == 0
+    expected = run.rows()
+    assert len(newest(run.checkpoints)[0].files) > 5  # type: ignore[union-attr]
+    for module in ("files", "checkpointer"):
+        monkeypatch.setattr(f"checkpoint.{module}.MAX_FILES", 5)
+    assert run.train("--epochs", "5") == 0
+    found, problems = newest(run.checkpoints)
+    assert found
+    assert not problems
+    assert len(found.files) == 5
+    assert run.resume("--epochs", "6") == 0
+    assert run.rows() == expected
+
+
 @pytest.mark.parametrize(
     ("at", "epochs"),
     [
@@ -713,7 +839,8 @@ def test_rows_of_a_checkpoint_are_numbers(
     kept = run.csv.read_bytes()
 
     def write_code(state: dict[str, Any]) -> None:
-        state["statistics"]["rows"][0]["steps"] = "1\nimport os; os.system('id')\n"
+        row = a_state()["statistics"]["rows"][0]
+        state["statistics"]["rows"] = [row | {"steps": "1\nimport os; os.system('id')\n"}]
 
     forge(run, write_code)
     assert run.resume() == 0, "the checkpoint before it is taken"
