@@ -75,8 +75,11 @@ class Sampler(Protocol):
     def get_state(self) -> dict[str, Any]:
         """Everything that later draws depend on: numbers, texts, arrays, states of streams."""
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Continue from a saved state."""
+    def set_state(self, state: dict[str, Any], memory: ReplayMemory) -> None:
+        """Continue from a saved state with a `memory` that was restored before.
+
+        Raises ValueError if the two do not fit.
+        """
 
 
 class Uniform:
@@ -108,7 +111,7 @@ class Uniform:
         """See Sampler."""
         return {"random": self.rng.bit_generator.state}
 
-    def set_state(self, state: dict[str, Any]) -> None:
+    def set_state(self, state: dict[str, Any], memory: ReplayMemory) -> None:
         """See Sampler."""
         self.rng.bit_generator.state = state["random"]
 

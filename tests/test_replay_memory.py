@@ -145,7 +145,7 @@ class Chosen:
     def get_state(self) -> dict[str, Any]:
         return {}
 
-    def set_state(self, state: dict[str, Any]) -> None:
+    def set_state(self, state: dict[str, Any], memory: ReplayMemory) -> None:
         pass
 
 
@@ -317,7 +317,7 @@ def test_a_restored_sampler_draws_the_same() -> None:
         memory.add(0, 0, 0.0, screen(n), n % 13 == 12)
     state = memory.sampler.get_state()
     first = [memory.sampler.draw(memory) for _ in range(3)]
-    memory.sampler.set_state(state)
+    memory.sampler.set_state(state, memory)
     again = [memory.sampler.draw(memory) for _ in range(3)]
     for (index, weights), (other, other_weights) in zip(first, again, strict=True):
         assert index.tolist() == other.tolist()

@@ -206,7 +206,7 @@ class Checkpointer(Callback):
             raise ValueError("it has learned from steps that it does not have")
         self._restore_memory(checkpoint, arrays)
         self.network.set_state(_below("network.", arrays))
-        memory.sampler.set_state(state["sampler"] | _below("sampler.", arrays))
+        memory.sampler.set_state(state["sampler"] | _below("sampler.", arrays), memory)
         agent.total_train_steps = state["total_train_steps"]
         agent.rng.bit_generator.state = state["exploration"]
         if agent.repeated:

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from config import ReplaySettings
 from replay_memory import Index, ReplayMemory
+from schema import COUNT, FINITE
 
 EPSILON = 1e-6  # so that a transition without an error is still drawn (section 3.3)
+AT_ONCE = 1 << 14  # slots checked at once, which takes 30 MB if --n_step is 100
 
 
 class SumTree:
@@ -117,17 +119,26 @@ class Prioritized:
         A step completes the transition n - 1 slots before it and cuts the windows of the `history`
         slots after it. All transitions from there to here are new ones.
         """
+        touched = self._touched(memory)
+        self.seen[:] = memory.added
+        valid = self._valid(touched, memory)
+        self.tree.set(touched, np.where(valid, self.largest, 0.0))
+
+    def _touched(self, memory: ReplayMemory) -> Index:
+        """The slots whose priorities the steps since the last draw change, in order."""
         around = np.arange(1 - self.n, self.history + 1)
         written = []
         for game, (seen, added) in enumerate(zip(self.seen, memory.added, strict=True)):
             new = np.arange(max(seen, added - self.slots), added)
             written.append(game * self.slots + (new[:, None] + around) % self.slots)
-        self.seen[:] = memory.added
-        touched = np.unique(np.concatenate(written))
-        t = touched % self.slots
+        return np.unique(np.concatenate(written))
+
+    def _valid(self, index: Index, memory: ReplayMemory) -> NDArray[np.bool_]:
+        """Which of the slots (n,), of any steps so far or next to them, are transitions."""
+        t = index % self.slots
         valid = (t >= self.history) & (t <= self.slots - self.n)
-        valid[valid] = memory.valid(touched[valid])
-        self.tree.set(touched, np.where(valid, self.largest, 0.0))
+        valid[valid] = memory.valid(index[valid])
+        return valid
 
     def _exponent(self) -> float:
         s = self.settings
@@ -146,16 +157,36 @@ class Prioritized:
             "priorities": self.tree.priorities.copy(),
         }
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        """See Sampler. Raises ValueError if it is not one of this memory."""
-        seen, priorities = state["seen"], state["priorities"]
+    def set_state(self, state: dict[str, Any], memory: ReplayMemory) -> None:
+        """See Sampler."""
+        seen, priorities, largest, draws = (
+            state[name] for name in ("seen", "priorities", "largest", "draws")
+        )
         if priorities.shape != self.tree.priorities.shape or seen.shape != self.seen.shape:
             raise ValueError("the replay memory has another size")
-        if seen.dtype != np.int64 or (seen < 0).any():
-            raise ValueError("its numbers of steps are not whole numbers of zero or more")
-        if priorities.dtype != np.float64 or not ((priorities >= 0) & (priorities < np.inf)).all():
-            raise ValueError("its priorities are not numbers of zero or more")
-        self.rng.bit_generator.state = state["random"]
-        self.largest, self.draws = float(state["largest"]), int(state["draws"])
-        self.tree.set(np.arange(self.tree.size), priorities)
+        if seen.dtype != np.int64 or (seen < 0).any() or (seen > memory.added).any():
+            raise ValueError("its numbers of steps are not those of the replay memory")
+        if type(draws) is not int or not 0 <= draws <= COUNT.high:
+            raise ValueError("its number of draws is none")
+        # At first it is 1. The sum of all priorities must be finite, too.
+        if type(largest) is not float or not 1 <= largest <= FINITE.high / self.tree.size:
+            raise ValueError("its largest of priorities is none")
+        smallest = 0.999 * EPSILON**self.settings.priority_exponent  # without an error; rounded
+        fits = (priorities == 0) | ((priorities >= smallest) & (priorities <= largest))
+        if priorities.dtype != np.float64 or not fits.all():
+            raise ValueError("its priorities are not between those that are possible")
         self.seen = seen.copy()
+        self._check_transitions(priorities, memory)
+        self.rng.bit_generator.state = state["random"]
+        self.largest, self.draws = largest, draws
+        self.tree.set(np.arange(self.tree.size), priorities)
+
+    def _check_transitions(self, priorities: NDArray[np.float64], memory: ReplayMemory) -> None:
+        """Raise ValueError if slots have priorities that the next draw will neither use nor set."""
+        index = np.setdiff1d(np.flatnonzero(priorities), self._touched(memory), assume_unique=True)
+        filled = np.minimum(memory.added, self.slots)[index // self.slots]
+        fits = index % self.slots + self.n <= filled
+        for part in np.array_split(np.arange(len(index)), len(index) // AT_ONCE + 1):
+            fits[part] &= self._valid(index[part], memory)
+        if not fits.all():
+            raise ValueError("it has priorities of steps that are no transitions")

@@ -59,7 +59,7 @@ from user_code import trust  # noqa: E402
 
 TINY = """--random_steps 30 --train_steps 20 --test_steps 0 --epochs 1 --replay_size 100
 --batch_size 4 --target_steps 10 --random_seed 3 --backend cpu --threads 1 --screen_width 36
---screen_height 36 --random_starts 6""".split()
+--screen_height 36 --random_starts 6 --prioritized true --optimizer adam --overlap true""".split()
 LONGEST = 3000  # characters of a sentence
 RUN_SECONDS = 5.0
 FORGED = 99  # number of the forged checkpoint
@@ -283,9 +283,15 @@ class Fuzzer:
         def arrays(draw: Any) -> Any:
             name = draw(st.sampled_from([*small, *self.arrays]))
             array = self.arrays[name]
+            one = array.copy()
+            values: list[float] = [0, 1, 100]
+            if array.dtype.kind == "f":
+                values += [1e-9, np.finfo(array.dtype).max]
+            one.ravel()[array.size // 2 :][:1] = draw(st.sampled_from(values))
             changed = draw(
                 st.sampled_from(
                     [
+                        one,
                         np.empty(0, array.dtype),
                         array.astype(np.float64),
                         array.astype(np.uint8),

@@ -222,7 +222,7 @@ def test_a_restored_sampler_draws_the_same(pending: int) -> None:
     other, restored = make(seed=9, importance_steps=30)
     for name in ("actions", "rewards", "terminals", "begins", "added", "beginning"):
         getattr(other, name)[...] = getattr(memory, name)
-    restored.set_state(sampler.get_state())
+    restored.set_state(sampler.get_state(), other)
     for ours, theirs in zip(
         drawn(memory, sampler, seed=3), drawn(other, restored, seed=3), strict=True
     ):
@@ -235,13 +235,38 @@ def test_a_restored_sampler_draws_the_same(pending: int) -> None:
         {"priorities": np.ones(39)},
         {"priorities": np.full(40, -1.0)},
         {"priorities": np.full(40, np.nan)},
-        {"priorities": np.ones(40, np.float32)},
+        {"priorities": np.zeros(40, np.float32)},
         {"seen": np.array([-1])},
         {"seen": np.array([1.5])},
         {"seen": np.array([[1]])},
+        {"seen": np.array([31])},
+        *({"draws": draws} for draws in (-1, 10**400, -(10**400), 1.0, "1", True, None)),
+        *({"largest": largest} for largest in (-5.0, 0.5, 1e308, np.inf, np.nan, "nan", "2", 2)),
     ],
 )
 def test_a_state_of_something_else_is_refused(changed: dict[str, Any]) -> None:
-    _, sampler = make()
-    with pytest.raises(ValueError, match=r"replay memory|priorities|numbers of steps"):
-        sampler.set_state(sampler.get_state() | changed)
+    memory, sampler = make()
+    fill(memory, 30)
+    sampler.draw(memory)
+    state = sampler.get_state()
+    sampler.set_state(state, memory)
+    with pytest.raises(ValueError, match=r"replay memory|priorities|numbers? of (steps|draws)"):
+        sampler.set_state(state | changed, memory)
+
+
+@pytest.mark.parametrize("size", [30, 70])
+@pytest.mark.parametrize("n_step", [1, 3])
+def test_only_transitions_may_have_priorities(size: int, n_step: int) -> None:
+    memory, sampler = make(n_step=n_step)
+    fill(memory, size, ends=0.1)
+    sampler.draw(memory)
+    state, valid = sampler.get_state(), valid_slots(memory)
+    for slot in range(40):
+        for priority in (1.0, 1.5, 1e-9):
+            priorities = state["priorities"].copy()
+            priorities[slot] = priority
+            if slot in valid and priority == 1:
+                sampler.set_state(state | {"priorities": priorities}, memory)
+                continue
+            with pytest.raises(ValueError, match=r"no transitions|between those"):
+                sampler.set_state(state | {"priorities": priorities}, memory)
