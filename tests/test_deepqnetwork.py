@@ -433,6 +433,58 @@ def test_a_state_of_another_network_is_refused() -> None:
             make(**settings).set_state(state)
 
 
+@pytest.mark.parametrize(
+    "counts",
+    [
+        np.array([-1, 0, -1, -1]),
+        np.array([2**62, 0, 0, 0]),
+        np.array([3, -1, 0, 0]),
+        np.array([3, 0, 4, 0]),
+        np.array([3, 0, 0, 4]),
+        np.array([3, 0, 0, -(2**62)]),
+        np.array([3.0, 0.0, 0.0, 0.0]),
+        np.array([[3, 0, 0, 0]]),
+        np.array([3, 0, 0, 0, 0]),
+        np.array(3),
+    ],
+    ids=str,
+)
+def test_counts_that_no_run_has_are_refused(counts: NDArray[Any]) -> None:
+    network = make()
+    state = network.get_state()
+    network.set_state(state | {"counts": np.array([3, 1, -2, 3])})
+    with pytest.raises(ValueError, match=r"its (counts|weights)"):
+        network.set_state(state | {"counts": counts})
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"errors": np.ones(BATCH - 1, np.float32)},
+        {"errors": np.ones(BATCH)},
+        {"errors": np.full(BATCH, np.nan, np.float32)},
+        {"errors": None},
+        {"indices": np.zeros((1, BATCH), np.int64)},
+        {"indices": np.zeros(BATCH)},
+        {"indices": None},
+    ],
+    ids=str,
+)
+def test_errors_of_another_minibatch_are_refused(changed: dict[str, NDArray[Any] | None]) -> None:
+    network = make(overlap=True)
+    network.train(draw_batch(wants_errors=True))
+    state = network.get_state()
+    network.set_state(state)
+    assert network.learned
+    for name, array in changed.items():
+        if array is None:
+            del state[f"learned.{name}"]
+        else:
+            state[f"learned.{name}"] = array
+    with pytest.raises((ValueError, KeyError), match=r"its TD errors|learned"):
+        network.set_state(state)
+
+
 def test_the_same_stream_gives_the_same_network() -> None:
     states = draw_states()
     assert np.array_equal(make(1).predict(states), make(1).predict(states))

@@ -392,6 +392,7 @@ def test_a_snapshot_of_another_game_is_refused(
         dict(actions=5),
         dict(total_train_steps="many"),
         dict(total_train_steps=-1),
+        dict(updates_since_drawn=10**400),
     ],
     ids=str,
 )

@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from schema import COUNT
+
 if TYPE_CHECKING:
     from deepqnetwork import DeepQNetwork
 
@@ -48,21 +50,50 @@ def write_state(network: DeepQNetwork, state: State) -> None:
     extra = {"random", "counts", "learned.indices", "learned.errors"}
     if {name: array.shape for name, array in state.items() if name not in extra} != shapes:
         raise ValueError("the network's tensors have other names or shapes")
+    updates, cost_count, *since = _checked_counts(state["counts"])
+    learned = _checked_learned(state, network.settings.batch_size)
     with torch.no_grad():
         for name, tensor in tensors.items():
             tensor.copy_(torch.from_numpy(np.array(state[name])))
     network.random.set_state(torch.from_numpy(state["random"].copy()))
     optimizer = network.optimizer
-    updates, cost_count, *since = (int(count) for count in state["counts"])
     optimizer.updates, network.cost_count = updates, cost_count
     since = since or [0]  # older checkpoints have one count for both, or none
     optimizer.reset_at, optimizer.drawn_at = since[0], since[-1]
-    if "learned.indices" in state:
-        network.learned = Learned(state["learned.indices"], state["learned.errors"])
+    network.learned = learned
     for model in (network.online, network.target):
         model.refresh()
     if begins:
         network.average.copy_from(network.online)
+
+
+def _checked_counts(counts: NDArray[Any]) -> list[int]:
+    """Updates, costs since they were read, and the updates at two events. Raises ValueError.
+
+    Events of an earlier run that has trained the weights have negative numbers.
+    """
+    if counts.dtype != np.int64 or counts.ndim != 1 or not 2 <= len(counts) <= 4:
+        raise ValueError("its counts are of another size")
+    found: list[int] = counts.tolist()
+    updates, cost_count, *since = found
+    if not (0 <= updates <= COUNT.high and 0 <= cost_count <= COUNT.high):
+        raise ValueError("its counts of weight updates are none")
+    if not all(-COUNT.high <= each <= updates for each in since):
+        raise ValueError("its weights were drawn or reset after its last update")
+    return found
+
+
+def _checked_learned(state: State, batch: int) -> Learned | None:
+    """The TD errors that were not returned yet, if there are any. Raises ValueError."""
+    if "learned.indices" not in state and "learned.errors" not in state:
+        return None
+    learned = Learned(state["learned.indices"], state["learned.errors"])
+    indices, errors = learned
+    if indices.shape != (batch,) or errors.shape != (batch,):
+        raise ValueError("its TD errors are of another minibatch")
+    if indices.dtype != np.int64 or errors.dtype != np.float32 or not np.isfinite(errors).all():
+        raise ValueError("its TD errors are not numbers")
+    return learned
 
 
 def _tensors(network: DeepQNetwork, average: bool = True) -> dict[str, Tensor]:

@@ -130,6 +130,7 @@ INFO = {
     "total_train_steps": replace(COUNT, optional=True),
     "weight_updates": replace(COUNT, optional=True),
     "updates_since_reset": replace(COUNT, optional=True),
+    "updates_since_drawn": replace(COUNT, optional=True),
     "training_score": replace(FINITE, optional=True),
     "score": replace(FINITE, optional=True),  # the same, in snapshots of earlier versions
 }
