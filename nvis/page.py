@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 from collections.abc import Iterator, Sequence
@@ -14,8 +15,8 @@ from bokeh.model import Model
 from bokeh.resources import Resources
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from atomic import write_atomically
-from errors import UserError
+from atomic import make_folder, put_beside, write_atomically
+from errors import NotSaved, UserError
 from nvis.convolution import Convolution
 from nvis.drawings import first_weights, pair
 from nvis.guided_backpropagation import (
@@ -26,6 +27,7 @@ from nvis.guided_backpropagation import (
     strongest_activations,
     to_bytes,
 )
+from runs.outputs import free_path
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +41,17 @@ def visualize(
     game: str,
     snapshot: str,
     epoch: int | None,
-) -> None:
+    overwrite: bool = False,
+) -> Path:
     """Writes the page of the first `filters` filters of each convolutional layer to `file`.
+
+    Without `overwrite`, a file that is there by now keeps its name, and the page gets the next one
+    that is free. Returns the page's path.
 
     states is (n, history_length, height, width) uint8, oldest screen first. They are read 32 at a
     time, so they may be a sliding view over a game's screens. game, snapshot and epoch are shown in
-    the header. Raises UserError if there is nothing to draw or the file cannot be written.
+    the header. Raises UserError if there is nothing to draw or the file cannot be written, and
+    NotSaved if the disk is full.
     """
     if len(states) == 0:
         raise UserError("No states were collected: play a longer game.")
@@ -75,12 +82,26 @@ def visualize(
         weights=_item(first_weights(convolutions[0].weights)),
     )
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, page.encode())
+        make_folder(file.parent)
+        return _write(file, page.encode(), overwrite=overwrite)
     except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise NotSaved(f"Cannot write {file}: {error.strerror}.") from None
         raise UserError(
             f"Cannot write {file} ({error.strerror}): choose another --visualization_file."
         ) from error
+
+
+def _write(file: Path, page: bytes, *, overwrite: bool) -> Path:
+    path = file
+    while True:
+        try:
+            write_atomically(path, page, Path.replace if overwrite else put_beside)
+            return path
+        except OSError as error:
+            if error.errno != errno.EEXIST:
+                raise
+        path = free_path(file)
 
 
 def _template() -> Any:

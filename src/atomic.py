@@ -13,7 +13,7 @@ import errno
 import io
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +62,40 @@ def check_replaceable(path: Path) -> None:
             raise OSError(errno.EINVAL, NO_FILE, str(path))
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Put `data` in place of the file `path`. If that fails (NotWritten) all is as it was."""
+def make_folder(folder: Path) -> None:
+    """Make `folder` and its parents if they do not exist. Raises OSError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder) from None
+
+
+def put_beside(temporary: Path, path: Path) -> None:
+    """Give a file the name `path`, which must be free or of an empty file. Raises OSError."""
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        # EEXIST, or a file system without links, where a moment remains between look and renaming.
+        if path.exists() and path.stat().st_size:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
+        temporary.replace(path)
+    else:
+        temporary.unlink()
+
+
+def write_atomically(
+    path: Path, data: bytes, put: Callable[[Path, Path], object] = Path.replace
+) -> None:
+    """Put `data` in place of the file `path`. If that fails (NotWritten) all is as it was.
+
+    `put` gives the complete file its name; `put_beside` does so only if no other file has it.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         check_replaceable(path)
         try:
             write_new(temporary, [data])
-            temporary.replace(path)
+            put(temporary, path)
         except BaseException:  # Ctrl-C too
             temporary.unlink(missing_ok=True)
             raise

@@ -12,12 +12,14 @@ if __name__ == "__main__":
     prepare()
 
 import argparse
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from atomic import check_replaceable
+from atomic import check_replaceable, make_folder
+from checkpoint.lock import file_locked
 from commands.exit_codes import exit_code
 from commands.plain_parser import PlainParser
 from config import ROOT
@@ -69,38 +71,43 @@ def export(options: argparse.Namespace) -> str:
     if back:
         from exchange.safetensors_file import import_agent
 
-        path = output(options, ROOT / "snapshots", source.stem, kind)
-        import_agent(source, path, **flags)
+        with output(options, ROOT / "snapshots", source.stem, kind) as path:
+            import_agent(source, path, **flags)
         return f"Wrote {path}"
     from api.load import load
 
     agent, environment = load(options.agent, backend="cpu", **flags)
-    path = output(options, ROOT / "exports", agent.path.stem, kind)
-    if kind == "onnx":
-        from exchange.onnx_file import CHECKED_STATES, write_onnx
+    with output(options, ROOT / "exports", agent.path.stem, kind) as path:
+        if kind == "onnx":
+            from exchange.onnx_file import CHECKED_STATES, write_onnx
 
-        difference = write_onnx(path, agent, environment)
-        states = 2 * CHECKED_STATES
-        return f"Wrote {path}: the Q-values of {states} states differ by at most {difference:.1g}"
-    from exchange.safetensors_file import write_safetensors
+            difference = write_onnx(path, agent, environment)
+            note = f"the Q-values of {2 * CHECKED_STATES} states differ by at most"
+            return f"Wrote {path}: {note} {difference:.1g}"
+        from exchange.safetensors_file import write_safetensors
 
-    write_safetensors(path, agent, environment)
-    return f"Wrote {path}"
+        write_safetensors(path, agent, environment)
+        return f"Wrote {path}"
 
 
-def output(options: argparse.Namespace, folder: Path, stem: str, kind: str) -> Path:
-    """The file to write; creates its folder. Raises UserError if it exists or cannot be written."""
+@contextlib.contextmanager
+def output(options: argparse.Namespace, folder: Path, stem: str, kind: str) -> Iterator[Path]:
+    """The file to write, which no other process writes meanwhile; creates its folder.
+
+    Raises UserError if it exists or cannot be written.
+    """
     path: Path = options.output or folder / f"{stem}.{kind}"
     if path.suffix != f".{kind}":
         raise UserError(f"--output {path} must end in .{kind}.")
-    if path.exists() and not options.overwrite:
-        raise UserError(f"{path} already exists: give another --output, or add --overwrite.")
     try:
         check_replaceable(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}.") from None
-    return path
+    with file_locked(path):
+        if path.exists() and not options.overwrite:
+            raise UserError(f"{path} already exists: give another --output, or add --overwrite.")
+        yield path
 
 
 def main(arguments: Sequence[str]) -> int:

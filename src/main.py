@@ -64,7 +64,7 @@ def run(task: Task, ending: Ending) -> None:
     begin_log(config)
     remembers = any(each.phase.name in ("random", "train") for each in todo) or task.checkpoint
     storage = choose_storage(config) if remembers else None
-    with run_locked(task if storage else None), settled(ending):
+    with run_locked(task), settled(ending):
         if storage:
             check_memory(config)
         check_files(task)

@@ -17,23 +17,24 @@ from paths import refuse_links
 
 
 @contextlib.contextmanager
-def run_locked(task: Task | None) -> Iterator[None]:
+def run_locked(task: Task) -> Iterator[None]:
     """Prevent other processes from writing the files of the run `task`.
 
     Raises UserError if another process writes them.
     """
     with contextlib.ExitStack() as stack:
         for flag in ("checkpoint_path", "csv_file", "save_weights_prefix"):
-            path: Path | None = getattr(task.config, flag) if task else None
+            path: Path | None = getattr(task.config, flag)
             if path and flag == "checkpoint_path":
                 stack.enter_context(locked(path))
             elif path:
-                stack.enter_context(_file_locked(path))  # another run may be told to write there
+                stack.enter_context(file_locked(path))  # another run may be told to write there
         yield
 
 
 @contextlib.contextmanager
-def _file_locked(file: Path) -> Iterator[None]:
+def file_locked(file: Path) -> Iterator[None]:
+    """Prevent other processes from writing `file`, like `locked`; makes its folder."""
     path = file.with_name(f".{file.name}.lock")
     try:
         refuse_links(path)
@@ -94,8 +95,8 @@ def _take(path: Path, of: Path) -> int:
             os.close(lock)
             raise UserError(
                 f"{of.name} is in use already, by process "
-                f"{owner if owner.isdecimal() else 'unknown'}: wait until it ends, or give this "
-                "run a label and files of its own."
+                f"{owner if owner.isdecimal() else 'unknown'}: wait until it ends, or give "
+                "another label or file."
             ) from None
         except BaseException:
             os.close(lock)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from atomic import check_replaceable, csv_bytes, write_atomically
+from checkpoint.lock import file_locked
 from commands.catalog import VERBS
 from commands.exit_codes import say
 from commands.flags import Parser, text_of
@@ -61,15 +62,29 @@ def evaluate(arguments: Sequence[str]) -> int:
         raise UserError(f"{missing[0]} does not exist: give snapshots, like snapshots/pong_3.pkl.")
     if best and len(names := _games_of(snapshots)) > 1:
         raise UserError(f"--best compares scores of one game, not of {' and '.join(names)}.")
-    if csv_file:
-        try:
-            check_replaceable(csv_file)
-        except OSError as error:
-            raise UserError(f"Cannot write {csv_file}: {error.strerror}.") from None
-        if csv_file.exists() and not overwrite:
-            raise UserError(f"{csv_file} already exists: replace it with --overwrite.")
-        check_writable(csv_file.parent)
     given.setdefault("random_seed", secrets.randbits(31))  # the same for all
+    with contextlib.ExitStack() as stack:
+        if csv_file:
+            try:
+                check_replaceable(csv_file)
+            except OSError as error:
+                raise UserError(f"Cannot write {csv_file}: {error.strerror}.") from None
+            check_writable(csv_file.parent)
+            stack.enter_context(file_locked(csv_file))
+            if csv_file.exists() and not overwrite:
+                raise UserError(f"{csv_file} already exists: replace it with --overwrite.")
+        failures, rows = _test_all(snapshots, given, csv_file)
+    for name, why in failures.items():
+        print(f"test: {name}: {why}", file=sys.stderr)
+    if best and rows:
+        _name_best(rows)
+    return UNUSABLE_INPUT if failures else DONE
+
+
+def _test_all(
+    snapshots: Sequence[Path], given: dict[str, Any], csv_file: Path | None
+) -> tuple[Failures, list[Row]]:
+    """Which snapshots could not be tested, and the results of the others, also in `csv_file`."""
     with tempfile.TemporaryDirectory(prefix="test_") as folder:
         jobs = _jobs(sorted(snapshots, key=_place), given, Path(folder))
         printer = _Printer(jobs)
@@ -81,11 +96,7 @@ def evaluate(arguments: Sequence[str]) -> int:
                 _write(csv_file, rows)
             if len(rows) < len(jobs):
                 print(f"test: {len(rows)} of {len(jobs)} snapshots were tested.", file=sys.stderr)
-    for name, why in failures.items():
-        print(f"test: {name}: {why}", file=sys.stderr)
-    if best and rows:
-        _name_best(rows)
-    return UNUSABLE_INPUT if failures else DONE
+    return failures, rows
 
 
 def _games_of(snapshots: Sequence[Path]) -> list[str]:

@@ -15,7 +15,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 from PIL import Image
 
-from atomic import check_replaceable
+from atomic import check_replaceable, make_folder
 from errors import UserError
 from watch.picture import Picture
 from watch.speaker import SAMPLE_RATE
@@ -86,14 +86,6 @@ def open_new(path: Path) -> BinaryIO:
         file.close()
         raise
     return file
-
-
-def make_folder(folder: Path) -> None:
-    """Make `folder` and its parents if they do not exist. Raises OSError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder) from None
 
 
 class Movie:

@@ -16,9 +16,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from agent import Agent
+from atomic import make_folder
 from errors import NotSaved, UserError
 from watch.agent_view import AgentView
-from watch.film import Film, Gif, make_film, make_folder, open_new
+from watch.film import Film, Gif, make_film, open_new
 from watch.frames import Frame
 from watch.joystick import attached
 from watch.picture import Picture, glowing, scaled, size_of

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from agent import Agent
 from commands.verbs import Task
+from errors import NotSaved
 from runs.outputs import check_outputs
 from runs.plan import plays_for_somebody
 from watch.states import StateCollector, filters_of
@@ -39,16 +40,23 @@ def play(task: Task, agent: Agent) -> None:
     if config.visualization_file:
         from nvis.page import visualize
 
-        visualize(
+        wanted = config.visualization_file
+        written = visualize(
             filters_of(agent.network),
             collector.states(),
             filters=config.visualization_filters,
-            file=config.visualization_file,
+            file=wanted,
             game=task.game,
             snapshot=config.load_weights.name if config.load_weights else task.name,
             epoch=task.snapshot.epoch if task.snapshot else 0,
+            overwrite=config.overwrite,
         )
-        logger.info("Wrote %s", config.visualization_file)
+        if written == wanted:
+            logger.info("Wrote %s", written)
+        elif "visualization_file" in task.given:
+            raise NotSaved(f"{wanted} has appeared meanwhile: the page is in {written}.")
+        else:
+            logger.info("%s has appeared meanwhile: wrote %s", wanted, written)
 
 
 def _watched(

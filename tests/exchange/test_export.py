@@ -17,6 +17,7 @@ import pytest
 import atomic
 import export
 from api.load import load
+from checkpoint.lock import file_locked
 from commands import exit_codes
 from errors import UserError
 from tests.api.test_load import CATCH, NETWORKS, OWN_NETWORK, saved
@@ -291,6 +292,9 @@ def test_nothing_is_replaced_unasked_and_wrong_words_are_answered(
     run(path)
     run(path, expect=2)
     assert "already exists" in capsys.readouterr().err
+    with file_locked(tmp_path / "exports/breakout_1.safetensors"):
+        run(path, "--overwrite", expect=2)
+    assert "breakout_1.safetensors is in use already" in capsys.readouterr().err
     run(path, "--overwrite")
     run(path, "--format", "pkl", expect=2)
     assert "leave --format out" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import tracemalloc
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import ale_py
 import cv2
@@ -21,9 +23,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, sync_playwright
 
+import atomic
 import verify
 from config import ROOT
-from errors import UserError
+from errors import NotSaved, UserError
 from nvis.convolution import Convolution, convolutions
 from nvis.guided_backpropagation import (
     BATCH_SIZE,
@@ -349,8 +352,7 @@ def write_page(
     file: Path, network: list[Convolution], states: NDArray[np.uint8], **settings: Any
 ) -> str:
     shown: dict[str, Any] = dict(filters=2, game="breakout", snapshot="breakout_77.pkl", epoch=77)
-    visualize(network, states, file=file, **shown | settings)
-    return file.read_text(encoding="utf-8")
+    return visualize(network, states, file=file, **shown | settings).read_text(encoding="utf-8")
 
 
 def test_page_tells_where_it_comes_from_and_escapes_names(
@@ -394,6 +396,18 @@ def test_a_place_that_cannot_be_written(
     (tmp_path / "results").write_text("a file, not a folder")
     with pytest.raises(UserError, match="--visualization_file"):
         write_page(tmp_path / "results" / "page.html", network, states[:3])
+
+
+def test_a_full_disk_is_what_is_not_saved(
+    network: list[Convolution],
+    states: NDArray[np.uint8],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    full = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    monkeypatch.setattr(atomic, "write_new", full)
+    with pytest.raises(NotSaved, match=r"Cannot write .*page\.html: No space left"):
+        write_page(tmp_path / "page.html", network, states[:3])
 
 
 def test_any_history_length_and_screen_size(tmp_path: Path) -> None:

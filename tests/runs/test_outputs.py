@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import logging
+import os
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from atomic import put_beside, write_atomically
 from commands.verbs import parse
 from config import Config
 from errors import UserError
+from main import main
+from nvis import page
 from runs.outputs import check_outputs, free_path
 
 SNAPSHOT = Path(__file__).parents[1] / "golden" / "rmsprop_end.pkl"
@@ -78,3 +85,49 @@ def test_a_free_name_is_the_first_that_is_free(tmp_path: Path) -> None:
         names.append(free_path(tmp_path / "film.v1.mov"))
         names[-1].touch()
     assert [path.name for path in names] == ["film.v1.mov", "film.v1.2.mov", "film.v1.3.mov"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_has_appeared_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr(os, "link", Mock(side_effect=PermissionError(errno.EPERM, "no links")))
+    path = tmp_path / "page.html"
+    write_atomically(path, b"first", put_beside)
+    with pytest.raises(OSError, match="File exists"):
+        write_atomically(path, b"second", put_beside)
+    assert path.read_bytes() == b"first"
+    path.write_bytes(b"")  # nothing is lost with it
+    write_atomically(path, b"third", put_beside)
+    assert path.read_bytes() == b"third"
+    assert [each.name for each in tmp_path.iterdir()] == ["page.html"]
+
+
+@pytest.mark.parametrize(("words", "code"), [("", 0), ("--visualization_file page.html", 3)])
+def test_a_page_that_appears_meanwhile_stays_and_the_new_one_is_beside_it(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    words: str,
+    code: int,
+) -> None:
+    file = home / "page.html" if words else home / "results/pong.html"
+
+    def write(path: Path, *rest: Any) -> None:
+        if not file.exists():
+            file.write_text("of another process")
+        write_atomically(path, *rest)
+
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(page, "write_atomically", write)
+    (home / "pong_3.pkl").write_bytes(SNAPSHOT.read_bytes())
+    line = f"nvis pong_3.pkl {words} --screen_width 36 --screen_height 36 --max_episode_frames 80"
+    assert main(line.split()) == code
+    beside = file.with_name(f"{file.stem}.2.html")
+    said = caplog.text + capsys.readouterr().err
+    assert f"{file.name} has appeared meanwhile: " in said
+    assert beside.name in said
+    assert file.read_text() == "of another process"
+    assert "<html" in beside.read_text()

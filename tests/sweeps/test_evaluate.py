@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 import pytest
 
+from checkpoint.lock import file_locked
 from config import ROOT, Config, to_plain
 from deepqnetwork import DeepQNetwork
 from errors import UserError
@@ -122,6 +123,20 @@ def test_snapshots_play_in_turn_if_ray_cannot_start(
     assert main(["test", *snapshots, *PLAY.split()]) == 0
     assert "Ray cannot start on this machine. The snapshots play" in capsys.readouterr().err
     assert [row["epoch"] for row in rows(home / "eval.csv")] == ["2", "10"]
+
+
+def test_two_commands_do_not_write_the_same_scores(
+    home: Path,
+    snapshots: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    for some in (snapshots, snapshots[:1]):
+        with file_locked(home / "eval.csv"):
+            assert main(["test", *some, *PLAY.split()]) == 2
+        assert "eval.csv is in use already, by process" in capsys.readouterr().err
+    assert not list(home.glob("*.csv"))
 
 
 def test_ctrl_c_keeps_the_scores_of_finished_tests(
