@@ -8,18 +8,18 @@ import importlib.util
 import secrets
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from atomic import check_replaceable, csv_bytes, write_atomically
 from checkpoint.lock import file_locked
 from commands.catalog import VERBS
-from commands.exit_codes import say
+from commands.exit_codes import say, silence
 from commands.flags import Parser, text_of
 from commands.verbs import snapshot_of
 from config import ROOT
-from errors import DONE, STOPPED, UNUSABLE_INPUT, NotSaved, UserError
+from errors import DONE, NOT_SAVED, STOPPED, UNUSABLE_INPUT, NotSaved, UserError
 from paths import name_and_epoch
 from runs.preflight import check_writable
 from runs.scores import games
@@ -39,9 +39,10 @@ def evaluates_many(arguments: Sequence[str]) -> bool:
 
 
 def evaluate(arguments: Sequence[str]) -> int:
-    """Test each snapshot and write the results. Returns 0, or 2 if one cannot be tested.
+    """Test each snapshot and write the results.
 
-    Raises UserError before playing if the results could not be written.
+    Returns 0, or 2 if one cannot be tested, or 3 if a result could not be printed. Raises UserError
+    before playing if the results could not be written.
     """
     words, given = Parser(VERBS["test"]).parse(arguments)
     best, csv_file, overwrite = (given.pop(k, None) for k in ("best", "csv_file", "overwrite"))
@@ -73,30 +74,36 @@ def evaluate(arguments: Sequence[str]) -> int:
             stack.enter_context(file_locked(csv_file))
             if csv_file.exists() and not overwrite:
                 raise UserError(f"{csv_file} already exists: replace it with --overwrite.")
-        failures, rows = _test_all(snapshots, given, csv_file)
+        failures, rows, are_printed = _test_all(snapshots, given, csv_file)
     for name, why in failures.items():
-        print(f"test: {name}: {why}", file=sys.stderr)
+        why = why.removeprefix("test: ")
+        say(f"test: {why}" if why.startswith(name) else f"test: {name}: {why}")
     if best and rows:
         _name_best(rows)
-    return UNUSABLE_INPUT if failures else DONE
+    if failures:
+        return UNUSABLE_INPUT
+    return DONE if are_printed else NOT_SAVED
 
 
 def _test_all(
     snapshots: Sequence[Path], given: dict[str, Any], csv_file: Path | None
-) -> tuple[Failures, list[Row]]:
-    """Which snapshots could not be tested, and the results of the others, also in `csv_file`."""
+) -> tuple[Failures, dict[str, Row], bool]:
+    """Which snapshots could not be tested, and the results of the others, also in `csv_file`.
+
+    Also whether all results were printed that somebody would have read.
+    """
     with tempfile.TemporaryDirectory(prefix="test_") as folder:
         jobs = _jobs(sorted(snapshots, key=_place), given, Path(folder))
-        printer = _Printer(jobs)
+        printer = _Printer(jobs, all_are_kept=bool(csv_file))
         try:
             failures = _play(jobs, printer, on_gpu=given.get("backend") == "gpu")
         finally:  # after Ctrl-C too, because games take hours
-            rows = [row for job in jobs if (row := _row(job))]
+            rows = {job.name: row for job in jobs if (row := _row(job))}
             if csv_file and rows:
-                _write(csv_file, rows)
+                _write(csv_file, list(rows.values()))
             if len(rows) < len(jobs):
-                print(f"test: {len(rows)} of {len(jobs)} snapshots were tested.", file=sys.stderr)
-    return failures, rows
+                say(f"test: {len(rows)} of {len(jobs)} snapshots were tested.")
+    return failures, rows, not printer.has_lost
 
 
 def _games_of(snapshots: Sequence[Path]) -> list[str]:
@@ -176,17 +183,27 @@ def _row(job: Job) -> Row | None:
 class _Printer:
     """Prints the result of each snapshot when it is finished, in any order."""
 
-    def __init__(self, jobs: Sequence[Job]) -> None:
+    def __init__(self, jobs: Sequence[Job], *, all_are_kept: bool) -> None:
         self.todo = list(jobs)
+        self.all_are_kept = all_are_kept  # in a file, whether or not anybody reads what is printed
+        self.has_lost = False
         self.out = sys.stdout
         self.width = max(len(job.name) for job in jobs)
 
     def look(self) -> None:
-        """Print what is new."""
+        """Print what is new. Raises KeyboardInterrupt if nobody would get the other results."""
         for job in list(self.todo):
             if row := _row(job):
                 self.todo.remove(job)
-                print(f"{job.name:<{self.width}}  {_result(row)}", file=self.out, flush=True)
+                try:
+                    print(f"{job.name:<{self.width}}  {_result(row)}", file=self.out, flush=True)
+                except BrokenPipeError:  # as of `./test.sh ... | head -n 1`
+                    silence(1)
+                    if self.todo and not self.all_are_kept:
+                        raise KeyboardInterrupt from None
+                except OSError as error:
+                    self.has_lost = True
+                    say(f"test: the result of {job.name} could not be printed: {error.strerror}.")
 
 
 def _result(row: Row) -> str:
@@ -205,16 +222,16 @@ def _write(path: Path, rows: Sequence[Row]) -> None:
         raise NotSaved(f"Cannot write {path}: {error.strerror}.") from None
 
 
-def _name_best(found: Sequence[Row]) -> None:
-    rows = [row for row in found if row["nr_games"] != "0"]
+def _name_best(found: Mapping[str, Row]) -> None:
+    rows = {name: row for name, row in found.items() if row["nr_games"] != "0"}
     if not rows:
         print("No game ended, so no snapshot is the best one: give more --test_steps.")
         return
-    best = max(rows, key=lambda row: float(row["average_reward"]))
-    others = sum(row["average_reward"] == best["average_reward"] for row in rows) - 1
+    name, best = max(rows.items(), key=lambda item: float(item[1]["average_reward"]))
+    others = sum(row["average_reward"] == best["average_reward"] for row in rows.values()) - 1
     as_good = f", as good as {others} other{'s' * (others > 1)}" if others else ""
     print(
-        f"Best: {best['snapshot']}, {_result(best)}{as_good}. It was chosen afterwards among "
+        f"Best: {name}, {_result(best)}{as_good}. It was chosen afterwards among "
         f"{len(rows)} snapshots, so its score is too optimistic: test it alone with "
         "another --random_seed."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import importlib.util
 import os
 import re
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import psutil
@@ -105,7 +107,7 @@ def test_a_snapshot_that_cannot_be_tested_stops_no_other(
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     (home / "breakout_3.pkl").write_text("nothing")
     assert main(["test", "breakout_2.pkl", "breakout_3.pkl", *PLAY.split()]) == 2
-    assert "test: breakout_3.pkl: test: breakout_3.pkl" in capsys.readouterr().err
+    assert "\ntest: breakout_3.pkl cannot be used" in capsys.readouterr().err
     assert [row["epoch"] for row in rows(home / "eval.csv")] == ["2"]
 
 
@@ -139,16 +141,12 @@ def test_two_commands_do_not_write_the_same_scores(
     assert not list(home.glob("*.csv"))
 
 
-def test_ctrl_c_keeps_the_scores_of_finished_tests(
-    home: Path,
-    snapshots: list[str],
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    codes = iter((0, 130))
+def ends_with(monkeypatch: pytest.MonkeyPatch, *codes: int) -> None:
+    """Snapshots are tested one after another without being played, each with an exit code."""
+    left = iter(codes)
 
     def work(job: Job) -> int:
-        code = next(codes)
+        code = next(left)
         epoch = re.sub(r"\D", "", job.name)
         scores = (
             f"snapshot,epoch,nr_games,average_reward,median_game_reward\n{job.name},{epoch},0,1,"
@@ -159,6 +157,50 @@ def test_ctrl_c_keeps_the_scores_of_finished_tests(
 
     monkeypatch.setattr(evaluate, "work", work)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "code", "tested"),
+    [
+        (errno.EPIPE, PLAY, 0, ["2", "10"]),
+        (errno.ENOSPC, PLAY, 3, ["2", "10"]),
+        (errno.EPIPE, "--random_seed 3", 130, None),
+    ],
+    ids=["nobody reads", "the disk is full", "nobody reads and nothing is kept"],
+)
+def test_results_that_cannot_be_printed_stop_no_test_that_is_kept(
+    home: Path,
+    snapshots: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    error: int,
+    words: str,
+    code: int,
+    tested: list[str] | None,
+) -> None:
+    ends_with(monkeypatch, 0, 0)
+    silenced: list[int] = []
+    monkeypatch.setattr(evaluate, "silence", silenced.append)
+    with monkeypatch.context() as patch:
+        # Python forgets what it could not write: later it fails no more.
+        failing = Mock(side_effect=[OSError(error, os.strerror(error)), None, None, None])
+        patch.setattr(sys.stdout, "flush", failing)
+        assert main(["test", *snapshots, *words.split()]) == code
+    said = capsys.readouterr().err
+    assert silenced == [1] * (error == errno.EPIPE)
+    assert ("could not be printed: No space left" in said) == (code == 3)
+    assert ("1 of 2 snapshots were tested" in said) == (code == 130)
+    if tested:
+        assert [row["epoch"] for row in rows(home / "eval.csv")] == tested
+
+
+def test_ctrl_c_keeps_the_scores_of_finished_tests(
+    home: Path,
+    snapshots: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ends_with(monkeypatch, 0, 130)
     assert main(["test", *snapshots, *PLAY.split()]) == 130
     assert "1 of 2 snapshots were tested" in capsys.readouterr().err
     assert [row["epoch"] for row in rows(home / "eval.csv")] == ["2"]
@@ -198,9 +240,9 @@ def test_a_snapshot_that_finished_no_game_is_not_the_best(
     low = {"min_game_reward": "-21", "max_game_reward": "-21", "median_game_reward": "-21"}
     ended = {"snapshot": "a.pkl", "nr_games": "1", "average_reward": "-21", **low}
     unfinished = {"snapshot": "b.pkl", "nr_games": "0", "average_reward": "-3"}
-    evaluate._name_best([ended, unfinished])
-    assert capsys.readouterr().out.startswith("Best: a.pkl, mean -21.00")
-    evaluate._name_best([unfinished])
+    evaluate._name_best({"../a.pkl": ended, "../b.pkl": unfinished})
+    assert capsys.readouterr().out.startswith("Best: ../a.pkl, mean -21.00")
+    evaluate._name_best({"../b.pkl": unfinished})
     assert capsys.readouterr().out.startswith("No game ended")
 
 
