@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 
 from config import Config
 from errors import UserError
@@ -13,6 +13,13 @@ logger = logging.getLogger(__name__)
 # Of a zeta distribution. Below 1 there is none, and near 1 most numbers exceed 64 bits.
 MIN_ZETA = 1.01
 
+PLAYING = ("play", "record", "nvis")  # verbs that play games for somebody
+
+# Flags for training alone: what it writes, how long it is, what it remembers and how it learns.
+OF_TRAINING = """random_steps train_steps epochs start_epoch save_weights_prefix keep_snapshots
+    checkpoint_path checkpoint_minutes replay_size replay_storage target_steps target_clock
+    learning_rate learning_rate_end learning_rate_decay_updates train_frequency train_repeat
+    exploration_rate_start exploration_rate_end exploration_decay_steps""".split()
 
 # Flags that do nothing by themselves, what they need, and whether it is there.
 NEEDS: tuple[tuple[str, str, Callable[[Config], object]], ...] = (
@@ -50,23 +57,45 @@ NEEDS: tuple[tuple[str, str, Callable[[Config], object]], ...] = (
     ("color_averaging frame_maximum", "--environment ale", lambda c: c.environment == "ale"),
     ("overlay", "--video_file", lambda c: c.video_file),
     ("visualization_file visualization_filters", "./nvis.sh", lambda c: c.play_games),
+    ("test_steps", "a test without --test_games", lambda c: not (c.play_games or c.test_games)),
 )
 
 
-def warn_without_effect(given: Iterable[str], config: Config) -> None:
-    """Warn of flags that were `given` on a command line and do nothing there."""
+def warn_without_effect(given: Collection[str], config: Config, *, learns: bool) -> None:
+    """Warn of flags that were `given` on a command line and do nothing there.
+
+    `learns` says whether the command trains an agent.
+    """
+    if not learns:
+        given = warn_of_training(given)
     for names, needed, is_there in NEEDS:
         for name in names.split():
             if name in given and not is_there(config):
                 logger.warning("--%s has no effect: it needs %s.", name, needed)
 
 
+def warn_of_training(given: Collection[str]) -> list[str]:
+    """Warn of flags `given` to a command that does not train; returns the others."""
+    for name in OF_TRAINING:
+        if name in given:
+            logger.warning("--%s has no effect: it needs ./train.sh or ./resume.sh.", name)
+    return [name for name in given if name not in OF_TRAINING]
+
+
 def check_verb(verb: str, config: Config) -> None:
     """Raise UserError for a command that would not do what its verb says."""
     if verb == "test" and not (config.test_games or config.test_steps):
         raise UserError("--test_steps 0 tests nothing: give more, or --test_games.")
-    if verb in ("play", "record", "nvis") and not config.play_games:
+    if verb == "test" and config.play_games:
+        raise UserError(
+            "--play_games is for ./play.sh and ./record.sh: ./test.sh plays --test_games."
+        )
+    if verb in PLAYING and not config.play_games:
         raise UserError("--play_games 0 plays nothing: give 1 or more.")
+    if verb in PLAYING and config.test_games:
+        raise UserError(f"--test_games is for ./test.sh: ./{verb}.sh plays --play_games.")
+    if config.play_games and config.test_games:
+        raise UserError("--play_games and --test_games are different tasks: give one of them.")
     if verb not in ("train", "resume", "profile_random", "profile_train"):
         return
     if config.test_games:

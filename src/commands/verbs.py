@@ -14,7 +14,7 @@ from typing import Any
 from checkpoint.files import Checkpoint, numbers
 from checkpoint.resume import find_run, resumed_config
 from commands.catalog import VERBS
-from commands.combinations import check_verb
+from commands.combinations import PLAYING, check_verb
 from commands.flags import Parser
 from commands.presets import resolve, trained_with
 from commands.shipped import choose_agent, find_agent, print_games
@@ -56,6 +56,12 @@ class Task:
         """The game's name, as in snapshots."""
         return game_name(str(self.rom)) if self.rom else file_name(self.config.game)
 
+    @property
+    def learns(self) -> bool:
+        """Whether an agent is trained, or what that costs is measured."""
+        config = self.config
+        return self.verb not in ("test", *PLAYING) and not (config.play_games or config.test_games)
+
     @functools.cached_property
     def rom_md5(self) -> str:
         """The ROM's md5 sum, "" without one. The file may be gone before the run ends."""
@@ -68,6 +74,9 @@ def parse(verb: str, arguments: Sequence[str]) -> Task:
     Raises UserError; exits after --help.
     """
     task = _parse(verb, arguments)
+    if not task.learns:  # it writes neither snapshots nor checkpoints
+        nowhere = replace(task.config, save_weights_prefix=None, checkpoint_path=None)
+        task = replace(task, config=nowhere)
     if task.config.random_seed is None:
         task = replace(task, config=replace(task.config, random_seed=secrets.randbits(31)))
     return task

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from agent import Phase
+from commands.combinations import PLAYING
 from commands.verbs import Task
 from runs.position import Position, position
 
@@ -19,7 +20,7 @@ class Planned(NamedTuple):
 
 def plays_for_somebody(task: Task) -> bool:
     """Whether games are played to be seen, filmed or looked into, and nothing else is done."""
-    return task.verb in ("play", "record", "nvis") or task.config.play_games > 0
+    return task.verb in PLAYING or task.config.play_games > 0
 
 
 def plan(task: Task) -> list[Planned]:

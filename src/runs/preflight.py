@@ -32,7 +32,7 @@ def check_files(task: Task) -> None:
     Warns of flags without effect.
     """
     config, folder = task.config, task.config.checkpoint_path
-    warn_without_effect(task.given, config)
+    warn_without_effect(task.given, config, learns=task.learns)
     if config.threads > cores():
         logger.warning(
             "--threads %d is more than the %d cores, which is slower.", config.threads, cores()

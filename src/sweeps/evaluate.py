@@ -15,6 +15,7 @@ from typing import Any
 from atomic import check_replaceable, csv_bytes, write_atomically
 from checkpoint.lock import file_locked
 from commands.catalog import VERBS
+from commands.combinations import warn_of_training
 from commands.exit_codes import say, silence
 from commands.flags import Parser, text_of
 from commands.verbs import snapshot_of
@@ -63,6 +64,7 @@ def evaluate(arguments: Sequence[str]) -> int:
         raise UserError(f"{missing[0]} does not exist: give snapshots, like snapshots/pong_3.pkl.")
     if best and len(names := _games_of(snapshots)) > 1:
         raise UserError(f"--best compares scores of one game, not of {' and '.join(names)}.")
+    warn_of_training(given)
     given.setdefault("random_seed", secrets.randbits(31))  # the same for all
     with contextlib.ExitStack() as stack:
         if csv_file:

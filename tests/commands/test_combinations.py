@@ -11,6 +11,7 @@ from commands.combinations import warn_without_effect
 from commands.presets import resolve
 from commands.verbs import parse
 from errors import UserError
+from runs.preflight import check_files
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_flags_without_effect_are_named(
     caplog: pytest.LogCaptureFixture, line: str, needed: str
 ) -> None:
     task = parse("train", ["pong", "mine", *line.split()])
-    warn_without_effect(task.given, task.config)
+    warn_without_effect(task.given, task.config, learns=task.learns)
     (warning,) = caplog.messages
     assert warning.startswith(f"{line.split()[0]} has no effect: it needs {needed}")
 
@@ -84,8 +85,70 @@ def test_flags_with_an_effect_are_not(caplog: pytest.LogCaptureFixture) -> None:
         "ALE/Pong-v5 --environment gym --minimal_action_set false",
     ):
         task = parse("train", line.split())
-        warn_without_effect(task.given, task.config)
+        warn_without_effect(task.given, task.config, learns=task.learns)
     assert not caplog.messages
+
+
+@pytest.fixture
+def snapshot(home: Path) -> Path:
+    golden = Path(__file__).parents[1] / "golden" / "rmsprop_end.pkl"
+    (home / "pong_3.pkl").write_bytes(golden.read_bytes())
+    return home / "pong_3.pkl"
+
+
+@pytest.mark.parametrize(
+    ("line", "flag"),
+    [
+        ("test PKL --test_games 1 --save_weights_prefix new/a", "save_weights_prefix"),
+        ("test PKL --checkpoint_path new/a", "checkpoint_path"),
+        ("test PKL --epochs 3", "epochs"),
+        ("test PKL --train_steps 3", "train_steps"),
+        ("test PKL --learning_rate 0.1", "learning_rate"),
+        ("test PKL --exploration_rate_end 0.1 --noisy true", "exploration_rate_end"),
+        ("play PKL --keep_snapshots 3", "keep_snapshots"),
+        ("record PKL --target_steps 5", "target_steps"),
+        ("nvis PKL --random_steps 5", "random_steps"),
+        ("nvis PKL --test_steps 5", "test_steps"),
+        ("test PKL --test_games 2 --test_steps 5", "test_steps"),
+        ("run pong --play_games 1 --checkpoint_path new/a", "checkpoint_path"),
+    ],
+)
+def test_flags_of_training_do_nothing_in_a_test_and_are_named(
+    home: Path, snapshot: Path, caplog: pytest.LogCaptureFixture, line: str, flag: str
+) -> None:
+    verb, *words = line.replace("PKL", str(snapshot)).split()
+    check_files(parse(verb, words))
+    (warning,) = caplog.messages
+    assert warning.startswith(f"--{flag} has no effect: it needs ")
+    assert not (home / "new").exists()
+
+
+def test_what_a_snapshot_was_trained_with_is_not_warned_of(
+    snapshot: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for verb in ("test", "record", "nvis"):
+        check_files(parse(verb, [str(snapshot)]))
+    check_files(parse("test", [str(snapshot), "--test_steps", "9", "--csv_file", "a.csv"]))
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("test PKL --test_games 2 --play_games 1", "--play_games is for ./play.sh and ./record.sh"),
+        ("test PKL --play_games 1", "--play_games is for ./play.sh and ./record.sh"),
+        ("record PKL --test_games 3", "./record.sh plays --play_games"),
+        ("nvis PKL --test_games 2", "./nvis.sh plays --play_games"),
+        ("play PKL --test_games 2", "./play.sh plays --play_games"),
+        ("play pong --alone --test_games 2", "./play.sh plays --play_games"),
+        ("run pong --test_games 2 --play_games 1", "give one of them"),
+    ],
+)
+def test_testing_and_playing_are_told_apart(snapshot: Path, line: str, sentence: str) -> None:
+    verb, *words = line.replace("PKL", str(snapshot)).split()
+    with pytest.raises(UserError) as error:
+        parse(verb, words)
+    assert sentence in str(error.value)
 
 
 def test_stochastic_rounding_is_neons() -> None:
