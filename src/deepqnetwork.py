@@ -40,7 +40,7 @@ from variants.heads import make_head
 from variants.networks import make_features
 from variants.optimizers import make_rule
 from variants.resets import reset_last_layers
-from variants.targets import make_target
+from variants.targets import make_target_rule
 
 Array = NDArray[np.float32]
 
@@ -70,22 +70,22 @@ class DeepQNetwork:
         self.device = set_up_device(s.backend, s.device_id)
         on_gpu = self.device.type == "cuda"
         self.workers = Workers(1 if on_gpu else s.threads or cores(), use_one_thread)
-        self.target_rule = make_target(s)
+        self.target_rule = make_target_rule(s)
         # Draws the noise of noisy layers and IQN's fractions, on the CPU for every device.
         self.random = torch.Generator()
         self.random.manual_seed(int(rng.spawn(1)[0].integers(2**63)))
         self.online = self._new_network()
         self.online.initialize(s.init, rng)
         whole = on_gpu or needs_whole_minibatch(self.online)
-        self.parts = 1 if whole else min(s.update_parts, s.batch_size)
+        self.num_parts = 1 if whole else min(s.update_parts, s.batch_size)
         self.target = self._new_network() if s.target_steps else self.online
         averaged = bool(s.average_decay)  # what tests play with and snapshots keep
         self.average = self._new_network(self.online.master_dtype) if averaged else self.online
         for network in (self.target, self.average):
             network.copy_from(self.online)
-        share = 1.0 if s.sum_gradient else 1 / s.batch_size  # of a transition in the gradient
-        loss_scale = FLOAT16_SCALE / s.pixel_max / share if s.datatype == "float16" else 1.0
-        self.transition_factor = share * loss_scale
+        weight = 1.0 if s.sum_gradient else 1 / s.batch_size  # of a transition in the gradient
+        loss_scale = FLOAT16_SCALE / s.pixel_max / weight if s.datatype == "float16" else 1.0
+        self.transition_factor = weight * loss_scale
         self.optimizer = Optimizer(
             make_rule(s),
             self.online.weights,

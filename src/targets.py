@@ -28,7 +28,7 @@ class Batch(NamedTuple):
     next_taus: Tensor | None = None  # the same for the next states
 
 
-class Target(NamedTuple):
+class TargetRule(NamedTuple):
     """A rule for targets."""
 
     compute: Callable[[Network, Network, Batch], Tensor]  # (online, target, batch) -> y

@@ -25,7 +25,7 @@ from optimizers import learning_rate
 from replay_memory import Minibatch
 from snapshot.format import read_snapshot, write_snapshot
 from snapshot.layers import SavedLayer
-from targets import Target, double_q_learning
+from targets import TargetRule, double_q_learning
 from tests.naive_network import naive_forward, relative_error
 
 ACTIONS, BATCH, SHAPE = 3, 6, (2, 36, 36)
@@ -601,7 +601,7 @@ def test_overlapped_updates_are_those_of_the_plain_loop_bit_for_bit(
 def test_targets_that_read_the_network_wait_for_its_update(threads: int) -> None:
     plain, overlapped = make(), make(overlap=True, threads=threads)
     for network in (plain, overlapped):
-        network.target_rule = Target(double_q_learning, reads_online=True)
+        network.target_rule = TargetRule(double_q_learning, reads_online=True)
         for t in range(6):
             network.train(draw_batch(t))
     assert_same(plain, overlapped)

@@ -21,7 +21,7 @@ from checkpoint.files import (
     MAX_FILES,
     TOO_LARGE,
     Checkpoint,
-    file_name,
+    checkpoint_file,
     next_number,
     remove_all_but,
     write_checkpoint,
@@ -95,7 +95,7 @@ class Checkpointer(Callback):
         """The position of the newest checkpoint, if all its files exist."""
         if not self.last:
             return None
-        manifest = file_name(self.last.number, "json")
+        manifest = checkpoint_file(self.last.number, "json")
         is_whole = (self.folder / manifest).is_file() and not self.last.missing(self.last.files)
         return position(self.last) if is_whole else None
 
@@ -174,7 +174,7 @@ class Checkpointer(Callback):
         if not self.last:
             return {}
         used = {n for each in places for n in np.unique(each[:, 1]).tolist()} - {0, number}
-        names = [file_name(n, "screens") for n in sorted(used)]
+        names = [checkpoint_file(n, "screens") for n in sorted(used)]
         return {name: self.last.files[name] for name in names}
 
     def restore(self, checkpoint: Checkpoint) -> None:

@@ -74,7 +74,7 @@ class Checkpoint:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Its arrays by name. Raises ValueError or OSError if they cannot be read."""
-        path = self.folder / file_name(self.number, "npz")
+        path = self.folder / checkpoint_file(self.number, "npz")
         try:
             with open_regular(path) as file:
                 size = os.fstat(file.fileno()).st_size
@@ -91,7 +91,7 @@ class Checkpoint:
 
         Raises ValueError or OSError if there is no such part.
         """
-        name = file_name(number, "screens")
+        name = checkpoint_file(number, "screens")
         if name not in self.files:
             raise ValueError(f"{name} is not part of it")
         if offset + length > self.files[name]["bytes"]:
@@ -115,12 +115,12 @@ class Checkpoint:
         return found
 
 
-def file_name(number: int, kind: str) -> str:
+def checkpoint_file(number: int, kind: str) -> str:
     """The name of a checkpoint's `json`, `npz` or `screens` file."""
     return f"{number:06}.{kind}"
 
 
-def numbers(folder: Path) -> list[int]:
+def checkpoint_numbers(folder: Path) -> list[int]:
     """The numbers of all checkpoints in `folder`, valid or not, newest first."""
     found = (re.fullmatch(r"([0-9]{6})\.json", path.name) for path in folder.glob("*.json"))
     return sorted((int(match[1]) for match in found if match), reverse=True)
@@ -128,7 +128,7 @@ def numbers(folder: Path) -> list[int]:
 
 def next_number(folder: Path, last: int) -> int:
     """A number above `last` and those in `folder`, unless somebody put very large ones there."""
-    return max([last, *(n for n in numbers(folder) if n <= LARGEST)]) + 1
+    return max([last, *(n for n in checkpoint_numbers(folder) if n <= LARGEST)]) + 1
 
 
 def checkpoint_files(folder: Path) -> list[Path]:
@@ -138,22 +138,22 @@ def checkpoint_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if NAME.fullmatch(path.name))
 
 
-def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     """The newest valid checkpoint in `folder`, and what is wrong with newer ones."""
     problems: list[str] = []
-    for number in numbers(folder):
+    for number in checkpoint_numbers(folder):
         try:
             return read_checkpoint(folder, number), problems
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
-            problems.append(f"Checkpoint {folder / file_name(number, 'json')}: {reason}.")
+            problems.append(f"Checkpoint {folder / checkpoint_file(number, 'json')}: {reason}.")
     return None, problems
 
 
 def read_checkpoint(folder: Path, number: int) -> Checkpoint:
     """Read a checkpoint and check its files. Raises ValueError or OSError if it is not valid."""
     try:
-        manifest = json.loads(read_whole(folder / file_name(number, "json"), MANIFEST_BYTES))
+        manifest = json.loads(read_whole(folder / checkpoint_file(number, "json"), MANIFEST_BYTES))
         body, digest = manifest["checkpoint"], manifest["sha256"]
         if digest != hashlib.sha256(_json(body)).hexdigest():
             raise ValueError("it is damaged")
@@ -237,7 +237,7 @@ def write_checkpoint(
     """
     files = dict(earlier)
     try:
-        name = file_name(number, "screens")
+        name = checkpoint_file(number, "screens")
         files[name] = _write(folder / name, screens)
         if not files[name]["bytes"]:
             (folder / name).unlink()
@@ -245,18 +245,18 @@ def write_checkpoint(
         packed = io.BytesIO()
         np.savez(packed, allow_pickle=False, **arrays)
         _refuse_large(packed.getbuffer().nbytes, ARRAY_BYTES)
-        name = file_name(number, "npz")
+        name = checkpoint_file(number, "npz")
         files[name] = _write(folder / name, [packed.getbuffer()])
         body = {"format": FORMAT, "state": state, "files": files}
         digest = hashlib.sha256(_json(body)).hexdigest()
         manifest = {"sha256": digest, "signature": sign(digest), "checkpoint": body}
         data = _json(manifest)
         _refuse_large(len(data), MANIFEST_BYTES)
-        write_atomically(folder / file_name(number, "json"), data)
+        write_atomically(folder / checkpoint_file(number, "json"), data)
     except BaseException:  # Ctrl-C too
-        if not (folder / file_name(number, "json")).exists():  # otherwise it is complete
+        if not (folder / checkpoint_file(number, "json")).exists():  # otherwise it is complete
             for kind in ("npz", "screens"):
-                (folder / file_name(number, kind)).unlink(missing_ok=True)
+                (folder / checkpoint_file(number, kind)).unlink(missing_ok=True)
         raise
     return Checkpoint(folder, number, state, files)
 
@@ -268,7 +268,7 @@ def _refuse_large(size: int, most: int) -> None:
 
 def remove_all_but(folder: Path, kept: Iterable[Checkpoint]) -> None:
     """Remove the files of checkpoints in `folder`, except those that the `kept` ones need."""
-    needed = {file_name(each.number, "json") for each in kept}
+    needed = {checkpoint_file(each.number, "json") for each in kept}
     needed |= {name for each in kept for name in each.files}
     with contextlib.suppress(OSError):  # they do no harm, and the next attempt may succeed
         for path in checkpoint_files(folder):

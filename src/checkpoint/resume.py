@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from checkpoint.files import Checkpoint, newest, numbers
+from checkpoint.files import Checkpoint, checkpoint_numbers, newest_checkpoint
 from commands.combinations import check_together
 from config import CODE, FIELDS, Config, check, kind_of, to_plain
 from envs.roms import ENDINGS, find_rom, game_name, rom_md5, rom_of_game
@@ -63,16 +63,16 @@ def find_run(words: Sequence[str], folder: Path | None) -> tuple[str, Checkpoint
         files = run_paths(name)
         place = folder or files["checkpoint_path"]
         snapshots = earlier_snapshots(files["save_weights_prefix"])
-        if numbers(place) or snapshots:
+        if checkpoint_numbers(place) or snapshots:
             break
-    checkpoint, problems = newest(place)
+    checkpoint, problems = newest_checkpoint(place)
     for problem in problems:
         logger.warning(problem)
     if checkpoint and not (snapshots and _is_behind(checkpoint, snapshots[-1])):
         return name, checkpoint
     if snapshots:
         found = f"There is no checkpoint in {place}"
-        if numbers(place):
+        if checkpoint_numbers(place):
             at = f"is at {position(checkpoint)}" if checkpoint else "is not valid"
             found = f"The checkpoint in {place} {at}"
         logger.warning("%s: resuming from %s with a new replay memory.", found, snapshots[-1])
@@ -91,9 +91,9 @@ def find_run(words: Sequence[str], folder: Path | None) -> tuple[str, Checkpoint
 def _of_snapshot(path: Path, folder: Path | None) -> tuple[str, Checkpoint | Path]:
     name, epoch = name_and_epoch(path)
     place = folder or run_paths(name)["checkpoint_path"]
-    if not path.is_file() or not numbers(place):
+    if not path.is_file() or not checkpoint_numbers(place):
         return name, path
-    checkpoint, problems = newest(place)
+    checkpoint, problems = newest_checkpoint(place)
     for problem in problems:
         logger.warning(problem)
     if not checkpoint:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from checkpoint.files import Checkpoint, numbers
+from checkpoint.files import Checkpoint, checkpoint_numbers
 from checkpoint.resume import find_run, resumed_config
 from commands.catalog import VERBS
 from commands.combinations import PLAYING, check_verb
@@ -256,7 +256,11 @@ def _refuse_namesake(snapshot: Path, name: str) -> None:
     mine = paths["save_weights_prefix"]
     if snapshot.resolve().parent == mine.parent.resolve() or _wrote(name, snapshot):
         return
-    if paths["csv_file"].exists() or earlier_snapshots(mine) or numbers(paths["checkpoint_path"]):
+    if (
+        paths["csv_file"].exists()
+        or earlier_snapshots(mine)
+        or checkpoint_numbers(paths["checkpoint_path"])
+    ):
         raise UserError(
             f"A run {name} already exists, and {snapshot} is not part of it: resume that run with "
             f"./resume.sh {name}, or start a new one with ./train.sh GAME LABEL --load_weights "

@@ -56,5 +56,5 @@ def divide(network: DeepQNetwork, minibatch: Minibatch) -> list[Batch]:
     if draws := network.online.head.draws:
         taus = torch.rand((2, len(screens), draws), generator=network.random)
         tensors += tuple(to_device(taus.to(dtype), device))
-    parts = zip(*(tensor.tensor_split(network.parts) for tensor in tensors), strict=True)
+    parts = zip(*(tensor.tensor_split(network.num_parts) for tensor in tensors), strict=True)
     return [Batch(*part) for part in parts]

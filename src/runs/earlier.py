@@ -8,7 +8,12 @@ import shlex
 from pathlib import Path
 
 from atomic import free_name
-from checkpoint.files import checkpoint_files, file_name, newest, numbers
+from checkpoint.files import (
+    checkpoint_file,
+    checkpoint_files,
+    checkpoint_numbers,
+    newest_checkpoint,
+)
 from commands.verbs import Task
 from errors import UserError
 from paths import earlier_snapshots, is_same_place, name_and_epoch, run_paths
@@ -25,7 +30,9 @@ def check_earlier(task: Task) -> list[Path]:
         _check_resumed(task)
         return []
     snapshots = earlier_snapshots(config.save_weights_prefix) if config.save_weights_prefix else []
-    manifests = [folder / file_name(n, "json") for n in numbers(folder)] if folder else []
+    manifests = (
+        [folder / checkpoint_file(n, "json") for n in checkpoint_numbers(folder)] if folder else []
+    )
     csvs = [config.csv_file] if config.csv_file and config.csv_file.exists() else []
     if config.csv_file and not _has_own_description(config.csv_file):
         csvs.append(description_path(config.csv_file))
@@ -71,8 +78,8 @@ def _place(folder: Path | None) -> str:
 def _check_resumed(task: Task) -> None:
     """Raise UserError if a resumed run would continue from too early or write into another run."""
     config, checkpoint = task.config, task.checkpoint
-    if checkpoint and numbers(checkpoint.folder)[:1] != [checkpoint.number]:
-        now = newest(checkpoint.folder)[0]  # it was chosen before the run was locked
+    if checkpoint and checkpoint_numbers(checkpoint.folder)[:1] != [checkpoint.number]:
+        now = newest_checkpoint(checkpoint.folder)[0]  # it was chosen before the run was locked
         if not now or now.number != checkpoint.number:
             raise UserError(
                 f"Another process has continued {task.name} meanwhile: give the command again."
@@ -131,7 +138,7 @@ def _set_aside(task: Task) -> None:
     )
     ending = f".before_epoch_{config.start_epoch + 1}"
     logger.info("Results go to %s, snapshots to %s_<epoch>.pkl", config.csv_file, prefix)
-    if folder and numbers(folder):
+    if folder and checkpoint_numbers(folder):
         aside = free_name(folder.with_name(folder.name + ending))
         folder.rename(aside)
         folder.mkdir()

@@ -11,7 +11,7 @@ from typing import Any
 
 from agent import Phase
 from atomic import check_replaceable, read_whole, write_atomically
-from checkpoint.files import numbers
+from checkpoint.files import checkpoint_numbers
 from config import Config
 from errors import UserError, shown
 from paths import earlier_snapshots, name_and_epoch, portable_flags, run_paths
@@ -213,7 +213,7 @@ def _missing(before: Sequence[object], now: Sequence[object]) -> str:
 def _in_the_way(run: PlannedRun) -> Path | None:
     snapshots = earlier_snapshots(run_paths(run.name)["save_weights_prefix"])
     files = [run.csv_file, *snapshots]
-    if numbers(run.checkpoints):
+    if checkpoint_numbers(run.checkpoints):
         files.append(run.checkpoints)
     return next((path for path in files if path.exists()), None)
 

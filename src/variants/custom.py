@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from config import CODE, NetworkSettings
 from errors import UserError, shown, shown_traceback
 from network import Features
-from targets import Batch, Target, taken
+from targets import Batch, TargetRule, taken
 from user_code.load import load_class
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _not_learning(module: nn.Module, features: Tensor) -> str | None:
     return next((name for name in parameters if name not in learning), None)
 
 
-def custom_target(name: str) -> Target:
+def custom_target(name: str) -> TargetRule:
     """The function that `--target my_target.py:my_target` names.
 
     The overlapped loop assumes that it reads the network that is learning, unless it has the
@@ -98,7 +98,7 @@ def custom_target(name: str) -> Target:
                 f"{name} must take three arguments, the network, the target network and the "
                 f"minibatch: {HELP}."
             )
-    return Target(rule, reads_online=getattr(rule, "reads_online", True))
+    return TargetRule(rule, reads_online=getattr(rule, "reads_online", True))
 
 
 def try_network(network: DeepQNetwork) -> None:

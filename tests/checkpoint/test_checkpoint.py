@@ -27,10 +27,10 @@ from checkpoint.checkpointer import Checkpointer
 from checkpoint.files import (
     LARGEST,
     Checkpoint,
-    file_name,
-    newest,
+    checkpoint_file,
+    checkpoint_numbers,
+    newest_checkpoint,
     next_number,
-    numbers,
     read_checkpoint,
     write_checkpoint,
 )
@@ -111,7 +111,7 @@ class Run:
         while self.resume() == 130:
             times += 1
             assert times < 20
-        found, _ = newest(self.checkpoints)
+        found, _ = newest_checkpoint(self.checkpoints)
         assert found
         assert str(position(found)) == "epoch 3, train, step 0"
         return times
@@ -179,12 +179,12 @@ def test_a_checkpoint_at_any_time_leaves_the_run_as_it_is(
     run = Run(home, monkeypatch)
     assert run.train("--checkpoint_minutes", "0") == 0
     expected = run.rows(), read_snapshot(run.snapshots / "breakout_2.pkl").layers
-    assert not numbers(run.checkpoints)
+    assert not checkpoint_numbers(run.checkpoints)
     assert run.train("--checkpoint_minutes", "0.001") == 0
-    assert len(numbers(run.checkpoints)) == 2
-    assert numbers(run.checkpoints)[0] > 4
-    needed = {file_name(n, "json") for n in numbers(run.checkpoints)}
-    for n in numbers(run.checkpoints):
+    assert len(checkpoint_numbers(run.checkpoints)) == 2
+    assert checkpoint_numbers(run.checkpoints)[0] > 4
+    needed = {checkpoint_file(n, "json") for n in checkpoint_numbers(run.checkpoints)}
+    for n in checkpoint_numbers(run.checkpoints):
         needed |= set(read_checkpoint(run.checkpoints, n).files)
     assert {path.name for path in run.checkpoints.iterdir()} == needed
     rows, layers = run.rows(), read_snapshot(run.snapshots / "breakout_2.pkl").layers
@@ -284,12 +284,12 @@ def test_training_that_diverges_stops_and_keeps_the_last_good_checkpoint(
     run = Run(home, monkeypatch)
     run.stop_at = {70}
     assert run.train() == 130
-    at = numbers(run.checkpoints)
+    at = checkpoint_numbers(run.checkpoints)
     assert run.resume("--learning_rate", "1e9") == 1
     text = said()
     assert "training has diverged" in text
     assert "resumes from epoch 1, train, step 10." in text
-    assert numbers(run.checkpoints) == at
+    assert checkpoint_numbers(run.checkpoints) == at
     assert not list(run.snapshots.glob("breakout_*.pkl"))
     assert run.resume("--learning_rate", "0.00025") == 0
 
@@ -399,8 +399,8 @@ def test_a_snapshot_of_an_earlier_epoch_resumes_alone_and_the_checkpoint_is_set_
     text = said()
     assert "is at epoch 4, train, step 0: resuming from" in text
     assert "The run's checkpoint is set aside in" in text
-    assert newest(earlier)[0]
-    found, problems = newest(home / "checkpoints" / "breakout.before_epoch_2_")
+    assert newest_checkpoint(earlier)[0]
+    found, problems = newest_checkpoint(home / "checkpoints" / "breakout.before_epoch_2_")
     assert found
     assert not problems
 
@@ -546,7 +546,7 @@ def test_rows_and_scores_of_a_long_run_do_not_grow_the_manifest(
     assert not parts.checkpointer.failed
     other = construct(task, "array")
     assert other.checkpointer
-    found, _ = newest(home / "checkpoints" / "breakout")
+    found, _ = newest_checkpoint(home / "checkpoints" / "breakout")
     assert found
     other.checkpointer.restore(found)
     assert (other.stats.rows, other.stats.scores) == (rows, scores)
@@ -580,7 +580,7 @@ def test_a_checkpoint_with_rows_and_scores_in_its_manifest_is_still_read(
     expected = run.results()
     run.rounds, run.stop_at = 0, {140}
     assert run.train() == 130
-    found, _ = newest(run.checkpoints)
+    found, _ = newest_checkpoint(run.checkpoints)
     assert found
     arrays = found.arrays()
     found.state["statistics"] |= {
@@ -627,7 +627,7 @@ def test_rows_and_scores_that_are_none_are_refused(
 
 def rewrite(run: Run, changed: dict[str, Any]) -> None:
     """Write the newest checkpoint again, with other arrays."""
-    found, _ = newest(run.checkpoints)
+    found, _ = newest_checkpoint(run.checkpoints)
     assert found
     arrays = found.arrays() | changed
     write_checkpoint(
@@ -643,11 +643,11 @@ def test_a_checkpoint_never_needs_more_files_than_can_be_read(
     run = Run(home, monkeypatch, *flags.split())
     assert run.train("--epochs", "6") == 0
     expected = run.rows()
-    assert len(newest(run.checkpoints)[0].files) > 5  # type: ignore[union-attr]
+    assert len(newest_checkpoint(run.checkpoints)[0].files) > 5  # type: ignore[union-attr]
     for module in ("files", "checkpointer"):
         monkeypatch.setattr(f"checkpoint.{module}.MAX_FILES", 5)
     assert run.train("--epochs", "5") == 0
-    found, problems = newest(run.checkpoints)
+    found, problems = newest_checkpoint(run.checkpoints)
     assert found
     assert not problems
     assert len(found.files) == 5
@@ -713,7 +713,7 @@ def test_what_somebody_removes_is_written_again_from_memory(
         assert run.train() == 0
     assert "has disappeared: its screens are written again" in said()
     assert run.results() == expected
-    found, problems = newest(run.checkpoints)
+    found, problems = newest_checkpoint(run.checkpoints)
     assert found
     assert not problems
     assert run.resume("--epochs", "3") == 0
@@ -788,8 +788,8 @@ def test_a_killed_worker_ends_the_run_with_its_own_code_and_how_to_resume(
 
 def forge(run: Run, change: Callable[[dict[str, Any]], None]) -> None:
     """Change the newest checkpoint's content, and compute its hashes again."""
-    number = numbers(run.checkpoints)[0]
-    path = run.checkpoints / file_name(number, "json")
+    number = checkpoint_numbers(run.checkpoints)[0]
+    path = run.checkpoints / checkpoint_file(number, "json")
     body = json.loads(path.read_bytes())["checkpoint"]
     change(body["state"])
     text = json.dumps(body, separators=(",", ":")).encode()
@@ -888,7 +888,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
         screens=[b"12", b"34"],
         earlier={},
     )
-    name = file_name(1, "screens")
+    name = checkpoint_file(1, "screens")
     write_checkpoint(
         folder,
         2,
@@ -901,7 +901,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_checkpoints_are_read_as_they_were_written(saved: Path) -> None:
-    found, problems = newest(saved)
+    found, problems = newest_checkpoint(saved)
     assert found
     assert not problems
     assert (found.number, position(found)) == (2, Position(1, "train", 9))
@@ -976,11 +976,11 @@ def test_a_checkpoint_that_the_machine_cannot_read_may_fit_all_the_same(
 def test_a_damaged_checkpoint_is_noticed_and_the_one_before_taken(
     saved: Path, seed: int, name: str
 ) -> None:
-    path = saved / file_name(2, name)
+    path = saved / checkpoint_file(2, name)
     content = path.read_bytes()
     try:
         damage(path, random.Random(seed))
-        found, problems = newest(saved)
+        found, problems = newest_checkpoint(saved)
         assert found
         assert found.number == 1
         assert len(problems) == 1
@@ -1002,9 +1002,9 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_taken(
     ],
 )
 def test_files_that_are_no_manifests_are_refused(manifest: bytes, tmp_path: Path) -> None:
-    (tmp_path / file_name(1, "json")).write_bytes(manifest)
+    (tmp_path / checkpoint_file(1, "json")).write_bytes(manifest)
     (tmp_path / "notes.json").write_bytes(b"")
-    found, problems = newest(tmp_path)
+    found, problems = newest_checkpoint(tmp_path)
     assert found is None
     assert len(problems) == 1
 
@@ -1027,7 +1027,7 @@ def test_manifests_name_files_of_their_folder_only(tmp_path: Path) -> None:
 
 def test_arrays_that_need_pickle_or_unpacking_are_refused(tmp_path: Path) -> None:
     found = write_checkpoint(tmp_path, 1, state={}, arrays={}, screens=[], earlier={})
-    path = tmp_path / file_name(1, "npz")
+    path = tmp_path / checkpoint_file(1, "npz")
     with path.open("wb") as file:
         np.savez(file, a=np.array([print], object))
     with pytest.raises(ValueError, match="not of numbers"):
@@ -1049,7 +1049,7 @@ def test_arrays_that_need_pickle_or_unpacking_are_refused(tmp_path: Path) -> Non
 def test_arrays_with_strange_descriptions_are_refused(header: bytes, tmp_path: Path) -> None:
     found = write_checkpoint(tmp_path, 1, state={}, arrays={}, screens=[], earlier={})
     header = header.ljust(64 * (len(header) // 64 + 1) - 11) + b"\n"
-    with zipfile.ZipFile(tmp_path / file_name(1, "npz"), "w") as parts:
+    with zipfile.ZipFile(tmp_path / checkpoint_file(1, "npz"), "w") as parts:
         length = len(header).to_bytes(2, "little")
         parts.writestr("a.npy", b"\x93NUMPY\x01\x00" + length + header)
     with pytest.raises(ValueError, match=r"cannot be read|too large|Header"):
@@ -1063,7 +1063,7 @@ def test_a_checkpoint_of_others_leaves_numbers_for_ours(tmp_path: Path) -> None:
     assert read_checkpoint(tmp_path, ours.number).ours
     assert next_number(tmp_path, 3) == 4
     assert next_number(tmp_path, ours.number) == LARGEST + 3
-    path = tmp_path / file_name(ours.number, "json")
+    path = tmp_path / checkpoint_file(ours.number, "json")
     path.write_text(json.dumps(json.loads(path.read_bytes()) | {"signature": "0"}))
     with pytest.raises(ValueError, match="number is too large"):
         read_checkpoint(tmp_path, ours.number)
@@ -1075,7 +1075,7 @@ def test_a_checkpoint_of_another_network_is_refused(
     run = Run(home, monkeypatch)
     run.stop_at = {70}
     assert run.train() == 130
-    found, _ = newest(run.checkpoints)
+    found, _ = newest_checkpoint(run.checkpoints)
     assert found
     found.state["about"]["flags"]["screen_width"] = 52
     arrays = found.arrays()
@@ -1092,7 +1092,7 @@ def test_repeated_actions_that_the_game_has_not_are_refused(
     run = Run(home, monkeypatch, "--exploration_zeta", "2", "--num_envs", "2")
     run.stop_at = {40}
     assert run.train() == 130
-    found, _ = newest(run.checkpoints)
+    found, _ = newest_checkpoint(run.checkpoints)
     assert found
     arrays = found.arrays() | {"repeated.actions": np.array([0, 4])}
     write_checkpoint(

@@ -40,7 +40,7 @@ if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 import paths  # noqa: E402
-from checkpoint.files import file_name, numbers, read_checkpoint  # noqa: E402
+from checkpoint.files import checkpoint_file, checkpoint_numbers, read_checkpoint  # noqa: E402
 from checkpoint.resume import resumed_config  # noqa: E402
 from commands import verbs  # noqa: E402
 from commands.catalog import VERBS  # noqa: E402
@@ -219,13 +219,15 @@ class Fuzzer:
         trust.FOLDER = home / ".trusted"
         assert main(["train", "pong", *TINY]) == 0
         self.folder = home / "checkpoints" / "pong"
-        self.real = read_checkpoint(self.folder, numbers(self.folder)[0])
-        self.manifest = json.loads((self.folder / file_name(self.real.number, "json")).read_bytes())
+        self.real = read_checkpoint(self.folder, checkpoint_numbers(self.folder)[0])
+        self.manifest = json.loads(
+            (self.folder / checkpoint_file(self.real.number, "json")).read_bytes()
+        )
         for path in [*self.folder.iterdir()]:
             if path.name.startswith(f"{self.real.number:06}.npz"):
-                shutil.copy(path, self.folder / file_name(FORGED, "npz"))
+                shutil.copy(path, self.folder / checkpoint_file(FORGED, "npz"))
         files = self.manifest["checkpoint"]["files"]
-        files[file_name(FORGED, "npz")] = files.pop(file_name(self.real.number, "npz"))
+        files[checkpoint_file(FORGED, "npz")] = files.pop(checkpoint_file(self.real.number, "npz"))
         self.content = loads((home / "snapshots" / "pong_1.pkl").read_bytes())
         task = parse("train", ["pong", *TINY, "--overwrite"])
         self.parts: Run = construct(task, "array")
@@ -242,7 +244,7 @@ class Fuzzer:
         body, signed, arrays = case
         if arrays is not None:
             body = copy.deepcopy(body)
-            path = self.folder / file_name(FORGED, "npz")
+            path = self.folder / checkpoint_file(FORGED, "npz")
             kept = path.read_bytes()
             np.savez(path, **arrays)
             data = path.read_bytes()
@@ -253,7 +255,7 @@ class Fuzzer:
         digest = hashlib.sha256(text).hexdigest()
         signature = trust.sign(digest) if signed else ""
         manifest = {"sha256": digest, "signature": signature, "checkpoint": body}
-        (self.folder / file_name(FORGED, "json")).write_text(json.dumps(manifest))
+        (self.folder / checkpoint_file(FORGED, "json")).write_text(json.dumps(manifest))
         try:
             self.continue_from_forged()
         finally:

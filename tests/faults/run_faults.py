@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from checkpoint.files import newest, numbers  # noqa: E402
+from checkpoint.files import checkpoint_numbers, newest_checkpoint  # noqa: E402
 from tests.faults.sandbox import GAME, Sandbox  # noqa: E402
 
 REFUSED = 2
@@ -298,13 +298,13 @@ class Faults:
         sandbox, outcome = self.sandbox, Outcome("damaged checkpoint files")
         self.begin_and_stop(checkpoints=5)
         kept = sandbox.keep()
-        latest, before = numbers(sandbox.checkpoints)[:2]
+        latest, before = checkpoint_numbers(sandbox.checkpoints)[:2]
         names = sorted(path.name for path in sandbox.checkpoints.iterdir())
         for n in range(count):
             sandbox.bring_back(kept)
             name = self.random.choice(names)
             damage(sandbox.checkpoints / name, self.random)
-            found, problems = newest(sandbox.checkpoints)
+            found, problems = newest_checkpoint(sandbox.checkpoints)
             outcome.tried += 1
             if found and found.number not in (latest, before):
                 outcome.wrong.append(f"{name}: checkpoint {found.number} was taken")

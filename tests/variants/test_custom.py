@@ -120,7 +120,7 @@ def test_layers_that_change_their_own_buffers_are_not_shared_by_threads(write: W
         two.train(draw_batch(t))
     mine, other = one.get_state(), two.get_state()
     assert all(np.array_equal(array, other[name]) for name, array in mine.items())
-    assert two.parts == 1
+    assert two.num_parts == 1
 
 
 def test_batch_normalization_of_ones_own_is_given_whole_minibatches(
@@ -138,8 +138,8 @@ def test_batch_normalization_of_ones_own_is_given_whole_minibatches(
                 return self.layers(x)
     """)
     network = make(network=name)
-    assert network.parts == 1
-    assert make(network=NETWORK).parts == 2
+    assert network.num_parts == 1
+    assert make(network=NETWORK).num_parts == 2
     for t in range(3):
         network.train(draw_batch(t))
     path = tmp_path / "game_1.pkl"
@@ -216,7 +216,7 @@ def test_a_network_that_says_so_is_given_whole_minibatches(write: Write) -> None
             def forward(self, x):
                 return nn.functional.dropout(self.layer(x.flatten(1)), training=self.training)
     """)
-    assert make(network=name).parts == 1
+    assert make(network=name).num_parts == 1
 
 
 @pytest.mark.parametrize(
