@@ -64,7 +64,7 @@ class ScreenStore(Protocol):
 class Sampler(Protocol):
     """Decides which transitions are drawn for a minibatch."""
 
-    learns: bool  # whether `update` is to be called
+    wants_errors: bool  # whether `update` is to be called
 
     def draw(self, memory: ReplayMemory) -> tuple[Index, NDArray[np.float32]]:
         """The slots (batch,) of valid transitions and their importance weights (batch,)."""
@@ -85,7 +85,7 @@ class Sampler(Protocol):
 class Uniform:
     """Draws every valid transition with equal probability, with replacement."""
 
-    learns = False
+    wants_errors = False
 
     def __init__(self, rng: np.random.Generator) -> None:
         """`rng` draws the slots."""
@@ -188,8 +188,8 @@ class ReplayMemory:
             self._blacken(screens, index)
         returns, discounts = self._returns(index)
         actions = self.actions.ravel()[index]
-        learns = self.sampler.learns
-        return Minibatch(screens, actions, returns, discounts, index, weights, self.history, learns)
+        wanted = self.sampler.wants_errors
+        return Minibatch(screens, actions, returns, discounts, index, weights, self.history, wanted)
 
     def _returns(self, index: Index) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """R_t and the discount of s_t+n."""

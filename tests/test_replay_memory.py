@@ -129,7 +129,7 @@ class Twin:
 class Chosen:
     """A sampler that draws given slots and records its calls."""
 
-    learns = True
+    wants_errors = True
 
     def __init__(self) -> None:
         self.index: Index = np.empty(0, np.int64)

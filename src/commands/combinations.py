@@ -249,18 +249,18 @@ def _check_neon(c: Config) -> None:
     plain = Config()
     names = (
         "target double_q munchausen target_exploration dueling distribution noisy prioritized "
-        "network network_width normalization loss reset_steps average_decay "
-        "learning_rate_decay_updates adam_epsilon adam_beta_1 adam_beta_2"
+        "network network_width normalization loss reset_steps average_decay bias padding pixel_max "
+        "sum_gradient n_step learning_rate_decay_updates adam_epsilon adam_beta_1 adam_beta_2"
     ).split()
     for name in names:
         if getattr(c, name) != getattr(plain, name):
             raise UserError(
                 f"--{name} {getattr(c, name)} does not work with --engine neon: use --engine torch."
             )
-    if c.optimizer not in ("rmsprop", "adam", "adadelta") or c.n_step > 1:
+    if c.optimizer not in ("rmsprop", "adam", "adadelta") or c.init == "torch":
         raise UserError(
-            "--engine neon has the optimizers rmsprop, adam and adadelta, and --n_step 1: use "
-            "--engine torch."
+            "--engine neon has the optimizers rmsprop, adam and adadelta, and --init uniform and "
+            "gaussian: use --engine torch."
         )
 
 

@@ -34,17 +34,9 @@ class NeonNetwork:
     ) -> None:
         """A network with new weights, drawn by Neon with a seed from `rng`.
 
-        Raises UserError if Neon is missing or does not have what the settings ask for.
+        Raises UserError if Neon is missing or cannot compute with the settings.
         """
         s = settings
-        drawn = s.init in ("uniform", "gaussian")
-        changed = s.bias or s.padding or s.pixel_max != 1 or s.sum_gradient
-        if changed or not drawn or s.optimizer not in OPTIMIZERS:
-            raise UserError(
-                "Neon computes the original network only (no biases, no padding, pixels from 0 to "
-                f"1, a mean gradient, --optimizer {', '.join(OPTIMIZERS)}): use --preset "
-                "simple_dqn or --engine torch."
-            )
         if (s.datatype, s.optimizer) == ("float16", "adam"):
             raise UserError(
                 "Adam's epsilon of 1e-8 is zero in Neon's float16 and would destroy the weights: "

@@ -69,7 +69,7 @@ class Prioritized:
     that are not transitions have priority 0.
     """
 
-    learns = True
+    wants_errors = True
 
     def __init__(self, settings: ReplaySettings, rng: np.random.Generator) -> None:
         """`rng` draws the transitions."""

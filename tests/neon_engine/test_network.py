@@ -117,22 +117,6 @@ def test_a_neon_that_cannot_be_used_is_refused(
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize(
-    "flags",
-    [
-        {"optimizer": "centered_rmsprop"},
-        {"optimizer": "adam_corrected"},
-        {"bias": True},
-        {"padding": 1},
-        {"sum_gradient": True},
-        {"init": "torch"},
-    ],
-)
-def test_what_neon_cannot_compute_is_refused(flags: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match="Neon computes the original network only"):
-        make(**flags)
-
-
 def test_adam_in_float16_is_refused() -> None:
     with pytest.raises(UserError, match=r"Adam's epsilon of 1e-8 is zero in Neon's float16"):
         make(datatype="float16", optimizer="adam")

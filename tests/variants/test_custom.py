@@ -332,7 +332,13 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (dict(engine="neon", dueling=True), "--engine torch"),
     (dict(engine="neon", prioritized=True), "--engine torch"),
     (dict(engine="neon", target=TARGET), "--engine torch"),
-    (dict(engine="neon", n_step=3), "--n_step 1"),
+    (dict(engine="neon", n_step=3), "--n_step 3 does not work with --engine neon"),
+    (dict(engine="neon", bias=True), "--bias True does not work"),
+    (dict(engine="neon", padding=1), "--padding 1 does not work"),
+    (dict(engine="neon", pixel_max=255.0), "--pixel_max 255"),
+    (dict(engine="neon", sum_gradient=True), "--sum_gradient True does not work"),
+    (dict(engine="neon", optimizer="centered_rmsprop"), "rmsprop, adam and adadelta"),
+    (dict(engine="neon", init="torch"), "--init uniform and gaussian"),
     (dict(engine="neon", adam_epsilon=0.1), "--adam_epsilon 0.1 does not work with --engine neon"),
 ]
 
