@@ -31,7 +31,7 @@ import matplotlib
 from atomic import stamp
 from commands.exit_codes import exit_code, say
 from commands.plain_parser import PlainParser
-from errors import UserError, clean
+from errors import NotSaved, UserError, clean
 from plots.comparison import check_tested, compares_settings, draw_comparison
 from plots.csv_files import (
     Group,
@@ -48,7 +48,9 @@ from plots.files import save_figure
 
 FIELDS = "average_reward,meanq,nr_games,meancost"
 FOLLOW_SECONDS = 10.0
+DEVICES = (Path("/dev"), Path("/dev/fd"))  # of ./plot.sh /dev/stdin < results/pong.csv
 MAX_PIXELS = 20_000  # of a side: 1.6 GB while it is drawn
+WEBP_PIXELS = 16_383  # of a side: the format's limit
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -82,8 +84,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help=f"redraw new results every SECONDS (default {FOLLOW_SECONDS:g}) until Ctrl-C",
     )
     options = parser.parse_intermixed_args(_with_seconds(arguments))
-    if options.dpi * max(options.figure_width, options.figure_height) > MAX_PIXELS:
-        parser.error(f"the picture would be more than {MAX_PIXELS:,} pixels long: lower --dpi")
+    is_webp = options.png_file and options.png_file.suffix.lower() == ".webp"
+    most = WEBP_PIXELS if is_webp else MAX_PIXELS
+    if options.dpi * max(options.figure_width, options.figure_height) > most:
+        parser.error(f"the picture would be more than {most:,} pixels long: lower --dpi")
     return options
 
 
@@ -140,9 +144,13 @@ def png_path(groups: Sequence[Group]) -> Path:
     """A path in the folder of the first CSV, named after what the names of all runs share.
 
     That is the game and more, or what is behind the game; if they share nothing, their games.
+    Raises UserError if that is the system's folder of devices.
     """
     runs = [group.runs[0] for group in groups]
     first = runs[0].path
+    folder = first.absolute().parent
+    if folder in DEVICES or folder.is_relative_to("/proc"):
+        raise UserError(f"{first} has no folder for pictures: name the picture with --png_file.")
     if len({run.path for group in groups for run in group.runs}) == 1:
         return first.with_suffix(".png")
     name = (
@@ -158,12 +166,12 @@ def plot(options: argparse.Namespace) -> Path:
     groups, left_out = read_groups(options.csv_file, options.fields)
     path: Path = options.png_file or png_path(groups)
     runs = [run for group in groups for run in group.runs]
-    size = {"width": options.figure_width, "height": options.figure_height}
+    size = {"width": options.figure_width, "height": options.figure_height, "dpi": options.dpi}
     if not options.fields and compares_settings(groups):
         figure = draw_comparison(runs, **size)
     else:
         figure = draw(groups, options.fields or usual_fields(groups), **size)
-    save_figure(figure, path, dpi=options.dpi)
+    save_figure(figure, path)
     for note in [*left_out, *(note for run in runs for note in run.notes)]:
         print(clean(f"plot: {note}"), file=sys.stderr)
     epochs = max(run.last_epoch for run in runs)
@@ -172,7 +180,10 @@ def plot(options: argparse.Namespace) -> Path:
 
 
 def follow(options: argparse.Namespace) -> None:
-    """Redraws whenever a CSV has changed, until Ctrl-C; waits if there are no results yet."""
+    """Redraws whenever a CSV has changed, until Ctrl-C.
+
+    Waits if there are no results yet, or no room for the picture.
+    """
     seen: list[tuple[int, int] | None] | None = None
     said = ""
     with contextlib.suppress(KeyboardInterrupt):
@@ -180,12 +191,16 @@ def follow(options: argparse.Namespace) -> None:
             now = [stamp(path) for path in options.csv_file]
             if now != seen:
                 seen = now
+                problem = ""
                 try:
                     plot(options)
                 except NotYet as reason:
-                    if str(reason) != said:
-                        say(f"plot: waiting: {reason}")
-                    said = str(reason)
+                    problem = str(reason)
+                except NotSaved as reason:
+                    problem, seen = str(reason), None  # there may be room at the next look
+                if problem and problem != said:
+                    say(f"plot: waiting: {problem}")
+                said = problem
             time.sleep(options.follow)
     say("")
 

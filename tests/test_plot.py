@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import math
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
+from unittest.mock import Mock
 
 import matplotlib.image
 import numpy as np
@@ -27,6 +30,7 @@ from errors import UserError
 from plots.captions import number, rounded
 from plots.csv_files import group_runs, read_results, read_runs
 from plots.curves import MAX_GROUPS, MAX_PANELS, draw
+from plots.files import save_figure
 from stats import COLUMNS
 
 ORIGINAL = Path(__file__).parent / "original_results"
@@ -316,11 +320,12 @@ def test_other_kinds_and_sizes_of_pictures(tmp_path: Path, kind: str) -> None:
         ("pong.csv --fields ,", f"1 to {MAX_PANELS} columns"),
         ("pong.csv --dpi 0", "from 10 to 1000"),
         ("pong.csv --dpi 1000 --figure_width 21", "more than 20,000 pixels"),
+        ("pong.csv --png_file x.webp --dpi 1000 --figure_width 18", "more than 16,383 pixels"),
         ("pong.csv --figure_width nan", "from 3 to 100"),
         ("pong.csv --figure_heigth 3", "--figure_heigth"),
         ("pong.csv --png_file pong.csv", "no picture file"),
         ("pong.csv --png_file pong.pgf", "no picture file"),
-        ("pong.csv --png_file pong.csv/pong.png", "cannot be written: "),
+        ("pong.csv --png_file pong.csv/pong.png", "cannot be written: Not a directory"),
         ("pong.csv --follow=-1", "from 0.1 to 86400"),
         ("pong.csv --follow --fields foo", "no numeric column foo"),
     ],
@@ -449,6 +454,43 @@ def test_a_full_disk_leaves_the_old_picture(
     assert "No space left on device" in capsys.readouterr().err
     assert (tmp_path / "pong.png").read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_follow_tries_again_after_a_full_disk_and_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_run(tmp_path / "pong.csv")
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr("os.fsync", Mock(side_effect=[full, full, None, None]))
+    looks = Mock(side_effect=[None, None, None, KeyboardInterrupt])
+    monkeypatch.setattr(plot, "time", Mock(sleep=looks, strftime=time.strftime))
+    assert plot.main([str(source), "--follow", "1"]) == 0
+    out, err = capsys.readouterr()
+    assert err.count("waiting") == err.count("pong.png cannot be written: No space left") == 1
+    assert out.count("drew") == 1
+    assert (tmp_path / "pong.png").exists()
+
+
+def test_no_picture_is_written_among_devices(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, picture = write_run(tmp_path / "pong.csv"), tmp_path / "x.png"
+    with source.open() as file:
+        name = f"/dev/fd/{file.fileno()}"
+        assert plot.main([name]) == 2
+        assert f"{name} has no folder for pictures: name the picture" in capsys.readouterr().err
+        assert plot.main([name, "--png_file", str(picture)]) == 0
+    assert picture.exists()
+
+
+def test_a_page_that_is_too_small_is_a_sentence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    figure = Figure(figsize=(1, 1), layout="constrained")
+    figure.subplots().set_ylabel("\n".join("too much"))
+    save_figure(figure, tmp_path / "x.png")
+    (said,) = caplog.messages
+    assert said.startswith("The picture is too small for all that is on it")
 
 
 def test_a_half_written_line_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

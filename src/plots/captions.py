@@ -44,24 +44,32 @@ def heading(games: Sequence[str]) -> str:
 
 
 def length(groups: Sequence[Group]) -> str:
-    """50,000 random steps, then 200 epochs of 250,000 training and 125,000 testing steps."""
+    """50,000 random steps, then 200 epochs of 250,000 training and 125,000 testing steps.
+
+    Where runs differ, from the least to the most; of snapshots, the number of tests.
+    """
     runs = [run for group in groups for run in group.runs]
     steps = {}
     for phase in PHASE_NAMES:
         # The most common length: a run that was interrupted ends with a shorter phase.
         curves = [list(run.curve(phase, "steps").values()) for run in runs if "steps" in run.fields]
-        modes = {statistics.mode(curve) for curve in curves if curve}
-        if len(modes) == 1:
-            steps[phase] = f"{modes.pop():,.0f}"
+        modes = sorted({statistics.mode(curve) for curve in curves if curve})
+        if modes:
+            steps[phase] = _from_to(modes)
     epochs = sorted({run.last_epoch for run in runs})
     before = f"{steps['random']} random steps, then " if "random" in steps else ""
-    if not before and "train" not in steps:  # tests of snapshots
+    if not before and not any(run.curve("train", "epoch") for run in runs):  # tests of snapshots
         tests = sum(len(run.curve("test", "epoch")) for run in runs)
         return f"{tests:,} test{'s' * (tests != 1)}"
-    several = f"{epochs[0]:,} to " if len(epochs) > 1 else ""
-    count = f"{several}{epochs[-1]:,} epoch{'s' * (epochs[-1] != 1)}"
+    count = f"{_from_to(epochs)} epoch{'s' * (epochs[-1] != 1)}"
     per_epoch = [f"{steps[p]} {PHASE_NAMES[p].lower()}" for p in ("train", "test") if p in steps]
     return before + count + (f" of {' and '.join(per_epoch)} steps" if per_epoch else "")
+
+
+def _from_to(values: Sequence[float]) -> str:
+    """The first and the last of sorted values, or the only one."""
+    ends = dict.fromkeys((values[0], values[-1]))
+    return " to ".join(f"{value:,.0f}" for value in ends)
 
 
 def number(value: float) -> str:

@@ -45,6 +45,7 @@ from plots.intervals import (
     interquartile_mean,
     probability_of_improvement,
 )
+from plots.layout import for_good, lay_out
 from runs.human_scores import human_normalized
 
 LAST_TESTS = 3  # averaged into a run's score
@@ -144,9 +145,17 @@ def compares_settings(groups: Sequence[Group]) -> bool:
 
 
 def draw_comparison(
-    runs: Sequence[Results], *, last_tests: int = LAST_TESTS, width: float, height: float
+    runs: Sequence[Results],
+    *,
+    last_tests: int = LAST_TESTS,
+    width: float,
+    height: float,
+    dpi: float = 80,
 ) -> Figure:
-    """The figure, `width` x `height` inches. Raises UserError if there is too much to draw."""
+    """The figure, `width` x `height` inches of `dpi` pixels.
+
+    Raises UserError if there is too much to draw.
+    """
     settings = settings_of(runs)
     games = list(dict.fromkeys(game for setting in settings for game in setting.runs))
     shown = games[: MAX_PANELS - 2]
@@ -154,7 +163,7 @@ def draw_comparison(
     rows = sum(len(shown) > most for most in (0, *ROWS_GROW))
     columns = math.ceil(len(shown) / rows)
     below = len(shown) > 1  # the curves of one game have the left half of the page
-    with prepare(rows, max(columns, 2), width=width, height=height) as page:
+    with prepare(rows, max(columns, 2), width=width, height=height, dpi=dpi) as page:
         more = len(games) - len(shown)
         hidden = f"; {more} game{'s' * (more > 1)} not drawn" if more else ""
         figure = new_figure(heading(games), length(groups) + hidden, page)
@@ -173,10 +182,13 @@ def draw_comparison(
         if several > 1:
             _improvements(dots[1], settings, common_games, last_tests)
         _legend(figure, settings, size=page * (14 if len(settings) <= MOST_TALL_ROWS else 11))
-        figure.draw_without_rendering()
+        lay_out(figure)
         for axes in dots:
             _fit(axes, 72 * axes.bbox.height / figure.dpi)
-        figure.draw_without_rendering()
+        lay_out(figure)  # a layout is exact only if it hardly differs from the one before
+        with for_good():
+            figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # or moving what is written would move the panels
         for axes in dots:
             _keep_on_page(axes, 0.99 * figure.bbox.width)
     return figure

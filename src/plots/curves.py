@@ -33,6 +33,7 @@ from plots.captions import (
     title,
 )
 from plots.csv_files import SCORES, Group
+from plots.layout import lay_out
 from runs.results import PHASES
 
 Values = NDArray[np.float64]
@@ -54,8 +55,10 @@ FAR_APART = 100  # counts that differ by a larger factor get a logarithmic axis
 TOO_LARGE = 1e100  # no axis can be computed for values beyond it
 
 
-def draw(groups: Sequence[Group], fields: Sequence[str], *, width: float, height: float) -> Figure:
-    """The figure, `width` x `height` inches. Each run must have every field.
+def draw(
+    groups: Sequence[Group], fields: Sequence[str], *, width: float, height: float, dpi: float = 80
+) -> Figure:
+    """The figure, `width` x `height` inches of `dpi` pixels. Each run must have every field.
 
     Scores of several games have a panel each. Raises UserError if there are too many panels.
     """
@@ -68,7 +71,7 @@ def draw(groups: Sequence[Group], fields: Sequence[str], *, width: float, height
     colored = list(zip(groups, GROUP_COLORS, strict=False))
     columns = math.ceil(math.sqrt(len(panels)))
     rows = math.ceil(len(panels) / columns)
-    with prepare(rows, columns, width=width, height=height) as page:
+    with prepare(rows, columns, width=width, height=height, dpi=dpi) as page:
         games = list(dict.fromkeys(run.game for group in groups for run in group.runs))
         figure = new_figure(heading(games), length(groups), page)
         # Of writing, as a part of a panel's height.
@@ -88,11 +91,12 @@ def draw(groups: Sequence[Group], fields: Sequence[str], *, width: float, height
 
 
 @contextlib.contextmanager
-def prepare(rows: int, columns: int, *, width: float, height: float) -> Iterator[float]:
+def prepare(rows: int, columns: int, *, width: float, height: float, dpi: float) -> Iterator[float]:
     """matplotlib's settings for so many panels; yields the page's size, 1 for 16 x 9 inches."""
     page = min(width / 16, height / 9)
     size = 15 * page * math.sqrt(2 / max(columns, 1.5))  # of the letters in a panel, in points
     style: dict[Any, Any] = {
+        "figure.dpi": dpi,  # letters are not of exactly the same size with another
         "figure.figsize": (width, height),
         "font.size": size,
         "text.color": INK,
@@ -235,7 +239,7 @@ def _marks(
 
 def _part_labels(figure: Figure) -> None:
     """Moves the figures at the ends of curves apart, up and then down from the panel's top."""
-    figure.draw_without_rendering()
+    lay_out(figure)
     for axes in figure.axes:
         labels = [t for t in axes.texts if isinstance(t, Annotation) and t.get_gid() == "end"]
         labels.sort(key=lambda label: label.xy[1])

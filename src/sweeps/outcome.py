@@ -80,7 +80,7 @@ def draw_results(sweep: Sweep, found: list[Results], last_tests: int) -> Path | 
     path = results_path(sweep.name).with_suffix(".png")
     try:
         figure = draw_comparison(found, last_tests=last_tests, width=16, height=9)
-        save_figure(figure, path, dpi=80)
+        save_figure(figure, path)
     except UserError as error:
         logger.error("%s", error)
         return None

@@ -11,8 +11,10 @@ import pytest
 
 import plot
 from errors import UserError
+from plots.captions import length
 from plots.comparison import MOST_SETTINGS, draw_comparison, settings_of
-from plots.csv_files import Results, read_results
+from plots.csv_files import Results, group_runs, read_results
+from plots.files import save_figure
 from stats import COLUMNS
 from tests.test_plot import assert_no_overlap, write_run
 
@@ -97,6 +99,63 @@ def test_a_run_that_ended_early_hides_nothing(tmp_path: Path) -> None:
     assert dotted[2] == pytest.approx(scores[:, 2].mean())
     said = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "Fewer seeds (a: 1 of 3 runs until epoch 1)" in said
+
+
+@pytest.mark.parametrize(
+    ("size", "games", "said"),
+    [((16, 9), 1, 0), ((16, 9), 2, 0), ((3, 3), 1, 1)],
+    ids=["one", "two", "small"],
+)
+def test_many_long_names_stay_on_the_page_or_get_a_sentence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, size: tuple[int, int], games: int, said: int
+) -> None:
+    name = "learning_rate_{}_optimizer_adam_double_q_true_dueling_true_network_impala"
+    found = runs(
+        tmp_path,
+        *(
+            f"{game}_x_{name.format(i)}_seed{k}"
+            for game in ("pong", "space_invaders")[:games]
+            for i in range(MOST_SETTINGS)
+            for k in "123"
+        ),
+    )
+    figure = draw_comparison(found, width=size[0], height=size[1])
+    save_figure(figure, tmp_path / "x.png")
+    assert len([each for each in caplog.messages if "too small" in each]) == said
+    if not said:
+        pixels = matplotlib.image.imread(tmp_path / "x.png")
+        edge = round(0.006 * pixels.shape[1])
+        assert (pixels[:, :edge] == 1).all()
+        assert (pixels[:, -edge:] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("steps", "phases", "said"),
+    [
+        (
+            (7000, 9000),
+            ("random", "train", "test"),
+            "7,000 to 9,000 random steps, then 3 to 4 epochs of 7,000 to 9,000 training and 7,000 "
+            "to 9,000 testing steps",
+        ),
+        ((7000, 9000), ("train", "test"), "3 to 4 epochs of 7,000 to 9,000 training and 7,000 to "),
+        ((7000, 7000), ("train", "test"), "3 to 4 epochs of 7,000 training and 7,000 testing"),
+        ((7000, 9000), ("test",), "7 tests"),
+    ],
+    ids=["runs", "without random steps", "of the same length", "tests of snapshots"],
+)
+def test_the_lengths_of_runs_are_told_from_the_least_to_the_most(
+    tmp_path: Path, steps: tuple[int, int], phases: tuple[str, ...], said: str
+) -> None:
+    found = []
+    for n, (epochs, count) in enumerate(zip((3, 4), steps, strict=True)):
+        path = tmp_path / f"pong_x_{n}_seed1.csv"
+        header, *rows = write_run(path, epochs).read_text().splitlines()
+        rows = [row.replace(",1000,", f",{count},", 1) for row in rows]
+        kept = [row for row in rows if row.split(",")[1] in phases]
+        path.write_text("\n".join([header, *kept]) + "\n")
+        found.append(read_results(path))
+    assert length(group_runs(found)).startswith(said)
 
 
 def test_a_run_without_a_test_does_not_change_the_kind_of_picture(
