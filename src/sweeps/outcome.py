@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 
 from atomic import csv_bytes, write_atomically
@@ -55,6 +56,8 @@ def _row(run: PlannedRun, results: Results, last_tests: int) -> dict[str, object
     scores = scores_of(results)
     _, newest = results.rows[-1]
     last = scores[-last_tests:]
+    # NaN if that cell is damaged.
+    steps, seconds = newest.get("total_train_steps", 0.0), newest.get("total_time", 0.0)
     return {
         "run": run.name,
         "game": run.game,
@@ -65,8 +68,8 @@ def _row(run: PlannedRun, results: Results, last_tests: int) -> dict[str, object
         "last": scores[-1] if scores else "",
         "best": max(scores) if scores else "",
         "mean_of_last": sum(last) / len(last) if last else "",
-        "steps": int(newest.get("total_train_steps", 0)),
-        "hours": round(newest.get("total_time", 0.0) / 3600, 3),
+        "steps": "" if math.isnan(steps) else int(steps),
+        "hours": "" if math.isnan(seconds) else round(seconds / 3600, 3),
     }
 
 

@@ -84,7 +84,7 @@ def _state(run: PlannedRun, failed: bool, at_work: bool) -> State:
         results = read_results(run.csv_file)
     for phase, row in results.rows if results else ():
         done[phase, int(row["epoch"])] = row.get("steps_per_second", 0.0)
-    paces = {phase: pace for (phase, _), pace in done.items() if pace}
+    paces = {phase: pace for (phase, _), pace in done.items() if pace > 0}  # NaN is not
     tests = results.curve("test", "average_reward") if results else {}
     begun: dict[str, Any] = {}
     code: object = None  # of its last process, if that has ended

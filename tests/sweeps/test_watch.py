@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import logging
@@ -18,7 +19,8 @@ from errors import DIVERGED, STOPPED
 from observers import progress
 from sweeps.command import read_command
 from sweeps.node import MARK
-from sweeps.plan import PlannedRun, Sweep, describe
+from sweeps.outcome import write_results
+from sweeps.plan import PlannedRun, Sweep, describe, results_path
 from sweeps.watch import PROGRESS, Display, Watch, summary, table
 
 FLAGS = "--epochs 3 --random_steps 100 --train_steps 200 --test_steps 50 --name x"
@@ -92,6 +94,27 @@ def test_half_written_files_are_no_trouble(two: Sweep) -> None:
     second.csv_file.write_text("epoch,phase,average_reward\n0,random,1\n1,trai")
     second.log.write_bytes(b"\xff\x00\n")
     assert [state.epoch for state in Watch(two).states()] == [0, 1]
+
+
+@pytest.mark.parametrize("pace", ["", "nan", "-3", "0"])
+def test_a_damaged_pace_is_no_pace(two: Sweep, pace: str) -> None:
+    first = two.runs[0]
+    row(first, 0, "random", pace=50)
+    with first.csv_file.open("a") as file:
+        file.write(f"1,train,3,{pace}\n")
+    state, other = Watch(two).states()
+    assert state.seconds_left == (50 + 200 + 50 + 200 + 50) / 50
+    assert table([state, other], 1)
+
+
+def test_damaged_cells_are_empty_in_the_results(two: Sweep) -> None:
+    columns = "epoch,phase,average_reward,total_train_steps,total_time\n"
+    two.runs[0].csv_file.write_text(f"{columns}1,train,3,200,36\n1,test,2,,\n")
+    two.runs[1].csv_file.write_text(f"{columns}1,train,3,200,36\n1,test,2,250,72\n")
+    assert len(write_results(two, 1)) == 2
+    with results_path(two.name).open(newline="") as file:
+        found = [(row["last"], row["steps"], row["hours"]) for row in csv.DictReader(file)]
+    assert found == [("2.0", "", ""), ("2.0", "250", "0.02")]
 
 
 @pytest.mark.parametrize("line", ["train 1: step {}", "train {}: step 1"])
