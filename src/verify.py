@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from commands.exit_codes import exit_code
-from commands.plain_parser import PlainParser
+from commands.plain_parser import PlainParser, at_least
 from config import FIELDS, NetworkSettings, check, parse_value
 from engine.make import make_network
 from errors import UserError
@@ -144,7 +144,11 @@ def parse(arguments: Sequence[str]) -> dict[str, Any]:
     golden = checks.add_parser("golden", help="replay golden vectors: Q-values, costs, weights")
     golden.add_argument("folder", type=Path, metavar="DIR", help="for example tests/golden")
     golden.add_argument(
-        "--tolerance", type=float, default=1e-5, help="largest error that is let pass [%(default)s]"
+        "--tolerance",
+        type=at_least(0),
+        metavar="ERROR",
+        default=1e-5,
+        help="largest error that is let pass [%(default)s]",
     )
     plain = NetworkSettings()
     for name in ("engine", "backend", "device_id", "update_parts", "datatype"):

@@ -154,6 +154,13 @@ def test_broken_files_give_exit_code_2_and_a_sentence(
         ("golden DIR --update_parts 0", "--update_parts must be at least 1, not 0."),
         ("golden DIR --device_id -5", "--device_id must be at least 0, not -5."),
         ("golden DIR --backend cuda", "--backend is one of auto, cpu, gpu, not 'cuda'."),
+        *(
+            (
+                f"golden DIR --tolerance {word}",
+                f"--tolerance: takes a number from 0, not {word!r}; see ./verify.sh golden --help.",
+            )
+            for word in ("nan", "-1", "inf", "x")
+        ),
         ("golden DIR --parts 3", "unrecognized arguments: --parts 3; see ./verify.sh --help."),
         ("golden", "arguments are required: DIR; see ./verify.sh golden --help."),
     ],

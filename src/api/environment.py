@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from api.agent import State, action_number
-from config import Config
+from config import FIELDS, Config, check
 from envs.worker import make_game
+from errors import UserError, shown
 
 try:  # then Gymnasium's wrappers accept the environment
     import gymnasium
@@ -19,6 +21,15 @@ except ModuleNotFoundError:
     Base: Any = object
 else:
     Base = gymnasium.Env
+
+
+def _seed_number(seed: int) -> int:
+    """The seed as an int. Raises ValueError if it is not a whole number in the flag's range."""
+    try:
+        return int(check("random_seed", operator.index(seed)))
+    except (TypeError, UserError):
+        highest = FIELDS["random_seed"].metadata["high"]
+        raise ValueError(f"{shown(seed)} is no seed: use a whole number, 0 to {highest}.") from None
 
 
 class PlayedEnvironment(Base):  # type: ignore[misc]
@@ -59,9 +70,10 @@ class PlayedEnvironment(Base):  # type: ignore[misc]
         """Start a game; returns the first state, and `info` with score and lives.
 
         The same `seed` starts the same game. Without one, games depend on the seed of `load`. There
-        are no `options`.
+        are no `options`. Raises ValueError if the seed cannot be, and the game goes on.
         """
         if seed is not None:
+            seed = _seed_number(seed)
             self.config = replace(self.config, random_seed=seed)
             self._make()
         if Base is not object:

@@ -9,6 +9,7 @@ from api.agent import LoadedAgent
 from api.environment import PlayedEnvironment
 from commands.flags import text_of
 from commands.verbs import parse
+from config import FIELDS, unknown_flag
 from engine.make import make_network
 from seeds import random_stream
 from snapshot.compatibility import check_actions, check_q_values
@@ -22,8 +23,14 @@ def load(snapshot: str | Path, **flags: Any) -> tuple[LoadedAgent, PlayedEnviron
 
     Raises UserError if the file or a flag cannot be used.
     """
+    for name in flags:
+        if name not in FIELDS:  # a word for people, such as help
+            raise unknown_flag(name)
     words = [f"--{name}={text_of(value)}" for name, value in flags.items()]
-    task = parse("test", [str(snapshot), *words])
+    subject = str(snapshot)
+    if subject.startswith("-"):  # not a flag, whatever its name
+        subject = f"./{subject}"
+    task = parse("test", [subject, *words])
     config, path = task.config, task.config.load_weights
     assert path
     assert config.random_seed is not None

@@ -50,13 +50,17 @@ class FrameFolder:
         """Write a frame without its sound."""
         image = Image.fromarray(scaled(picture, *size_of(picture)))
         file = self.folder / f"{self.frames:06}.png"
-        image.save(file, compress_level=1)
+        try:
+            image.save(file, compress_level=1)
+        except BaseException:  # Ctrl-C too
+            file.unlink(missing_ok=True)
+            raise
         self.frames += 1
 
     def close(self) -> None:
         """Nothing to do."""
         if not self.frames:
-            (self.folder / "000000.png").unlink()
+            (self.folder / "000000.png").unlink(missing_ok=True)
 
 
 class SoundFile:

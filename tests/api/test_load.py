@@ -145,6 +145,20 @@ def test_the_same_seed_is_the_same_game_and_the_next_game_is_another(tmp_path: P
     assert opening(None) != opening(None)
 
 
+def test_a_seed_that_cannot_be_leaves_the_game_as_it_is(tmp_path: Path) -> None:
+    _, environment = load(saved(tmp_path)[0], backend="cpu")
+    first, _ = environment.reset(seed=3)
+    steps = [environment.step(2)[0] for _ in range(5)]
+    wrong: list[Any] = [-1, 1 << 63, 2.0, "3"]
+    for seed in wrong:
+        with pytest.raises(ValueError, match=r"is no seed: use a whole number, 0 to 9223372036854"):
+            environment.reset(seed=seed)
+        steps.append(environment.step(2)[0])
+    same: Any = np.int64(3)
+    np.testing.assert_array_equal(environment.reset(seed=same)[0], first)
+    np.testing.assert_array_equal([environment.step(2)[0] for _ in steps], steps)
+
+
 def test_the_end_by_the_rules_and_by_a_limit_are_told_apart(tmp_path: Path) -> None:
     path, _ = saved(
         tmp_path,
@@ -233,6 +247,12 @@ def test_what_is_wrong_is_a_sentence(tmp_path: Path) -> None:
         load(tmp_path / "missing_1.pkl")
     with pytest.raises(UserError, match="no flag --volum"):
         load(path, volum=1)
+    for word in ("--help", "--list", "-h"):
+        with pytest.raises(UserError, match=rf"No agent of \./{word}"):
+            load(word)
+    for word in ("help", "best", "game"):
+        with pytest.raises(UserError, match=f"no flag --{word}"):
+            load(path, **{word: "all"})
     with pytest.raises(UserError, match="actions"):
         load(path, minimal_action_set=False, backend="cpu")
     agent, environment = load(path, backend="cpu")

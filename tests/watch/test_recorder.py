@@ -208,6 +208,24 @@ def test_full_disk_keeps_what_there_is(tmp_path: Path, monkeypatch: pytest.Monke
         assert len(list(file.decode(video=0))) in (70, 71)
 
 
+@pytest.mark.parametrize("room", [20, 1500], ids=["for none", "for a blank one"])
+def test_a_full_disk_leaves_no_half_picture(tmp_path: Path, room: int) -> None:
+    folder = FrameFolder(tmp_path / "frames")
+    noise = np.zeros((210, 160, 3), np.uint8)
+    noise[:20, :40] = np.random.default_rng(1).integers(0, 256, (20, 40, 3))  # more than 3 kB
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):  # noqa: PT012 - as many as have room
+            folder.add(np.zeros_like(noise), None)
+            folder.add(noise, None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        folder.close()
+    whole = {20: [], 1500: ["000000.png"]}[room]
+    assert [path.name for path in (tmp_path / "frames").iterdir()] == whole
+
+
 @pytest.mark.parametrize("name", ["film.mov", "film.gif", "sound.wav"])
 def test_a_disk_that_is_full_from_the_beginning_gives_a_sentence(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
