@@ -7,7 +7,7 @@ import re
 import secrets
 from pathlib import Path
 
-from atomic import check_replaceable
+from atomic import check_replaceable, make_folder
 from commands.combinations import warn_without_effect
 from commands.verbs import Task
 from config import Config
@@ -98,7 +98,7 @@ def remove_leftovers(config: Config) -> None:
 def check_writable(folder: Path) -> None:
     """Make `folder` if necessary. Raises UserError if files cannot be written there."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         probe = folder / f".probe{secrets.token_hex(4)}.tmp"
         probe.touch()
         probe.unlink()

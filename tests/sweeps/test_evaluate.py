@@ -256,6 +256,7 @@ PONG = next((Path(__file__).resolve().parents[2] / "agents").glob("pong_*.pkl"))
         ("breakout_2.pkl breakout_2.pkl", "breakout_2.pkl is named twice"),
         (f"breakout_2.pkl {PONG} --best", "of one game, not of breakout and pong"),
         ("breakout_2.pkl breakout_10.pkl --csv_file folder --overwrite", "write folder: it is no"),
+        ("breakout_2.pkl breakout_10.pkl --csv_file breakout_2.pkl/x.csv", "Not a directory"),
         ("breakout_2.pkl breakout_7.pkl", "breakout_7.pkl does not exist"),
         (
             "breakout_2.pkl breakout_10.pkl --csv_file breakout_2.pkl",
