@@ -33,7 +33,7 @@ from runs.outputs import check_outputs
 from runs.owed import Owed
 from runs.plan import Planned, plan, position_after
 from runs.position import Position
-from runs.preflight import check_files, check_memory, check_snapshot_size
+from runs.preflight import check_files, check_memory, check_snapshot_size, check_weights
 from runs.run import Run
 from runs.scores import print_summary, write_scores
 from runs.signals import stop_in_order
@@ -95,6 +95,7 @@ def construct(task: Task, storage: str | None) -> Run:
         sampler = make_sampler(config, random_stream(seed, "replay"))
         memory = ReplayMemory(config, screens=make_screens(storage, config), sampler=sampler)
     if not plays_alone(task):
+        check_weights(task, num_actions)
         network = make_network(config, num_actions, random_stream(seed, "weights"))
     rng = random_stream(seed, "exploration")
     agent = Agent(

@@ -409,6 +409,24 @@ def test_a_snapshot_with_strange_data_is_refused(
     refused(capsys, "resume snapshots/pong_1.pkl --epochs 2", "pong_1.pkl", verb="resume")
 
 
+WIDE = dict(network_width=16.0, dueling=True, noisy=True, optimizer="adadelta")
+
+
+@pytest.mark.parametrize("verb", ["test", "resume", "record"])
+def test_a_snapshot_of_a_network_that_its_weights_are_too_few_for_is_refused_before_it_is_made(
+    verb: str, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train("pong")
+    path = home / "snapshots/pong_1.pkl"
+    kept = read_snapshot(path)
+    kept.info["flags"] |= WIDE
+    snapshot.write_snapshot(path, kept)
+    shutil.rmtree(home / "checkpoints")
+    monkeypatch.setattr("deepqnetwork.DeepQNetwork.__init__", None)
+    words = "its flags describe has 20,061,184 weights, but snapshots/pong_1.pkl contains only"
+    refused(capsys, f"{verb} snapshots/pong_1.pkl --epochs 2", words, verb=verb)
+
+
 @pytest.mark.parametrize("verb", ["test", "resume", "play", "record", "nvis"])
 def test_a_pickle_that_would_run_code_is_refused_and_runs_none(
     home: Path, capsys: pytest.CaptureFixture[str], verb: str

@@ -328,7 +328,7 @@ def test_a_restored_sampler_draws_the_same() -> None:
 @pytest.mark.parametrize(("games", "n_step"), [(1, 1), (3, 1), (2, 3)])
 def test_it_is_ready_once_one_game_has_a_whole_transition(games: int, n_step: int) -> None:
     memory = make_memory(30 * games, num_envs=games, n_step=n_step)
-    memory.batch_size = 1
+    memory.batch_size, memory.block = 1, memory.block[:1]
     for game in range(games):
         for n in range(HISTORY + n_step - 1):
             memory.add(game, 0, 0.0, screen(n), False)

@@ -11,6 +11,7 @@ from commands.flags import text_of
 from commands.verbs import parse
 from config import FIELDS, unknown_flag
 from engine.make import make_network
+from runs.preflight import check_weights
 from seeds import random_stream
 from snapshot.compatibility import check_actions, check_q_values
 
@@ -36,6 +37,7 @@ def load(snapshot: str | Path, **flags: Any) -> tuple[LoadedAgent, PlayedEnviron
     assert config.random_seed is not None
     environment = PlayedEnvironment(config, task.rom)
     names = environment.action_names
+    check_weights(task, len(names))
     network = make_network(config, len(names), random_stream(config.random_seed, "weights"))
     loaded = network.load_weights(path)
     check_actions(path, loaded, names)

@@ -104,6 +104,20 @@ def make_network(
     return network
 
 
+def weights_of(settings: NetworkSettings, num_actions: int) -> int:
+    """The weights of the network that `make_network` would make, counted without making it.
+
+    0 if they are not known: on Neon, and of a class of one's own.
+    """
+    if settings.engine == "neon" or ":" in settings.network:
+        return 0
+    try:
+        from engine.size import count_weights
+    except ModuleNotFoundError:  # which `make_network` reports
+        return 0
+    return count_weights(settings, num_actions)
+
+
 def inspect_updates(network: LearningNetwork | None) -> Callable[[], Inspection | None]:
     """A function that returns measurements of the updates since its last call; None on Neon."""
     if not hasattr(network, "inspector"):

@@ -12,7 +12,7 @@ from commands.combinations import warn_without_effect
 from commands.verbs import Task
 from config import Config
 from engine.hardware import cores, free_memory
-from engine.make import LearningNetwork
+from engine.make import LearningNetwork, weights_of
 from errors import UserError
 from paths import refuse_links
 from snapshot.safe_pickle import MAX_BYTES
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 # The size of arrays in a snapshot's file, where they are text: half of all bytes take two there.
 SNAPSHOT_GROWTH = 1.6
+SMALL_NETWORK = 10_000_000  # weights; with all copies and an optimizer's states below 0.5 GB
 # Bytes of memory that a transition of a minibatch takes per pixel of a screen, reckoned for the
 # network `nature`: two states as floats, and the outputs of its layers and their gradients.
 MINIBATCH_BYTES = 70
@@ -79,6 +80,27 @@ def check_snapshot_size(network: LearningNetwork) -> int:
             "--optimizer with fewer states."
         )
     return size
+
+
+def check_weights(task: Task, num_actions: int) -> None:
+    """Raise UserError if a network needs more weights than are in the file that it is loaded from.
+
+    It is called before the network is made: a small file could describe one of many gigabytes.
+    """
+    if snapshot := task.snapshot:
+        arrays = [*snapshot.tensors.values()]
+        arrays += [array for layer in snapshot.layers for array in layer.params.values()]
+        path, numbers = task.config.load_weights, sum(array.size for array in arrays)
+    elif saved := task.checkpoint:
+        path, numbers = saved.folder, saved.files[file_name(saved.number, "npz")]["bytes"] // 4
+    else:
+        return
+    weights = weights_of(task.config, num_actions)
+    if weights > max(numbers, SMALL_NETWORK):
+        raise UserError(
+            f"The network that its flags describe has {weights:,} weights, but {path} contains "
+            f"only {numbers:,} numbers: check --network_width, --atoms and the screen's size."
+        )
 
 
 def remove_leftovers(config: Config) -> None:

@@ -849,6 +849,18 @@ def test_rows_of_a_checkpoint_are_numbers(
     assert b"import os" not in run.csv.read_bytes()
 
 
+def test_a_checkpoint_of_a_network_that_its_arrays_are_too_few_for_is_refused_before_it_is_made(
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    run = Run(home, monkeypatch)
+    run.stop_at = {20}
+    assert run.train() == 130
+    forge(run, lambda state: state["about"]["flags"].update(network_width=16.0, noisy=True))
+    monkeypatch.setattr("deepqnetwork.DeepQNetwork.__init__", None)
+    assert run.resume() == 2
+    assert "The network that its flags describe has" in said()
+
+
 def test_a_strangers_checkpoint_hands_nothing_to_the_emulator(
     home: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
 ) -> None:
