@@ -8,15 +8,19 @@ signs the clone's own checkpoints. Whoever can write there can also change the p
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import functools
 import hashlib
 import hmac
 import json
 import logging
+import os
 import re
 import secrets
 import shlex
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -32,6 +36,7 @@ CODE_BYTES = 1 << 24  # the largest file of code
 FOLDER = ROOT / ".trusted"
 STORE = "agreed.json"  # the hashes of what was agreed to
 KEY = "key"
+LOCK = "lock"
 
 
 def trusted_code(path: Path, flag: str, value: str) -> str:
@@ -83,8 +88,9 @@ def remember_code(value: str) -> None:
     if not colon:
         return
     try:
-        agreed = _agreed() | {_digest(ROOT / file, name)}
-        _write(STORE, json.dumps(sorted(agreed)).encode())
+        digest = _digest(ROOT / file, name)
+        with _alone():
+            _write(STORE, json.dumps(sorted(_agreed() | {digest})).encode())
     except OSError:
         return  # then the user is asked again
 
@@ -139,16 +145,18 @@ def _key() -> bytes:
     try:
         return read_whole(FOLDER / KEY, 64)
     except FileNotFoundError:
-        key = secrets.token_hex(32).encode()
+        pass
     except OSError as error:
         _warn(f"{FOLDER / KEY} cannot be read ({error.strerror})")
         return b""
     try:
-        _write(KEY, key)
+        with _alone():
+            if not (FOLDER / KEY).exists():  # another process may have been faster
+                _write(KEY, secrets.token_hex(32).encode())
+            return read_whole(FOLDER / KEY, 64)
     except OSError as error:
         _warn(f"{FOLDER / KEY} cannot be written ({error.strerror})")
         return b""
-    return key
 
 
 @functools.cache  # once
@@ -168,8 +176,20 @@ def _agreed() -> set[str]:
     return {each for each in found if isinstance(each, str)} if isinstance(found, list) else set()
 
 
-def _write(name: str, data: bytes) -> None:
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Wait until no other process changes the folder, and let none do so. Raises OSError."""
     FOLDER.mkdir(mode=0o700, exist_ok=True)
+    lock = os.open(FOLDER / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _write(name: str, data: bytes) -> None:
     write_atomically(FOLDER / name, data)
 
 

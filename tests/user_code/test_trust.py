@@ -8,6 +8,8 @@ import pty
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,27 @@ def test_what_names_no_code_is_refused_and_shown_harmlessly(tmp_path: Path, valu
     with pytest.raises(UserError, match=r"which is not valid|cannot be read") as error:
         trusted_code(tmp_path / "x_1.pkl", "environment", value)
     assert str(error.value).isprintable()
+
+
+def test_processes_that_start_at_once_keep_one_key_and_all_agreements(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = trust._write
+
+    def write_late(name: str, data: bytes) -> None:
+        time.sleep(0.1)  # until all have found that there is no key and have read what is agreed to
+        write(name, data)
+
+    monkeypatch.setattr(trust, "_write", write_late)
+    file = tmp_path / "world.py"
+    file.write_text("class World: pass\n")
+    names = [f"{file}:World{n}" for n in range(4)]
+    with ThreadPoolExecutor(len(names)) as threads:
+        signatures = set(threads.map(sign, ["digest"] * 4))
+        list(threads.map(remember_code, names))
+    assert signatures == {sign("digest")}
+    for name in names:
+        assert trusted_code(tmp_path / "x_1.pkl", "environment", name) == name
 
 
 def test_nobody_agrees_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
