@@ -12,7 +12,7 @@ from commands.combinations import warn_without_effect
 from commands.verbs import Task
 from config import Config
 from engine.hardware import cores, free_memory
-from engine.make import LearningNetwork, weights_of
+from engine.make import LearningNetwork, free_gpu_memory, weights_of
 from errors import UserError
 from paths import refuse_links
 from snapshot.safe_pickle import MAX_BYTES
@@ -22,9 +22,18 @@ logger = logging.getLogger(__name__)
 # The size of arrays in a snapshot's file, where they are text: half of all bytes take two there.
 SNAPSHOT_GROWTH = 1.6
 SMALL_NETWORK = 10_000_000  # weights; with all copies and an optimizer's states below 0.5 GB
-# Bytes of memory that a transition of a minibatch takes per pixel of a screen, reckoned for the
-# network `nature`: two states as floats, and the outputs of its layers and their gradients.
-MINIBATCH_BYTES = 70
+# Bytes of memory that a transition takes in a weight update, per pixel of a screen: its states as
+# floats, the outputs of the layers and their gradients. With screens of 84x84, 0.24 (nips), 0.37
+# (nature) and 2.64 MB (impala) were measured, twice that if twice as wide, and 7.4 MB for impala
+# with iqn (tests/runs/test_preflight.py). Networks of one's own are taken for `nature`.
+LAYERS_BYTES = {"nips": 50, "nature": 70, "impala": 400}
+FRACTION_BYTES = 11  # the same for each fraction of iqn, at which the features are weighted
+NOISY_FRACTION_BYTES = 17
+# The numbers of a distribution if --atoms is 0, as in variants/, which imports PyTorch; and the
+# bytes for each pair of them, which the error compares: not per pixel.
+ATOMS = {"none": 1, "c51": 51, "quantile": 200, "iqn": 64}
+PAIR_BYTES = {"none": 0, "c51": 16, "quantile": 46, "iqn": 46}
+NUMBER_SIZE = {"float64": 2.0, "float32": 1.0}  # of float32's; others 0.5
 
 
 def check_files(task: Task) -> None:
@@ -57,15 +66,37 @@ def check_files(task: Task) -> None:
 
 
 def check_memory(config: Config) -> None:
-    """Raise UserError if a minibatch cannot fit into the free memory."""
-    pixels = config.screen_width * config.screen_height
-    screens = config.history_length + config.n_step
-    needed = config.batch_size * pixels * (MINIBATCH_BYTES + 2 * screens)
-    if needed > free_memory():
+    """Raise UserError if a minibatch does not fit into the free memory, or that of a GPU in use."""
+    gpu = free_gpu_memory(config)
+    free = gpu or free_memory()
+    needed = config.batch_size * transition_bytes(config, whole=bool(gpu))
+    if needed > free:
+        where, other = (" on the GPU", ", or --backend cpu") if gpu else ("", "")
         raise UserError(
-            f"--batch_size {config.batch_size} takes {needed / 1e9:.1f} GB but "
-            f"{free_memory() / 1e9:.1f} GB are free: use a smaller one, or smaller screens."
+            f"--batch_size {config.batch_size} takes {needed / 1e9:.1f} GB but {free / 1e9:.1f} GB "
+            f"are free{where}: use a smaller one, smaller screens, a smaller network, fewer --atoms"
+            f"{other}."
         )
+
+
+def transition_bytes(config: Config, *, whole: bool = False) -> float:
+    """Bytes of memory that a transition of a minibatch takes in a weight update, reckoned.
+
+    `whole`: the minibatch is computed in one part, as on a GPU, and not by several threads.
+    """
+    pixels = config.screen_width * config.screen_height
+    layers = LAYERS_BYTES.get(config.network, LAYERS_BYTES["nature"])
+    if config.batch_norm or config.normalization == "layer":
+        layers *= 2  # what goes into the normalization and what comes out of it
+    atoms = config.atoms or ATOMS[config.distribution]
+    if config.distribution == "iqn":
+        layers += atoms * (NOISY_FRACTION_BYTES if config.noisy else FRACTION_BYTES)
+    size = NUMBER_SIZE.get(config.datatype, 0.5)
+    needed = pixels * layers * config.network_width * size
+    needed += PAIR_BYTES[config.distribution] * atoms**2
+    if not whole and not config.batch_norm:  # a thread computes one part after the other
+        needed *= min((config.threads or cores()) / config.update_parts, 1)
+    return needed + 2 * pixels * (config.history_length + config.n_step)
 
 
 def check_snapshot_size(network: LearningNetwork) -> int:
