@@ -77,7 +77,7 @@ def _checked_counts(counts: NDArray[Any]) -> list[int]:
     found: list[int] = counts.tolist()
     updates, cost_count, *since = found
     if not (0 <= updates <= COUNT.high and 0 <= cost_count <= COUNT.high):
-        raise ValueError("its counts of weight updates are none")
+        raise ValueError("its counts of weight updates are not possible")
     if not all(-COUNT.high <= each <= updates for each in since):
         raise ValueError("its weights were drawn or reset after its last update")
     return found
@@ -85,12 +85,13 @@ def _checked_counts(counts: NDArray[Any]) -> list[int]:
 
 def _checked_learned(state: State, batch: int) -> Learned | None:
     """The TD errors that were not returned yet, if there are any. Raises ValueError."""
-    if "learned.indices" not in state and "learned.errors" not in state:
+    found = [state[name] for name in ("learned.indices", "learned.errors") if name in state]
+    if not found:
         return None
-    learned = Learned(state["learned.indices"], state["learned.errors"])
-    indices, errors = learned
-    if indices.shape != (batch,) or errors.shape != (batch,):
+    if [array.shape for array in found] != [(batch,), (batch,)]:
         raise ValueError("its TD errors are of another minibatch")
+    learned = Learned(*found)
+    indices, errors = learned
     if indices.dtype != np.int64 or errors.dtype != np.float32 or not np.isfinite(errors).all():
         raise ValueError("its TD errors are not numbers")
     return learned

@@ -167,14 +167,14 @@ class Prioritized:
         if seen.dtype != np.int64 or (seen < 0).any() or (seen > memory.added).any():
             raise ValueError("its numbers of steps are not those of the replay memory")
         if type(draws) is not int or not 0 <= draws <= COUNT.high:
-            raise ValueError("its number of draws is none")
+            raise ValueError("its number of draws is not possible")
         # At first it is 1. The sum of all priorities must be finite, too.
         if type(largest) is not float or not 1 <= largest <= FINITE.high / self.tree.size:
-            raise ValueError("its largest of priorities is none")
+            raise ValueError("its largest priority is not possible")
         smallest = 0.999 * EPSILON**self.settings.priority_exponent  # without an error; rounded
         fits = (priorities == 0) | ((priorities >= smallest) & (priorities <= largest))
         if priorities.dtype != np.float64 or not fits.all():
-            raise ValueError("its priorities are not between those that are possible")
+            raise ValueError("its priorities are not all possible")
         self.seen = seen.copy()
         self._check_transitions(priorities, memory)
         self.rng.bit_generator.state = state["random"]

@@ -91,6 +91,7 @@ def test_exactly_the_valid_transitions_have_a_priority(data: st.DataObject) -> N
             memory.add(game, 0, 1.0, SCREEN, bool(end))
             if end or cut:
                 memory.begin_episode(game, SCREEN)
+        sampler.set_state(sampler.get_state(), memory)  # at any time it fits the memory
         if rng.random() < 0.5:
             # Errors of an earlier minibatch come late, as in the overlapped loop.
             memory.sampler.update(index, rng.random(len(index), np.float32))
@@ -248,7 +249,7 @@ def test_a_state_of_something_else_is_refused(changed: dict[str, Any]) -> None:
     sampler.draw(memory)
     state = sampler.get_state()
     sampler.set_state(state, memory)
-    with pytest.raises(ValueError, match=r"replay memory|priorities|numbers? of (steps|draws)"):
+    with pytest.raises(ValueError, match=r"replay memory|priorit|numbers? of (steps|draws)"):
         sampler.set_state(state | changed, memory)
 
 
@@ -266,5 +267,5 @@ def test_only_transitions_may_have_priorities(size: int, n_step: int) -> None:
             if slot in valid and priority == 1:
                 sampler.set_state(state | {"priorities": priorities}, memory)
                 continue
-            with pytest.raises(ValueError, match=r"no transitions|between those"):
+            with pytest.raises(ValueError, match=r"no transitions|not all possible"):
                 sampler.set_state(state | {"priorities": priorities}, memory)
