@@ -8,6 +8,7 @@ import secrets
 from pathlib import Path
 
 from atomic import check_replaceable, make_folder
+from checkpoint.files import checkpoint_file
 from commands.combinations import warn_without_effect
 from commands.verbs import Task
 from config import Config
@@ -123,7 +124,10 @@ def check_weights(task: Task, num_actions: int) -> None:
         arrays += [array for layer in snapshot.layers for array in layer.params.values()]
         path, numbers = task.config.load_weights, sum(array.size for array in arrays)
     elif saved := task.checkpoint:
-        path, numbers = saved.folder, saved.files[file_name(saved.number, "npz")]["bytes"] // 4
+        path, numbers = (
+            saved.folder,
+            saved.files[checkpoint_file(saved.number, "npz")]["bytes"] // 4,
+        )
     else:
         return
     weights = weights_of(task.config, num_actions)
