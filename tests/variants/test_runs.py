@@ -71,7 +71,7 @@ def test_a_snapshot_needs_no_flags(
     assert film.stat().st_size > 1000
     refused = kind in ("iqn", "layer", "own")  # their convolutions do not follow one another
     said = run(f"nvis {path} {short}", expect=2 if refused else 0)
-    assert ("filter page needs convolutions" in said) == refused
+    assert ("filter page can only show convolutions" in said) == refused
     assert bool(list((home / "results").glob("*.html"))) != refused
     (home / "checkpoints").rename(home / "gone")
     run(f"resume {path} --epochs 2")
