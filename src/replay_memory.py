@@ -12,6 +12,7 @@ from config import ReplaySettings
 from errors import UserError
 
 MAX_DRAWS = 1000  # attempts to fill a minibatch with valid transitions
+COLUMNS = ("actions", "rewards", "terminals", "begins")  # arrays with an entry for each slot
 
 Screen = NDArray[np.uint8]  # (height, width)
 Index = NDArray[np.int64]  # (n,) slots
@@ -144,7 +145,7 @@ class ReplayMemory:
         self.terminals = np.zeros(shape, np.bool_)
         self.begins = np.zeros(shape, np.bool_)  # the screen does not follow the previous one
         self.added = np.zeros(settings.num_envs, np.int64)  # steps so far, overwritten ones too
-        self.beginning = np.ones(settings.num_envs, np.bool_)  # the next slot begins an episode
+        self.next_begins = np.ones(settings.num_envs, np.bool_)  # the next slot begins an episode
         # The block of screens of a minibatch; every sample reuses it.
         size = (self.history + self.n, settings.screen_height, settings.screen_width)
         self.block = np.empty((self.batch_size, *size), np.uint8)
@@ -153,6 +154,11 @@ class ReplayMemory:
     def count(self) -> int:
         """Slots filled."""
         return int(np.minimum(self.added, self.slots).sum())
+
+    def columns(self, game: int) -> dict[str, NDArray[Any]]:
+        """The entries of a game's filled slots by the column's name: views, for checkpoints."""
+        filled = min(int(self.added[game]), self.slots)
+        return {name: getattr(self, name)[game, :filled] for name in COLUMNS}
 
     @property
     def ready(self) -> bool:
@@ -165,7 +171,7 @@ class ReplayMemory:
 
         With `zero_history`, `screen` is the first screen of the new episode.
         """
-        self.beginning[game] = True
+        self.next_begins[game] = True
         if self.settings.zero_history and screen is not None:
             self.add(game, 0, 0.0, screen, terminal=False)
 
@@ -175,9 +181,9 @@ class ReplayMemory:
         self.actions[game, t] = action
         self.rewards[game, t] = reward
         self.terminals[game, t] = terminal
-        self.begins[game, t] = self.beginning[game]
+        self.begins[game, t] = self.next_begins[game]
         self.screens.write(game * self.slots + t, screen)
-        self.beginning[game] = terminal
+        self.next_begins[game] = terminal
         self.added[game] += 1
 
     def sample(self) -> Minibatch:

@@ -37,7 +37,6 @@ from user_code.trust import agrees
 
 logger = logging.getLogger(__name__)
 
-RING = ("actions", "rewards", "terminals", "begins")  # arrays of a replay memory, a slot each
 MAX_SCORES = 10_000_000  # games that end in a phase; in memory 0.3 GB
 # What a checkpoint of another run, or one that is no checkpoint, runs into.
 _MISFITS: tuple[type[Exception], ...] = (ArithmeticError, AttributeError, LookupError, MemoryError)
@@ -120,7 +119,7 @@ class Checkpointer(Callback):
             "exploration": agent.rng.bit_generator.state,
             "sampler": {k: v for k, v in sampler.items() if not isinstance(v, np.ndarray)},
             "added": memory.added.tolist(),
-            "beginning": memory.beginning.tolist(),
+            "beginning": memory.next_begins.tolist(),
             "games": [game["stream"] for game in games],
             "statistics": statistics,
         }
@@ -136,8 +135,7 @@ class Checkpointer(Callback):
             arrays |= {f"repeated.{k}": v for k, v in agent.repeated.get_state().items()}
         places = self.screens.plan(number)
         for i, of_game in enumerate(places):
-            filled = min(int(memory.added[i]), memory.slots)
-            arrays |= {f"memory.{i}.{name}": getattr(memory, name)[i, :filled] for name in RING}
+            arrays |= {f"memory.{i}.{name}": column for name, column in memory.columns(i).items()}
             arrays[f"memory.{i}.index"] = of_game
         if self.stats.validation_states is not None:
             arrays["validation_states"] = self.stats.validation_states
@@ -222,12 +220,10 @@ class Checkpointer(Callback):
     def _restore_memory(self, checkpoint: Checkpoint, arrays: dict[str, NDArray[Any]]) -> None:
         memory, state = self.memory, checkpoint.state
         memory.added[:] = state["added"]
-        memory.beginning[:] = state["beginning"]
-        for i, added in enumerate(state["added"]):
-            filled = min(added, memory.slots)
-            for name in RING:
-                mine, key = getattr(memory, name)[i, :filled], f"memory.{i}.{name}"
-                mine[:] = check_array(arrays.get(key), mine, name)
+        memory.next_begins[:] = state["beginning"]
+        for i in range(len(memory.added)):
+            for name, column in memory.columns(i).items():
+                column[:] = check_array(arrays.get(f"memory.{i}.{name}"), column, name)
             if (memory.actions[i] >= self.agent.num_actions).any():
                 raise ValueError("it has actions that the game does not have")
             places = check_array(arrays.get(f"memory.{i}.index"), self.screens.places[i], "screens")

@@ -124,10 +124,8 @@ def check_weights(task: Task, num_actions: int) -> None:
         arrays += [array for layer in snapshot.layers for array in layer.params.values()]
         path, numbers = task.config.load_weights, sum(array.size for array in arrays)
     elif saved := task.checkpoint:
-        path, numbers = (
-            saved.folder,
-            saved.files[checkpoint_file(saved.number, "npz")]["bytes"] // 4,
-        )
+        path = saved.folder
+        numbers = saved.files[checkpoint_file(saved.number, "npz")]["bytes"] // 4
     else:
         return
     weights = weights_of(task.config, num_actions)

@@ -14,7 +14,7 @@ from config import ReplaySettings
 from errors import UserError
 from replay.array import ScreenArray
 from replay.prioritized import EPSILON, Prioritized, SumTree
-from replay_memory import ReplayMemory
+from replay_memory import COLUMNS, ReplayMemory
 
 SCREEN = np.zeros((1, 1), np.uint8)
 
@@ -219,7 +219,7 @@ def test_a_restored_sampler_draws_the_same(pending: int) -> None:
     drawn(memory, sampler, seed=2)
     fill(memory, pending)  # steps that no draw has seen yet
     other, restored = make(seed=9, importance_steps=30)
-    for name in ("actions", "rewards", "terminals", "begins", "added", "beginning"):
+    for name in (*COLUMNS, "added", "next_begins"):
         getattr(other, name)[...] = getattr(memory, name)
     restored.set_state(sampler.get_state(), other)
     for ours, theirs in zip(
