@@ -16,6 +16,7 @@ from engine.hardware import cores, free_memory
 from engine.make import LearningNetwork, free_gpu_memory, weights_of
 from errors import UserError
 from paths import refuse_links
+from runs.results import description_path
 from snapshot.safe_pickle import MAX_BYTES
 
 logger = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ def check_files(task: Task) -> None:
         )
     files = [path for path in (config.csv_file, config.visualization_file) if path]
     if config.csv_file:
-        files.append(config.csv_file.with_suffix(".json"))
+        files.append(description_path(config.csv_file))
     places = [*files, *(path for path in (config.save_weights_prefix, folder) if path)]
     try:
         for place in places:
