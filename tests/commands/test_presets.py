@@ -129,16 +129,10 @@ def test_a_preset_of_ones_own(tmp_path: Path) -> None:
     ("name", "run", "stopped"),
     [
         ("fast_seaquest", "docs/experiments/seaquest_bytes_seed1", {"epochs"}),  # after 12 of 20
-        (  # extended several times
+        (  # extended afterwards
             "fast_space_invaders",
-            "agents/space_invaders_bright_seed1",
-            {
-                "epochs",
-                "start_epoch",
-                "learning_rate_end",
-                "learning_rate_decay_updates",
-                "average_decay",
-            },
+            "docs/experiments/space_invaders_iqn_far_seed1",
+            {"epochs", "keep_snapshots"},
         ),
     ],
 )
