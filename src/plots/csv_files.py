@@ -7,6 +7,7 @@ A CSV of tests has a column `snapshot` too, and the rows of several runs.
 from __future__ import annotations
 
 import csv
+import glob
 import io
 import math
 import re
@@ -16,10 +17,11 @@ from itertools import islice, takewhile
 from pathlib import Path
 
 from atomic import read_whole
+from config import ROOT
 from errors import UserError
-from paths import file_name, run_paths, snake_case
+from paths import file_name, portable, run_paths, snake_case
 from runs.human_scores import SCORES as HUMAN_SCORES
-from runs.results import CSV_BYTES, CSV_LINES, PHASES, described_flags
+from runs.results import CSV_BYTES, CSV_LINES, PHASES, described_flags, description_path
 from schema import FINITE
 
 MOST_RUNS = 1000  # whose tests are in one file
@@ -130,12 +132,23 @@ def read_runs(path: str | Path) -> list[Results]:
     ]
 
 
+def _example(path: Path) -> str:
+    """The newest CSV whose name begins as that of `path`, for an error message; "" if none does."""
+    for folder in (ROOT / "results", ROOT / "agents"):
+        found = folder.glob(f"{glob.escape(path.stem)}*.csv")
+        if runs := [file for file in found if description_path(file).exists()]:
+            return f", like {portable(max(runs, key=lambda file: file.stat().st_mtime))}"
+    return ""
+
+
 def _read(path: Path) -> tuple[Results, list[str]]:
     """All rows as if they were of one run, and the snapshot of each, "" if there is none."""
     try:
         text = read_whole(path, CSV_BYTES).decode("utf-8-sig")
     except FileNotFoundError:
-        raise NotYet(f"{path} does not exist; give the CSV that a training wrote.") from None
+        raise NotYet(
+            f"{path} does not exist; give the CSV that a training wrote{_example(path)}."
+        ) from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     except ValueError:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from config import ROOT
 from errors import UserError
+from plots import csv_files
 from plots.csv_files import (
     NotYet,
     Results,
@@ -133,6 +134,20 @@ def test_a_table_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
     line = "1,train" + 1400 * ","
     with pytest.raises(UserError, match="more than 3,000,000 cells"):
         read(tmp_path, "\n".join([header, *[line] * 2200]).encode())
+
+
+@pytest.mark.parametrize("folder", ["results", "agents"])
+def test_the_name_of_a_game_is_answered_with_the_path_of_a_run(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_files, "ROOT", tmp_path)
+    (tmp_path / folder).mkdir()
+    for name in ("pong_mine.csv", "pong_mine.json", "pong_mine_15_scores.csv"):
+        (tmp_path / folder / name).touch()
+    with pytest.raises(NotYet, match=f"wrote, like .*{folder}/pong_mine.csv"):
+        read_results("pong")
+    with pytest.raises(NotYet, match=r"that a training wrote\.$"):
+        read_results("breakout")
 
 
 def test_what_cannot_be_opened_gets_a_sentence(tmp_path: Path) -> None:
