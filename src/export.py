@@ -41,7 +41,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--format",
         choices=FORMATS,
         help="safetensors: the parameters (default); onnx: the network, compared with the original "
-        "one; pkl: a snapshot (default for a .safetensors file)",
+        "one (default for --output FILE.onnx); pkl: a snapshot (default for a .safetensors file)",
     )
     add(
         "--output",
@@ -60,7 +60,9 @@ def export(options: argparse.Namespace) -> str:
     """Write the file; returns what to print."""
     source = Path(options.agent)
     back = source.suffix == ".safetensors"
-    kind = options.format or ("pkl" if back else "safetensors")
+    ending = options.output.suffix[1:] if options.output else ""
+    usual = "pkl" if back else "onnx" if ending == "onnx" else "safetensors"
+    kind = options.format or usual
     if back != (kind == "pkl"):
         raise UserError(
             "A .safetensors file can only become a .pkl file, and a snapshot only one of the other "

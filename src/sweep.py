@@ -136,7 +136,8 @@ def _sum_up(command: Command, failures: Failures) -> int:
     if untested := count - len(found):
         say(f"Not in the picture: {untested} of {count} runs, in which no test game has ended.")
     for name, why in failures.items():
-        say(f"{name} failed: {why}")
+        log = run_paths(name)["csv_file"].with_suffix(".log")
+        say(f"{name} failed: {why}{'' if str(log) in why else f' Its log is {log}.'}")
     say(f"{count - len(failures)} of {count} runs are finished.")
     return FAILED if failures else 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -36,7 +38,8 @@ def exported_tensors(network: DeepQNetwork) -> dict[str, tuple[str, Array]]:
             arrangement, array = CONVOLUTION, array.T.reshape(shape)
         elif layer and part in ("bias", "beta", "gamma"):
             arrangement, array = VECTOR, array[:, 0]
-        found[name] = (arrangement, np.ascontiguousarray(array))
+        # NB! Not ascontiguousarray, which turns a scalar's shape () into (1,).
+        found[name] = (arrangement, np.asarray(array, order="C"))
     return found
 
 
@@ -100,13 +103,15 @@ def onnx_model(network: DeepQNetwork) -> Any:
     network.wait()
     network.average.renew_noise(None)
     example = torch.zeros(2, *network.state_shape, dtype=torch.uint8, device=network.device)
-    chatty = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    chatty = [logging.getLogger(name) for name in ("torch", "onnxscript", "onnx_ir")]
     levels = [each.level for each in chatty]
     for each in chatty:
-        each.setLevel(logging.ERROR)
+        each.setLevel(logging.CRITICAL)
+    # What these packages print is for their own developers; an error is reported below.
+    quiet = contextlib.redirect_stderr(io.StringIO())
     try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # of packages, to their own developers
+        with warnings.catch_warnings(), torch.no_grad(), quiet:
+            warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 Exported(network.average).eval(),
                 (example,),

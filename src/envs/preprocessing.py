@@ -232,18 +232,26 @@ class PreprocessedEnvironment:
     def _maybe(self, method: str, otherwise: Any, *arguments: Any) -> Any:
         """What an optional method of the world returns; `otherwise` if it does not exist."""
         found = getattr(self.world, method, None)
-        return found(*arguments) if found else otherwise
+        if found is None:
+            return otherwise
+        if not callable(found):
+            raise UserError(f"{self.name}.{method} is {shown(found)}: make it a method.")
+        return found(*arguments)
 
     def _try_out(self) -> None:
         """Make a few steps, so that errors show now and not after the random phase."""
         with shown_traceback(self.name):
+            self.set_mode("train")
             self.restart()
             for step in range(TRIAL_STEPS):
                 self.screen()
                 self.frame_rgb()
                 self.act(step % len(self.action_names))
+                self._maybe("is_truncated", False)
                 if self.is_terminal():
                     self.restart()
+            if hasattr(self, "save_state"):
+                self.save_state()
             self.life_lost = False
             self.restart()
 

@@ -35,10 +35,9 @@ def describe(agent: LoadedAgent, environment: PlayedEnvironment) -> dict[str, An
 def in_words(config: Config) -> list[str]:
     """From the game's frames to the network's input, step by step."""
     c = config
-    steps = []
+    steps = [f"An action is repeated for {c.frame_skip} frames."] if c.frame_skip else []
     red, green, blue = LUA_LUMA if c.frame_maximum and c.environment == "ale" else ALE_LUMA
     if c.environment == "ale":
-        steps.append(f"An action is repeated for {c.frame_skip} frames.")
         if c.frame_maximum:
             steps.append("Each pixel's colors are the maximum over the last two frames.")
         elif c.color_averaging:

@@ -189,8 +189,9 @@ def _settings(
             )
         if "" in values.split(","):
             raise UserError(f"--vary {shown(word)} needs values: --vary {flag}=A,B.")
-        for value in values.split(","):
-            parse_value(flag, value)
+        parsed = [parse_value(flag, value) for value in values.split(",")]
+        if any(value in parsed[:n] for n, value in enumerate(parsed)):
+            raise UserError(f"--vary {shown(word)} has a value twice: give each once.")
         choices.append([(flag, value) for value in values.split(",")])
     settings: dict[str, tuple[str, ...]] = {}
     for combination in product(*choices):

@@ -196,7 +196,9 @@ def _check_same(old: Sweep, new: Sweep) -> None:
         for flag in sorted(flags.keys() | now_flags.keys()):
             was, is_now = (each.get(flag, defaults.get(flag)) for each in (flags, now_flags))
             if was != is_now:
-                of = f"Its setting {setting}" if setting else f"The sweep {old.name}"
+                of = f"The sweep {old.name}"
+                if setting:
+                    of = f"The setting {setting} of the sweep {old.name}"
                 raise UserError(
                     f"{of} was started with --{flag} {shown(was)}, not {shown(is_now)}: {way}"
                 )

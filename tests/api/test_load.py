@@ -247,6 +247,9 @@ def test_what_is_wrong_is_a_sentence(tmp_path: Path) -> None:
         load(tmp_path / "missing_1.pkl")
     with pytest.raises(UserError, match="no flag --volum"):
         load(path, volum=1)
+    for word in ("csv_file", "video_file", "num_envs", "threads", "epochs"):
+        with pytest.raises(UserError, match=f"{word} has no effect"):
+            load(path, **{word: 1})
     for word in ("--help", "--list", "-h"):
         with pytest.raises(UserError, match=rf"No agent of \./{word}"):
             load(word)

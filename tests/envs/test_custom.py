@@ -379,9 +379,27 @@ def test_an_error_in_load_state_is_shown_as_it_is(capsys: pytest.CaptureFixture[
 def test_a_state_that_is_no_bytes_is_refused() -> None:
     world: Any = Corridor()
     world.save_state, world.load_state = lambda: 10, lambda state: None
-    environment: Any = preprocess(world)
     with pytest.raises(UserError, match="save_state returned 10: it must be bytes"):
-        environment.save_state()
+        preprocess(world)
+
+
+@pytest.mark.parametrize(
+    ("method", "wrong", "says"),
+    [
+        ("is_truncated", False, "is_truncated is False: make it a method"),
+        ("set_mode", lambda: None, "stopped with the error above"),
+        ("is_truncated", lambda limit: True, "stopped with the error above"),
+        ("save_state", lambda path: b"", "stopped with the error above"),
+    ],
+)
+def test_mistakes_in_optional_methods_show_before_the_run(
+    method: str, wrong: Any, says: str
+) -> None:
+    world: Any = Corridor()
+    world.load_state = lambda state: None
+    setattr(world, method, wrong)
+    with pytest.raises(UserError, match=says):
+        preprocess(world)
 
 
 def test_screens_keep_their_shape_and_actions_their_names() -> None:

@@ -23,6 +23,19 @@ from errors import UserError
 from tests.api.test_load import CATCH, NETWORKS, OWN_NETWORK, saved
 
 ROOT = Path(__file__).parent.parent.parent
+OWN_WITH_NUMBERS = """
+import torch
+from torch import nn
+
+class Own(nn.Module):
+    def __init__(self, settings):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(settings.history_length)
+        self.scale = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, x):
+        return self.norm(x[..., ::6, ::6]) * self.scale
+"""
 WHY = "requirements-extras.txt is not installed"
 
 
@@ -85,6 +98,20 @@ def test_an_agent_of_ones_own_code_comes_back_if_it_is_trusted(
     assert not (tmp_path / "snapshots/catch_1.pkl").exists()
     run(source, *named)
     assert (tmp_path / "snapshots/catch_1.pkl").read_bytes() == path.read_bytes()
+
+
+def test_parameters_and_statistics_that_are_single_numbers_come_back(
+    tmp_path: Path, safetensors: Any
+) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(OWN_WITH_NUMBERS)
+    path, _ = saved(tmp_path, network=f"{file}:Own")
+    run(path, "--network", f"{file}:Own")
+    exported = tmp_path / "exports/breakout_1.safetensors"
+    shapes = {name: array.shape for name, array in safetensors.numpy.load_file(exported).items()}
+    assert [shape for name, shape in sorted(shapes.items()) if "scale" in name] == [()]
+    run(exported, "--network", f"{file}:Own")
+    assert (tmp_path / "snapshots/breakout_1.pkl").read_bytes() == path.read_bytes()
 
 
 def exec_the_code_in_the_docs(tmp_path: Path, path: Path) -> Any:
@@ -181,7 +208,9 @@ def test_a_network_that_onnx_cannot_have_is_refused_with_a_sentence(
     file.write_text(OWN_NETWORK.replace("return", branch))
     path, _ = saved(tmp_path, network=f"{file}:Own")
     run(path, "--network", f"{file}:Own", "--format", "onnx", expect=2)
-    assert "cannot export this network as ONNX" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "cannot export this network as ONNX" in said
+    assert said.count("\n") == 1, "nothing of PyTorch's own"
     assert not (tmp_path / "exports/breakout_1.onnx").exists()
 
 
@@ -299,6 +328,8 @@ def test_nothing_is_replaced_unasked_and_wrong_words_are_answered(
     run(path, "--format", "pkl", expect=2)
     assert "leave --format out" in capsys.readouterr().err
     run(path, "--output", tmp_path / "x.zip", expect=2)
+    assert "must end in .safetensors" in capsys.readouterr().err
+    run(path, "--output", tmp_path / "x.onnx", "--format", "safetensors", expect=2)
     assert "must end in .safetensors" in capsys.readouterr().err
     run(path, "--formal", "onnx", expect=2)
     assert "see ./export.sh --help" in capsys.readouterr().err

@@ -40,5 +40,6 @@ def test_ctrl_c_saves_and_a_run_that_diverges_stops_no_other(tmp_path: Path) -> 
     assert code == 1, said
     assert "1 of 2 runs are finished" in said
     assert "pong_lr_learning_rate_1e9_seed1 failed: train: " in said or "failed: resume: " in said
+    assert "Its log is " in said
     rows = (tmp_path / "results" / "lr.csv").read_text().splitlines()
     assert rows[1].startswith("pong_lr_learning_rate_0.0001_seed1,pong,learning_rate_0.0001,1,true")
