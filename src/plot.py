@@ -50,6 +50,7 @@ FIELDS = "average_reward,meanq,nr_games,meancost"
 FOLLOW_SECONDS = 10.0
 DEVICES = (Path("/dev"), Path("/dev/fd"))  # of ./plot.sh /dev/stdin < results/pong.csv
 MAX_PIXELS = 20_000  # of a side: 1.6 GB while it is drawn
+LEAST_DPI = 8  # for a page of 16 x 9 inches; with fewer, letters would be smaller than a pixel
 WEBP_PIXELS = 16_383  # of a side: the format's limit
 
 
@@ -88,6 +89,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     most = WEBP_PIXELS if is_webp else MAX_PIXELS
     if options.dpi * max(options.figure_width, options.figure_height) > most:
         parser.error(f"the picture would be more than {most:,} pixels long: lower --dpi")
+    page = min(options.figure_width / 16, options.figure_height / 9)
+    if options.dpi * page < LEAST_DPI:
+        parser.error("letters would be smaller than a pixel: raise --dpi, or give more inches")
     return options
 
 

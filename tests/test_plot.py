@@ -321,6 +321,7 @@ def test_other_kinds_and_sizes_of_pictures(tmp_path: Path, kind: str) -> None:
         ("pong.csv --dpi 0", "from 10 to 1000"),
         ("pong.csv --dpi 1000 --figure_width 21", "more than 20,000 pixels"),
         ("pong.csv --png_file x.webp --dpi 1000 --figure_width 18", "more than 16,383 pixels"),
+        ("pong.csv --dpi 10 --figure_width 3", "letters would be smaller than a pixel"),
         ("pong.csv --figure_width nan", "from 3 to 100"),
         ("pong.csv --figure_heigth 3", "--figure_heigth"),
         ("pong.csv --png_file pong.csv", "no picture file"),

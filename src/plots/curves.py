@@ -104,6 +104,7 @@ def prepare(rows: int, columns: int, *, width: float, height: float, dpi: float)
         "axes.grid": True,
         "axes.axisbelow": True,
         "axes.labelcolor": GRAY,
+        "axes.linewidth": 0.8 * page,
         "axes.spines.right": False,
         "axes.spines.top": False,
         "axes.titlelocation": "left",
@@ -112,6 +113,7 @@ def prepare(rows: int, columns: int, *, width: float, height: float, dpi: float)
         "axes.titleweight": "bold",
         "axes.ymargin": 0.05,
         "grid.color": "#e4e4e4",
+        "grid.linewidth": 0.8 * page,
         "lines.linewidth": size / 7,
         "lines.markeredgewidth": size / 15,
         "lines.markersize": size / 2.5,
@@ -227,12 +229,13 @@ def _marks(
         star = {"marker": "*", "markersize": 1.2 * size, "markeredgecolor": "white"}
         axes.plot(*at, color=color, zorder=4, clip_on=False, **star)
         if words and best < len(epochs) - 1:
-            side = best / len(epochs)
+            low, high = axes.get_xlim()
+            side = (at[0] - low) / (high - low)
             axes.annotate(
                 f"best {rounded(at[1])} at epoch {at[0]:g}",
                 at,
                 (0, 0.8 * size),
-                ha="left" if side < 0.2 else "right" if side > 0.8 else "center",
+                ha="left" if side < 0.3 else "right" if side > 0.8 else "center",
                 **note,
             )
 

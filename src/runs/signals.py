@@ -46,4 +46,6 @@ def stop_in_order(agent: Agent) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # A run that has been stopped is ending: only Ctrl-C may still interrupt that.
+            obeyed = agent.stopped and number != signal.SIGINT
+            signal.signal(number, signal.SIG_IGN if obeyed else handler)

@@ -241,7 +241,7 @@ def draw_mind(canvas: Canvas, view: AgentView, x: int, lines: int) -> None:
         for i, (name, q) in enumerate(zip(view.action_names, view.qvalues, strict=True)):
             length = round(float((q - low) / max(high - low, 1e-6)) * 10)
             color = AMBER if i == view.action else MUTED
-            canvas.text(x, row, f"{name:14.14}", color)
+            canvas.text(x, row, name if len(name) <= 13 else f"{name[:6]}..{name[-5:]}", color)
             canvas.text(
                 x + 14,
                 row,

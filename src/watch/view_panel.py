@@ -26,6 +26,7 @@ TEXT = (230, 237, 243)
 MUTED = (133, 144, 158)
 BLUE = (84, 132, 196)
 DIM = (58, 84, 120)
+NAME = 108  # width of an action's name, at most
 BINS = 40  # parts into which the returns that are shown are divided
 FINE = 4  # letters are drawn this many times as large, and scaled down
 AMBER = (255, 176, 0)  # marks what the agent does
@@ -100,7 +101,7 @@ class Panel:
     def _text(
         self, x: float, y: float, text: str, size: int, fill: tuple[int, int, int], anchor: str
     ) -> None:
-        mask, dx, dy = written(text, self._px(size), anchor)
+        mask, dx, dy = written(text, max(self._px(size), 1), anchor)
         self.image.paste(fill, (self._px(x) + dx, self._px(y) + dy), mask)
 
     def _label(self, y: float, text: str, x: float = MARGIN) -> None:
@@ -163,12 +164,13 @@ class Panel:
             top = y + 10 + n * row
             middle, thickness = top + row / 2, row * 0.55
             color = AMBER if i == view.action else BLUE
-            self._text(MARGIN, middle, name, size, TEXT if i == view.action else MUTED, "lm")
+            fits = int(size * min(NAME / max(length(name, size), 1), 1))
+            self._text(MARGIN, middle, name, fits, TEXT if i == view.action else MUTED, "lm")
             bar = (128, middle - thickness / 2, 312, middle + thickness / 2)
             self._box(bar, TRACK, 3)
             if q is not None:
-                length = max(float((q[i] - low) / (high - low)) * 184, 5)
-                self._box((128, bar[1], 128 + length, bar[3]), color, 3)
+                end = 128 + max(float((q[i] - low) / (high - low)) * 184, 5)
+                self._box((128, bar[1], end, bar[3]), color, 3)
                 value = TEXT if i == view.action else MUTED
                 self._text(WIDTH - MARGIN, middle, _number(float(q[i])), size, value, "rm")
         return y + 10 + len(listed) * row

@@ -29,6 +29,7 @@ GAME = (320, 210)  # an Atari picture's size, at scale 1
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")  # one is set if there is a display
 HIDDEN = ("offscreen", "dummy")  # what SDL falls back to
 SMALLEST_PANEL = 0.65
+LEAST_PANEL = 0.15  # a panel of a smaller scale is not drawn: its letters would be dots
 MOST_OF_DESKTOP = 0.85  # of its height may be taken by a new window
 
 
@@ -105,7 +106,7 @@ class Window:
         self.screen.fill((0, 0, 0))
         width, height = self.screen.get_size()
         scale, panel_scale = fit(width, height, size_of(scene.picture), scene.shows_view)
-        if scene.shows_view:
+        if panel_scale >= LEAST_PANEL:
             panel = self._panel(scene, panel_scale)
             width -= panel.get_width()
             self.screen.fill((13, 17, 23), (width, 0, panel.get_width(), height))

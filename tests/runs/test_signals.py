@@ -46,6 +46,16 @@ def test_a_signal_stops_the_agent_before_it_says_so(
     assert written == [(2, STOPPING, True)]
 
 
+def test_what_ends_after_a_signal_is_not_interrupted_by_another_one() -> None:
+    agent, _ = make_agent(Clock())
+    with stop_in_order(agent):
+        signal.raise_signal(signal.SIGTERM)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.raise_signal(number)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
 def test_a_second_ctrl_c_interrupts_at_once_and_other_signals_do_not(
     capfd: pytest.CaptureFixture[str],
 ) -> None:

@@ -244,6 +244,14 @@ def test_games_without_lives_show_none(lives: int, shown: str) -> None:
     assert "".join(canvas.characters[2, 60:]).startswith(shown)
 
 
+def test_long_names_of_actions_keep_both_ends() -> None:
+    view = scene().view
+    view.action_names = ("move the paddle right", *view.action_names[1:])
+    canvas = Canvas(100, 30)
+    terminal.draw_mind(canvas, view, 60, 30)
+    assert "".join(canvas.characters[4, 60:74]) == "move t..right "
+
+
 @given(st.tuples(*[st.integers(0, 255)] * 3))
 def test_the_nearest_of_256_colors(rgb: tuple[int, int, int]) -> None:
     levels = (0, 95, 135, 175, 215, 255)

@@ -10,7 +10,17 @@ from tests.small_agent import make_agent
 from watch.agent_view import HISTORY, AgentView
 from watch.picture import glowing, scaled, size_of
 from watch.scene import KEYS
-from watch.view_panel import AMBER, BLUE, HEIGHT, WIDTH, Panel, key_card, limit, note_card
+from watch.view_panel import (
+    AMBER,
+    BACKGROUND,
+    BLUE,
+    HEIGHT,
+    WIDTH,
+    Panel,
+    key_card,
+    limit,
+    note_card,
+)
 
 
 def thinking(steps: int = 0, name: str = "breakout", **settings: Any) -> AgentView:
@@ -78,7 +88,7 @@ def test_bars_are_as_long_as_the_values_say() -> None:
         assert length == pytest.approx((q - low) / (high - low) * 184, abs=2)
 
 
-@pytest.mark.parametrize("scale", [0.3, 0.65, 1.0, 4 / 3, 2.5])
+@pytest.mark.parametrize("scale", [0.15, 0.3, 0.65, 1.0, 4 / 3, 2.5])
 def test_any_scale(scale: float) -> None:
     view = thinking(3, "seaquest")
     picture = Panel(scale).draw(view)
@@ -113,6 +123,13 @@ def test_other_histories_and_long_names() -> None:
         view.score = 1_234_567.5
         view.lives = 10
         assert Panel().draw(view).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_long_names_of_actions_end_before_the_bars() -> None:
+    view = thinking(3)
+    view.action_names = ("move the paddle to the right", *view.action_names[1:])
+    beside = Panel().draw(view)[274 : 274 + 26, 120:128]
+    assert (beside == BACKGROUND).all()
 
 
 def test_the_view_forgets_with_the_game_and_in_time() -> None:

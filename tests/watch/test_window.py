@@ -143,6 +143,11 @@ def test_pixels_are_sharp_and_twice_as_wide(window: Window) -> None:
     assert 1000 < changed.sum() < 630 * 960 / 10
 
 
+def resize(window: Window, width: int, height: int) -> None:
+    xdotool("windowsize", str(pygame.display.get_wm_info()["window"]), str(width), str(height))
+    wait_for(window, lambda _: shown().shape == (height, width, 3))
+
+
 @needs_display
 def test_grows_by_the_panel_and_letterboxes(window: Window) -> None:
     window.draw(scene(PICTURE, shows_view=True))
@@ -153,16 +158,15 @@ def test_grows_by_the_panel_and_letterboxes(window: Window) -> None:
     assert x + 960 + WIDTH <= 1400
     window.draw(scene(PICTURE))
     assert shown().shape == (630, 960, 3)
-    xdotool("windowsize", str(pygame.display.get_wm_info()["window"]), "700", "500")
-    wait_for(window, lambda _: shown().shape == (500, 700, 3))
+    resize(window, 700, 500)
     window.draw(scene(PICTURE))
     expected = np.zeros((500, 700, 3), np.uint8)
     expected[40:460, 30:670] = PICTURE.repeat(2, 0).repeat(4, 1)
     np.testing.assert_array_equal(shown(), expected)
-    xdotool("windowsize", str(pygame.display.get_wm_info()["window"]), "200", "90")
-    wait_for(window, lambda _: shown().shape == (90, 200, 3))
-    for shows_view in (False, True):
-        window.draw(scene(PICTURE, shows_view, note="small"))
+    for width, height in ((200, 90), (100, 40)):
+        resize(window, width, height)
+        for shows_view in (False, True):
+            window.draw(scene(PICTURE, shows_view, note="small"))
 
 
 @needs_display
