@@ -131,7 +131,7 @@ def test_a_preset_of_ones_own(tmp_path: Path) -> None:
         ("fast_seaquest", "docs/experiments/seaquest_bytes_seed1", {"epochs"}),  # after 12 of 20
         (  # extended afterwards
             "fast_space_invaders",
-            "docs/experiments/space_invaders_iqn_far_seed1",
+            "agents/space_invaders_far_seed1",
             {"epochs", "keep_snapshots"},
         ),
     ],
