@@ -24,6 +24,10 @@ def treat_signals_as_interrupts() -> None:
         signal.signal(number, signal.default_int_handler)
 
 
+def _do_nothing(number: int, frame: object) -> None:
+    """Not SIG_IGN, which `stop_signals` would take for the wish of a shell."""
+
+
 @contextlib.contextmanager
 def stop_in_order(agent: Agent) -> Iterator[None]:
     """The first signal ends the run after the current step, a second Ctrl-C immediately.
@@ -47,5 +51,5 @@ def stop_in_order(agent: Agent) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             # A run that has been stopped is ending: only Ctrl-C may still interrupt that.
-            obeyed = agent.stopped and number != signal.SIGINT
-            signal.signal(number, signal.SIG_IGN if obeyed else handler)
+            ends = agent.stopped and number != signal.SIGINT
+            signal.signal(number, _do_nothing if ends else handler)

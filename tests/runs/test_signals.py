@@ -54,6 +54,7 @@ def test_what_ends_after_a_signal_is_not_interrupted_by_another_one() -> None:
         signal.raise_signal(number)
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+    assert stop_signals() == SIGNALS, "another run in this process can be stopped, too"
 
 
 def test_a_second_ctrl_c_interrupts_at_once_and_other_signals_do_not(
